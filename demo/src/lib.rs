@@ -1,0 +1,1 @@
+//! A whole small airport on one machine, in the foreground.

@@ -1,0 +1,1 @@
+//! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, resumable topics.

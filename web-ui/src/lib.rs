@@ -1,0 +1,1 @@
+//! The pages of Landside as views without IO: data in, HTML out.
