@@ -1,0 +1,206 @@
+//! Heart-beats: what two peers agree on, and when to send or to give up (STOMP 1.2, Heart-beating). Pure: `now` is
+//! passed in.
+
+use std::time::{Duration, Instant};
+
+use crate::error::ProtocolError;
+use crate::version::Version;
+
+/// The `heart-beat` header of one side: what it can send and what it would like to receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeartBeat {
+    /// Guaranteed: something is sent at least this often. Zero: nothing is promised.
+    pub send: Duration,
+    /// Wished for: something to be received at least this often. Zero: no wish.
+    pub receive: Duration,
+}
+
+impl HeartBeat {
+    /// Reads the header; a missing one is `0,0`. Blanks around the numbers are an error, as is everything else that
+    /// is not two unsigned numbers of milliseconds.
+    ///
+    /// # Errors
+    /// [`ProtocolError::BadHeartBeat`].
+    pub fn parse(header: Option<&str>) -> Result<Self, ProtocolError> {
+        let Some(text) = header else {
+            return Ok(Self::default());
+        };
+        let milliseconds = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse::<u32>().ok()).flatten()
+        };
+        text.split_once(',')
+            .and_then(|(send, receive)| {
+                Some(Self {
+                    send: Duration::from_millis(milliseconds(send)?.into()),
+                    receive: Duration::from_millis(milliseconds(receive)?.into()),
+                })
+            })
+            .ok_or_else(|| ProtocolError::BadHeartBeat {
+                value: text.to_owned(),
+            })
+    }
+
+    /// The header's value.
+    pub fn to_header(self) -> String {
+        format!("{},{}", self.send.as_millis(), self.receive.as_millis())
+    }
+}
+
+/// Both directions of an open session, seen from one side.
+#[derive(Debug, Clone)]
+pub struct HeartBeats {
+    /// Send something at least this often.
+    send_every: Option<Duration>,
+    /// The peer is dead after so long without a byte.
+    receive_within: Option<Duration>,
+    last_sent: Instant,
+    last_received: Instant,
+}
+
+impl HeartBeats {
+    /// No heart-beats either way: before the peers agree, and for 1.0, which has none.
+    pub fn none(now: Instant) -> Self {
+        Self {
+            send_every: None,
+            receive_within: None,
+            last_sent: now,
+            last_received: now,
+        }
+    }
+
+    /// What `version`, `own` and `peer` agree on. The peer is given `tolerance` times the agreed interval, since a
+    /// beat can be late without the peer being dead.
+    pub fn negotiate(
+        version: Version,
+        own: HeartBeat,
+        peer: HeartBeat,
+        tolerance: u32,
+        now: Instant,
+    ) -> Self {
+        if version == Version::V1_0 {
+            return Self::none(now);
+        }
+        let agree = |promised: Duration, wished: Duration| {
+            (!promised.is_zero() && !wished.is_zero()).then(|| promised.max(wished))
+        };
+        Self {
+            send_every: agree(own.send, peer.receive),
+            receive_within: agree(peer.send, own.receive)
+                .map(|interval| interval.saturating_mul(tolerance.max(1))),
+            last_sent: now,
+            last_received: now,
+        }
+    }
+
+    /// How often something is sent; `None` for never on its own account.
+    pub fn send_interval(&self) -> Option<Duration> {
+        self.send_every
+    }
+
+    /// How long the peer may be silent; `None` for as long as it likes.
+    pub fn receive_within(&self) -> Option<Duration> {
+        self.receive_within
+    }
+
+    /// Something was sent: a frame or a beat.
+    pub fn sent(&mut self, now: Instant) {
+        self.last_sent = now;
+    }
+
+    /// Something was received: any byte counts.
+    pub fn received(&mut self, now: Instant) {
+        self.last_received = now;
+    }
+
+    /// Whether a beat must be sent by now.
+    pub fn must_send(&self, now: Instant) -> bool {
+        self.send_at().is_some_and(|at| at <= now)
+    }
+
+    /// Whether the peer was silent for too long.
+    pub fn is_lost(&self, now: Instant) -> bool {
+        self.lost_at().is_some_and(|at| at <= now)
+    }
+
+    /// The next moment at which [`Self::must_send`] or [`Self::is_lost`] can change.
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.send_at(), self.lost_at()].into_iter().flatten().min()
+    }
+
+    /// A quarter of the interval early: a timer that fires late must not break the promise.
+    fn send_at(&self) -> Option<Instant> {
+        self.send_every
+            .map(|interval| self.last_sent + interval * 3 / 4)
+    }
+
+    fn lost_at(&self) -> Option<Instant> {
+        self.receive_within
+            .map(|interval| self.last_received + interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn two_unsigned_numbers_and_nothing_else() {
+        let parse = |text| HeartBeat::parse(Some(text)).ok();
+        let beat = |send, receive| {
+            Some(HeartBeat {
+                send: ms(send),
+                receive: ms(receive),
+            })
+        };
+        assert_eq!(HeartBeat::parse(None), Ok(HeartBeat::default()));
+        assert_eq!(parse("5000,7000"), beat(5000, 7000));
+        assert_eq!(parse("0,0"), beat(0, 0));
+        for bad in [
+            "",
+            ",",
+            "1",
+            "abc",
+            "-1,5",
+            "+1,5",
+            "1, 2",
+            "1,2,3",
+            "1,99999999999",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_direction_takes_the_slower_side_or_none() {
+        let now = Instant::now();
+        let check = |own: (u64, u64), peer: (u64, u64), send: u64, receive: u64| {
+            let side = |(send, receive)| HeartBeat {
+                send: ms(send),
+                receive: ms(receive),
+            };
+            let agreed = HeartBeats::negotiate(Version::V1_2, side(own), side(peer), 1, now);
+            let some = |interval: u64| (interval > 0).then(|| ms(interval));
+            assert_eq!(agreed.send_interval(), some(send), "{own:?} {peer:?}");
+            assert_eq!(agreed.receive_within(), some(receive), "{own:?} {peer:?}");
+        };
+        check((10, 20), (30, 40), 40, 30);
+        check((10, 20), (0, 40), 40, 0);
+        check((10, 20), (30, 0), 0, 30);
+        check((0, 0), (30, 40), 0, 0);
+    }
+
+    #[test]
+    fn version_1_0_has_no_heart_beat() {
+        let beat = HeartBeat {
+            send: ms(10),
+            receive: ms(10),
+        };
+        let agreed = HeartBeats::negotiate(Version::V1_0, beat, beat, 1, Instant::now());
+        assert_eq!(agreed.deadline(), None);
+    }
+}

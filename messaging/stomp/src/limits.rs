@@ -1,0 +1,36 @@
+//! Bounds on what a peer can make us hold (STOMP 1.2, Size Limits). Pure.
+
+/// Bounds that a decoder and a session check before they allocate. What exceeds one is answered with ERROR and the
+/// connection closes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one line of the head, its end included. 16 KiB: a JSON web token with many roles is 2 to 4 KiB.
+    pub line_bytes: usize,
+    /// Bytes of all lines of the head. 64 KiB, as RabbitMQ allows.
+    pub head_bytes: usize,
+    /// Headers of one frame. 128: real clients send fewer than 20.
+    pub headers: usize,
+    /// Bytes of a body. 1 MiB: the inventory of a large site is the longest message and takes a third of it.
+    pub body_bytes: usize,
+    /// Bytes of a body before the session is open. No CONNECT needs one; 4 KiB because stray ones occur.
+    pub body_bytes_before_connect: usize,
+    /// Subscriptions of one session. 256: a page has about ten, a program perhaps one for each device.
+    pub subscriptions: usize,
+    /// Messages of one session that are sent and neither acknowledged nor refused yet. 1,024: a client that is
+    /// further behind does not acknowledge at all.
+    pub pending_acks: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line_bytes: 16 * 1024,
+            head_bytes: 64 * 1024,
+            headers: 128,
+            body_bytes: 1024 * 1024,
+            body_bytes_before_connect: 4 * 1024,
+            subscriptions: 256,
+            pending_acks: 1024,
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! The server's side of a session: which frame is legal when, versions, subscriptions' ids, receipts, heart-beats.
+//! Pure: `now` is passed in.
+//!
+//! | state | legal from the client | leaves by |
+//! |---|---|---|
+//! | awaiting CONNECT | CONNECT, STOMP | the event [`ServerEvent::Connect`]; time-out |
+//! | authenticating | anything; it waits undecoded | [`ServerSession::accept`], [`ServerSession::reject`] |
+//! | open | all but CONNECT, STOMP | DISCONNECT; ERROR; heart-beat lost |
+//! | closed | nothing is read any more | |
+//!
+//! Frames are decoded one by one as [`ServerSession::poll_event`] is called, so an owner that finishes one event
+//! before it asks for the next handles the frames of a session in order, and its RECEIPTs come in order.
+
+mod subscriptions;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use self::subscriptions::Subscriptions;
+pub use self::subscriptions::{Delivery, SubscriptionKey};
+use crate::codec::{Decoder, HEART_BEAT, encode_alone, error_frame};
+use crate::error::{CloseReason, ProtocolError};
+use crate::frame::{AckMode, Command, Frame};
+use crate::heartbeat::{HeartBeat, HeartBeats};
+use crate::limits::Limits;
+use crate::version::Version;
+
+/// How a server speaks to its clients.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// The `server` header of CONNECTED: `name/version`.
+    pub server: String,
+    /// Something is sent at least this often, if the client wishes; zero for no promise.
+    pub heart_beat_send: Duration,
+    /// Something should be received at least this often; zero for no wish.
+    pub heart_beat_receive: Duration,
+    /// A client is taken for dead after this many times the agreed interval.
+    pub heart_beat_tolerance: u32,
+    /// CONNECT must be complete within this time.
+    pub connect_timeout: Duration,
+    /// Bounds on what the client can make us hold.
+    pub limits: Limits,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            server: concat!("landside/", env!("CARGO_PKG_VERSION")).to_owned(),
+            heart_beat_send: Duration::from_secs(10),
+            heart_beat_receive: Duration::from_secs(10),
+            // Browsers let the timers of a page in the background fire once a minute, so a page that agreed on 10 s
+            // beats every 60 s.
+            heart_beat_tolerance: 7,
+            connect_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a client wants. Each but [`Self::Closed`] carries its frame; after doing what it says, call
+/// [`ServerSession::receipt`] with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// CONNECT or STOMP: answer with [`ServerSession::accept`] or [`ServerSession::reject`]. Until then no event
+    /// follows.
+    Connect(Frame),
+    /// SEND; it has a `destination`.
+    Send(Frame),
+    /// SUBSCRIBE, with an id that was free and is taken now.
+    Subscribe {
+        /// Names the subscription from here on.
+        subscription: SubscriptionKey,
+        /// The `destination` header.
+        destination: String,
+        /// The `ack` header.
+        ack: AckMode,
+        /// The whole frame.
+        frame: Frame,
+    },
+    /// UNSUBSCRIBE of a subscription that was there. Nothing may be sent to it any more.
+    Unsubscribe {
+        /// Which one.
+        subscription: SubscriptionKey,
+        /// The whole frame.
+        frame: Frame,
+    },
+    /// ACK: these messages are consumed. More than one for a cumulative acknowledgement.
+    Ack {
+        /// Which ones, oldest first.
+        deliveries: Vec<Delivery>,
+        /// The whole frame.
+        frame: Frame,
+    },
+    /// NACK: these messages are not consumed and will not be.
+    Nack {
+        /// Which ones, oldest first.
+        deliveries: Vec<Delivery>,
+        /// The whole frame.
+        frame: Frame,
+    },
+    /// The session is over: write what [`ServerSession::poll_transmit`] has and close. No event follows.
+    Closed(CloseReason),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    AwaitingConnect { until: Instant },
+    Authenticating { peer: HeartBeat },
+    Open,
+    Closed,
+}
+
+/// A server's session over one connection.
+#[derive(Debug)]
+pub struct ServerSession {
+    config: ServerConfig,
+    state: State,
+    version: Version,
+    decoder: Decoder,
+    heart_beats: HeartBeats,
+    /// Answers to frames that were handled, and what the owner pushed: drained after each event, so it holds no more
+    /// than one event makes.
+    outgoing: VecDeque<Bytes>,
+    heart_beat_due: bool,
+    closed: Option<CloseReason>,
+    subscriptions: Subscriptions,
+}
+
+impl ServerSession {
+    /// A session that waits for CONNECT.
+    pub fn new(config: ServerConfig, now: Instant) -> Self {
+        let limits = Limits {
+            body_bytes: config.limits.body_bytes_before_connect,
+            ..config.limits.clone()
+        };
+        Self {
+            state: State::AwaitingConnect {
+                until: now + config.connect_timeout,
+            },
+            version: Version::V1_0,
+            decoder: Decoder::new(limits),
+            heart_beats: HeartBeats::none(now),
+            outgoing: VecDeque::new(),
+            heart_beat_due: false,
+            closed: None,
+            subscriptions: Subscriptions::new(&config.limits),
+            config,
+        }
+    }
+
+    /// Takes what the socket read, split anyhow. Poll for events before reading on.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
+        if self.state != State::Closed && !bytes.is_empty() {
+            self.heart_beats.received(now);
+            self.decoder.push(bytes);
+        }
+    }
+
+    /// Does what is due: call it when [`Self::deadline`] has come.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        match self.state {
+            State::AwaitingConnect { until } if until <= now => self.close_with(
+                CloseReason::TimedOut,
+                "connect-timeout",
+                "no CONNECT came in time",
+            ),
+            State::Open if self.heart_beats.is_lost(now) => self.close_with(
+                CloseReason::HeartBeatLost,
+                "heart-beat-lost",
+                "nothing was heard for longer than agreed",
+            ),
+            State::Closed => {}
+            _ => self.heart_beat_due |= self.heart_beats.must_send(now),
+        }
+    }
+
+    /// When to call [`Self::handle_deadline`]; changes with each other call.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::AwaitingConnect { until } => Some(until),
+            State::Open => self.heart_beats.deadline(),
+            State::Authenticating { .. } | State::Closed => None,
+        }
+    }
+
+    /// One encoded frame, or one LF: write it whole, as one WebSocket message where there are such.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+        let bytes = match self.outgoing.pop_front() {
+            Some(bytes) => bytes,
+            None if self.heart_beat_due => Bytes::from_static(HEART_BEAT),
+            None => return None,
+        };
+        self.heart_beat_due = false;
+        self.heart_beats.sent(now);
+        Some(bytes)
+    }
+
+    /// Decodes and checks frames until one of them needs the owner.
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
+        loop {
+            if let Some(reason) = self.closed.take() {
+                return Some(ServerEvent::Closed(reason));
+            }
+            if matches!(self.state, State::Authenticating { .. } | State::Closed) {
+                return None;
+            }
+            let outcome = match self.decoder.decode() {
+                Ok(None) => return None,
+                Ok(Some(frame)) => {
+                    let receipt = receipt_of(&frame).map(str::to_owned);
+                    self.handle_frame(frame).map_err(|error| (error, receipt))
+                }
+                Err(error) => {
+                    let receipt = self.decoder.receipt_of_broken_frame().map(str::to_owned);
+                    Err((error, receipt))
+                }
+            };
+            match outcome {
+                Ok(Some(event)) => return Some(event),
+                Ok(None) => {}
+                Err((error, receipt)) => self.fail(error, receipt.as_deref()),
+            }
+        }
+    }
+
+    /// Opens the session: CONNECTED goes out. `session` is its id, unique over all sessions.
+    pub fn accept(&mut self, session: &str, now: Instant) {
+        let State::Authenticating { peer } = self.state else {
+            return;
+        };
+        let own = HeartBeat {
+            send: self.config.heart_beat_send,
+            receive: self.config.heart_beat_receive,
+        };
+        let tolerance = self.config.heart_beat_tolerance;
+        self.heart_beats = HeartBeats::negotiate(self.version, own, peer, tolerance, now);
+        self.decoder.set_body_limit(self.config.limits.body_bytes);
+        self.state = State::Open;
+        let mut connected = Frame::new(Command::Connected)
+            .with_header("version", self.version.as_str())
+            .with_header("server", self.config.server.as_str())
+            .with_header("session", session);
+        if self.version > Version::V1_0 {
+            connected.headers.push("heart-beat", own.to_header());
+        }
+        self.push(&connected);
+    }
+
+    /// Refuses CONNECT: ERROR goes out, and the session is over.
+    pub fn reject(&mut self, code: &str, message: &str) {
+        self.error(code, message, None);
+    }
+
+    /// Answers `frame` with RECEIPT when it asked for one: call it when what the frame wanted *has happened*.
+    pub fn receipt(&mut self, frame: &Frame) {
+        if self.state == State::Closed {
+            return;
+        }
+        if let Some(receipt) = receipt_of(frame) {
+            let answer = Frame::new(Command::Receipt).with_header("receipt-id", receipt);
+            self.push(&answer);
+        }
+    }
+
+    /// Ends the session with ERROR. `cause` is the frame that led to it, if one did: its `receipt` is quoted.
+    pub fn error(&mut self, code: &str, message: &str, cause: Option<&Frame>) {
+        if self.state == State::Closed {
+            return;
+        }
+        let frame = error_frame(code, message, cause.and_then(receipt_of));
+        self.push(&frame);
+        self.close(CloseReason::Error {
+            code: code.to_owned(),
+        });
+    }
+
+    /// Sends a MESSAGE to a subscription, with the headers `subscription` and `ack` put in front where the version
+    /// and the mode want them. Nothing is sent when the subscription is gone. `message` has `destination` and
+    /// `message-id`.
+    ///
+    /// # Errors
+    /// [`ProtocolError::TooManyPendingAcks`]: nothing was sent.
+    pub fn message(
+        &mut self,
+        subscription: &SubscriptionKey,
+        message: &Frame,
+    ) -> Result<(), ProtocolError> {
+        if self.state != State::Open {
+            return Ok(());
+        }
+        let message_id = message.header("message-id").unwrap_or_default();
+        let Some(ack) = self.subscriptions.deliver(subscription, message_id)? else {
+            return Ok(());
+        };
+        let mut frame = message.clone();
+        if let (Some(ack), Version::V1_2) = (ack, self.version) {
+            frame.headers.push_front("ack", ack.to_string());
+        }
+        if let SubscriptionKey::Id(id) = subscription {
+            frame.headers.push_front("subscription", id.as_str());
+        }
+        self.push(&frame);
+        Ok(())
+    }
+
+    /// Sends what is encoded already: for a fan-out that encodes once for many sessions. The bytes must be one frame
+    /// in this session's [`Self::version`], and of a subscription that acknowledges automatically.
+    pub fn push_encoded(&mut self, frame: Bytes) {
+        if self.state == State::Open {
+            self.outgoing.push_back(frame);
+        }
+    }
+
+    /// The version that both sides speak; 1.0 as long as none is agreed.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether CONNECTED went out and the session is not over.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether the session is over.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    fn handle_frame(&mut self, mut frame: Frame) -> Result<Option<ServerEvent>, ProtocolError> {
+        let command = frame.command;
+        let unexpected = |when| Err(ProtocolError::UnexpectedFrame { command, when });
+        match command {
+            Command::Connected | Command::Message | Command::Receipt | Command::Error => {
+                unexpected("from a client")
+            }
+            Command::Connect | Command::Stomp if self.state == State::Open => unexpected("twice"),
+            Command::Connect | Command::Stomp => self.on_connect(frame).map(Some),
+            _ if self.state != State::Open => unexpected("before CONNECT"),
+            _ => {
+                if self.version == Version::V1_0 {
+                    frame.headers.trim_padding();
+                }
+                self.on_open(frame)
+            }
+        }
+    }
+
+    fn on_connect(&mut self, mut frame: Frame) -> Result<ServerEvent, ProtocolError> {
+        let version = Version::negotiate(frame.header("accept-version"))?;
+        if version == Version::V1_0 {
+            frame.headers.trim_padding();
+        }
+        // The decoder could not know yet that a carriage return is malformed.
+        if version == Version::V1_2
+            && let Some(at) = frame
+                .headers
+                .iter()
+                .position(|(_, value)| value.contains('\r'))
+        {
+            return Err(ProtocolError::BareCarriageReturn {
+                command: frame.command,
+                line: at + 2,
+            });
+        }
+        let peer = match version {
+            Version::V1_0 => HeartBeat::default(),
+            Version::V1_1 | Version::V1_2 => HeartBeat::parse(frame.header("heart-beat"))?,
+        };
+        self.version = version;
+        self.decoder.set_version(version);
+        self.state = State::Authenticating { peer };
+        Ok(ServerEvent::Connect(frame))
+    }
+
+    fn on_open(&mut self, frame: Frame) -> Result<Option<ServerEvent>, ProtocolError> {
+        let command = frame.command;
+        match command {
+            Command::Send => {
+                required(&frame, "destination")?;
+                refuse_transaction(&frame)?;
+                Ok(Some(ServerEvent::Send(frame)))
+            }
+            Command::Subscribe => self.on_subscribe(frame).map(Some),
+            Command::Unsubscribe => {
+                let subscription = self.subscriptions.remove(&frame, self.version)?;
+                Ok(Some(ServerEvent::Unsubscribe {
+                    subscription,
+                    frame,
+                }))
+            }
+            Command::Nack if self.version == Version::V1_0 => Err(ProtocolError::UnexpectedFrame {
+                command,
+                when: "in STOMP 1.0",
+            }),
+            Command::Ack => {
+                refuse_transaction(&frame)?;
+                let deliveries = self.subscriptions.settle(&frame, self.version)?;
+                Ok(Some(ServerEvent::Ack { deliveries, frame }))
+            }
+            Command::Nack => {
+                refuse_transaction(&frame)?;
+                let deliveries = self.subscriptions.settle(&frame, self.version)?;
+                Ok(Some(ServerEvent::Nack { deliveries, frame }))
+            }
+            Command::Begin | Command::Commit | Command::Abort => {
+                required(&frame, "transaction")?;
+                Err(ProtocolError::TransactionsUnsupported { command })
+            }
+            Command::Disconnect => {
+                self.receipt(&frame);
+                self.close(CloseReason::Disconnected);
+                Ok(None)
+            }
+            Command::Connect
+            | Command::Stomp
+            | Command::Connected
+            | Command::Message
+            | Command::Receipt
+            | Command::Error => Err(ProtocolError::UnexpectedFrame {
+                command,
+                when: "in an open session",
+            }),
+        }
+    }
+
+    fn on_subscribe(&mut self, frame: Frame) -> Result<ServerEvent, ProtocolError> {
+        let destination = required(&frame, "destination")?.to_owned();
+        let ack = match frame.header("ack") {
+            None => AckMode::Auto,
+            Some(value) => AckMode::parse(value)
+                .filter(|mode| self.version > Version::V1_0 || *mode != AckMode::ClientIndividual)
+                .ok_or_else(|| ProtocolError::BadAckMode {
+                    value: value.to_owned(),
+                })?,
+        };
+        let subscription = match frame.header("id") {
+            Some(id) => SubscriptionKey::Id(id.to_owned()),
+            None if self.version == Version::V1_0 => {
+                SubscriptionKey::Destination(destination.clone())
+            }
+            None => required(&frame, "id").map(|id| SubscriptionKey::Id(id.to_owned()))?,
+        };
+        self.subscriptions
+            .add(subscription.clone(), &destination, ack)?;
+        Ok(ServerEvent::Subscribe {
+            subscription,
+            destination,
+            ack,
+            frame,
+        })
+    }
+
+    fn fail(&mut self, error: ProtocolError, receipt: Option<&str>) {
+        let mut frame = error_frame(error.code(), &error.to_string(), receipt);
+        if matches!(error, ProtocolError::NoCommonVersion { .. }) {
+            frame.headers.push("version", Version::SUPPORTED);
+        }
+        self.push(&frame);
+        self.close(error.into());
+    }
+
+    fn close_with(&mut self, reason: CloseReason, code: &str, message: &str) {
+        self.push(&error_frame(code, message, None));
+        self.close(reason);
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.state = State::Closed;
+        self.heart_beat_due = false;
+        self.closed = Some(reason);
+    }
+
+    fn push(&mut self, frame: &Frame) {
+        self.outgoing.push_back(encode_alone(frame, self.version));
+    }
+}
+
+/// The receipt that a frame asks for. CONNECT cannot ask for one (STOMP 1.2, Header receipt).
+fn receipt_of(frame: &Frame) -> Option<&str> {
+    let may_ask = !matches!(frame.command, Command::Connect | Command::Stomp);
+    frame.header("receipt").filter(|_| may_ask)
+}
+
+fn required<'frame>(
+    frame: &'frame Frame,
+    header: &'static str,
+) -> Result<&'frame str, ProtocolError> {
+    frame
+        .header(header)
+        .filter(|value| !value.is_empty())
+        .ok_or(ProtocolError::MissingHeader {
+            command: frame.command,
+            header,
+        })
+}
+
+fn refuse_transaction(frame: &Frame) -> Result<(), ProtocolError> {
+    let command = frame.command;
+    match frame.header("transaction") {
+        Some(_) => Err(ProtocolError::TransactionsUnsupported { command }),
+        None => Ok(()),
+    }
+}
