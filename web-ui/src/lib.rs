@@ -1,1 +1,55 @@
 //! The pages of Landside as views without IO: data in, HTML out.
+//!
+//! Every view is a struct whose fields are the page's data ([`contract`] types and small structs of this crate) and
+//! which renders by askama: `page.render()?`, or `Display`. Times come in with [`Viewing::now`]; nothing here reads
+//! a clock. Pure.
+//!
+//! | whole pages | |
+//! |---|---|
+//! | [`SignIn`], [`ErrorPage`] | without or with a login |
+//! | [`Overview`] `/`, [`AlarmsPage`] `/alarms`, [`DevicePage`] `/devices/{id}` | around a [`Shell`] |
+//!
+//! | partials | same for all viewers of a zone ("atoms"): published under `/topic/ui/{lang}/zones/{zone}/…` |
+//! |---|---|
+//! | [`DeviceGlyph`], [`DeviceHeader`], [`DeviceReadings`], together [`DeviceAtoms`] | `devices/{id}` |
+//! | [`ZoneTile`] | `tile` |
+//! | [`AlarmRow`] (without [`AlarmRow::form`]) | `alarms/{id}` |
+//!
+//! | partials | depend on the viewer: fetched again from [`partial`] after a notice on `…/changed` | topic |
+//! |---|---|---|
+//! | [`AlarmStrip`] | [`partial::STRIP`] | `alarms`, `recording` |
+//! | [`AlarmList`] | [`partial::alarms`] | `alarms` |
+//! | [`OverviewBody`] | [`partial::OVERVIEW`] | `devices` |
+//! | [`DeviceAlarms`] | [`partial::device_alarms`] | `alarms` |
+//! | [`CommandPanel`], [`CommandList`] | [`partial::device_panel`], [`partial::device_commands`] | `commands:{device}` |
+//!
+//! The script replaces the element of the page that has the same id as a root element of what arrived. Outcomes of
+//! forms are a [`NoticeView`].
+
+mod alarms;
+mod asset;
+mod command;
+mod device;
+mod error_page;
+mod glyph;
+mod notice;
+mod overview;
+pub mod partial;
+mod shell;
+mod sign_in;
+mod viewing;
+mod words;
+
+pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
+pub use askama::{Error, Template};
+pub use asset::{Asset, asset, assets};
+pub use command::{Blocked, CommandList, CommandPanel, Offer};
+pub use device::{
+    DeviceAlarms, DeviceAtoms, DeviceHeader, DevicePage, DeviceReadings, KnownDevice,
+};
+pub use error_page::{ErrorKind, ErrorPage};
+pub use notice::{Notice, NoticeView};
+pub use overview::{DeviceGlyph, Lane, Overview, OverviewBody, OverviewZone, ZoneTile};
+pub use shell::{AlarmStrip, Permissions, Person, PriorityCount, Shell};
+pub use sign_in::{SignIn, SignInProblem};
+pub use viewing::Viewing;

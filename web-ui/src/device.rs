@@ -1,0 +1,318 @@
+//! A device: its header, its readings with quality and age, its alarms, and the page that holds them. Pure.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use chrono::{DateTime, Utc};
+use contract::alarm::AlarmView;
+use contract::command::CommandView;
+use contract::device::{Condition, DeviceView, PointView};
+use contract::inventory::{Point, Profile};
+use contract::{Quality, Text, Value};
+
+use crate::alarms::{AlarmRow, RowForm, rows};
+use crate::command::{CommandList, CommandPanel, Offer};
+use crate::glyph::{DeviceIcon, Posture};
+use crate::overview::DeviceGlyph;
+use crate::partial;
+use crate::shell::Shell;
+use crate::viewing::{Viewing, number};
+
+/// A device with its profile, where one was announced.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownDevice<'a> {
+    /// Live state.
+    pub view: &'a DeviceView,
+    /// Names, units, ranges, commands; without it ids stand in for names.
+    pub profile: Option<&'a Profile>,
+}
+
+/// What a device is doing, in a word or two, and whether that is known now.
+pub(crate) struct StateWord {
+    pub(crate) text: String,
+    pub(crate) is_live: bool,
+}
+
+/// Whether a value of this quality is what the device says now. Everything else is shown as the past.
+pub(crate) fn is_live(quality: Quality) -> bool {
+    match quality {
+        Quality::Good | Quality::Suspect => true,
+        Quality::Bad | Quality::Stale | Quality::CommLost | Quality::Unknown => false,
+    }
+}
+
+impl<'a> KnownDevice<'a> {
+    fn state_point(self) -> Option<(&'a Point, &'a PointView)> {
+        let point = self.profile?.points.iter().find(|point| point.is_state)?;
+        let view = self
+            .view
+            .points
+            .iter()
+            .find(|view| view.point == point.id)?;
+        Some((point, view))
+    }
+
+    /// The condition unless it is ok, then the state where it is known.
+    pub(crate) fn state_word(self, viewing: &Viewing) -> StateWord {
+        let words = viewing.words();
+        let condition = self.view.condition;
+        let mut parts = Vec::with_capacity(2);
+        if condition != Condition::Ok {
+            parts.push(words.condition(&condition).to_owned());
+        }
+        let mut known = condition != Condition::Unknown;
+        if known && let Some((point, view)) = self.state_point() {
+            match &view.value {
+                Some(value) if is_live(view.quality) => {
+                    parts.push(value_text(viewing, Some(point), value));
+                }
+                _ => {
+                    known = false;
+                    parts.push(words.quality(&view.quality).to_owned());
+                }
+            }
+        }
+        if parts.is_empty() {
+            parts.push(words.condition(&condition).to_owned());
+        }
+        StateWord {
+            text: parts.join(" · "),
+            is_live: known,
+        }
+    }
+
+    pub(crate) fn icon(self) -> DeviceIcon<'a> {
+        let posture = match self.state_point() {
+            Some((_, view))
+                if is_live(view.quality) && self.view.condition != Condition::Unknown =>
+            {
+                match &view.value {
+                    Some(Value::Text(label)) => Posture::of_state(label),
+                    _ => Posture::None,
+                }
+            }
+            _ => Posture::None,
+        };
+        DeviceIcon {
+            class: &self.view.class,
+            posture,
+        }
+    }
+
+    fn point(self, view: &PointView) -> Option<&'a Point> {
+        self.profile?
+            .points
+            .iter()
+            .find(|point| point.id == view.point)
+    }
+}
+
+/// A value in words or digits, without its unit.
+pub(crate) fn value_text(viewing: &Viewing, point: Option<&Point>, value: &Value) -> String {
+    if let Some(label) = point.and_then(|point| point.labels.get(&value.to_string())) {
+        return viewing.text(label).to_owned();
+    }
+    match value {
+        Value::Bool(true) => viewing.words().on.to_owned(),
+        Value::Bool(false) => viewing.words().off.to_owned(),
+        Value::Number(value) => number(*value),
+        Value::Text(text) => text.clone(),
+    }
+}
+
+/// The device's name and condition: `<div id="header-{id}">`.
+#[derive(Template)]
+#[template(path = "device_header.html")]
+pub struct DeviceHeader<'a> {
+    /// How it is seen.
+    pub viewing: Viewing,
+    /// The device.
+    pub device: KnownDevice<'a>,
+}
+
+impl HtmlSafe for DeviceHeader<'_> {}
+
+/// Where a value stands between the ends of its range.
+struct Scale {
+    /// From 0 to 120, one decimal: an SVG coordinate.
+    x: String,
+    min: String,
+    max: String,
+    label: String,
+}
+
+impl Scale {
+    const WIDTH: f64 = 120.0;
+
+    fn new(viewing: &Viewing, (min, max): (f64, f64), value: f64) -> Option<Self> {
+        if !value.is_finite() || !(max > min) {
+            return None;
+        }
+        let share = ((value - min) / (max - min)).clamp(0.0, 1.0);
+        let (low, high) = (number(min), number(max));
+        Some(Self {
+            x: format!("{:.1}", share * Self::WIDTH),
+            label: viewing.sentence(
+                viewing.words().position_on_scale,
+                &[("min", &low), ("max", &high), ("value", &number(value))],
+            ),
+            min: low,
+            max: high,
+        })
+    }
+}
+
+/// One line of the readings.
+struct ReadingRow<'a> {
+    name: &'a str,
+    value: Option<String>,
+    unit: &'a str,
+    quality: Quality,
+    is_live: bool,
+    scale: Option<Scale>,
+    at: Option<DateTime<Utc>>,
+}
+
+/// What the device measures: `<section id="readings-{id}">`.
+#[derive(Template)]
+#[template(path = "device_readings.html")]
+pub struct DeviceReadings<'a> {
+    /// How it is seen.
+    pub viewing: Viewing,
+    /// The device.
+    pub device: KnownDevice<'a>,
+}
+
+impl HtmlSafe for DeviceReadings<'_> {}
+
+impl DeviceReadings<'_> {
+    fn rows(&self) -> impl Iterator<Item = ReadingRow<'_>> {
+        self.device.view.points.iter().map(|view| self.row(view))
+    }
+
+    fn row<'b>(&'b self, view: &'b PointView) -> ReadingRow<'b> {
+        let point = self.device.point(view);
+        let scale = match (point.and_then(|point| point.range), &view.value) {
+            (Some(range), Some(Value::Number(value))) => Scale::new(&self.viewing, range, *value),
+            _ => None,
+        };
+        ReadingRow {
+            name: point.map_or(view.point.as_str(), |point| self.viewing.text(&point.name)),
+            value: view
+                .value
+                .as_ref()
+                .map(|value| value_text(&self.viewing, point, value)),
+            unit: point.map_or("", |point| &point.unit),
+            quality: view.quality,
+            is_live: is_live(view.quality),
+            scale,
+            at: view.at,
+        }
+    }
+}
+
+/// Everything of a device that looks the same to all viewers: the body of one MESSAGE.
+#[derive(Template)]
+#[template(ext = "html", source = "{{ glyph }}{{ header }}{{ readings }}")]
+pub struct DeviceAtoms<'a> {
+    glyph: DeviceGlyph<'a>,
+    header: DeviceHeader<'a>,
+    readings: DeviceReadings<'a>,
+}
+
+impl<'a> DeviceAtoms<'a> {
+    /// The sign on the overview, and header and readings of the device's page.
+    pub fn new(viewing: Viewing, device: KnownDevice<'a>) -> Self {
+        Self {
+            glyph: DeviceGlyph { viewing, device },
+            header: DeviceHeader { viewing, device },
+            readings: DeviceReadings { viewing, device },
+        }
+    }
+}
+
+/// A device's alarms: `<section id="device-alarms">`.
+#[derive(Template)]
+#[template(path = "device_alarms.html")]
+pub struct DeviceAlarms<'a> {
+    /// How it is seen.
+    pub viewing: Viewing,
+    /// The device.
+    pub device: KnownDevice<'a>,
+    /// Its alarms that are not normal, in [`crate::alarm_order`].
+    pub alarms: &'a [AlarmView],
+    /// The token and the way back.
+    pub form: RowForm<'a>,
+}
+
+impl HtmlSafe for DeviceAlarms<'_> {}
+
+impl DeviceAlarms<'_> {
+    fn url(&self) -> String {
+        partial::device_alarms(&self.device.view.id)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = AlarmRow<'_>> {
+        rows(self.viewing, self.alarms, self.form)
+    }
+}
+
+/// `/devices/{id}`
+#[derive(Template)]
+#[template(path = "device.html")]
+pub struct DevicePage<'a> {
+    /// What is around it.
+    pub shell: Shell<'a>,
+    /// The device.
+    pub device: KnownDevice<'a>,
+    /// What people call its zone.
+    pub zone_name: &'a Text,
+    /// Its alarms that are not normal, in [`crate::alarm_order`].
+    pub alarms: &'a [AlarmView],
+    /// What it can be told: [`Offer::all`].
+    pub offers: &'a [Offer<'a>],
+    /// What it was told, newest first.
+    pub commands: &'a [CommandView],
+}
+
+impl DevicePage<'_> {
+    fn header(&self) -> DeviceHeader<'_> {
+        DeviceHeader {
+            viewing: self.shell.viewing,
+            device: self.device,
+        }
+    }
+
+    fn readings(&self) -> DeviceReadings<'_> {
+        DeviceReadings {
+            viewing: self.shell.viewing,
+            device: self.device,
+        }
+    }
+
+    fn alarm_section(&self) -> DeviceAlarms<'_> {
+        DeviceAlarms {
+            viewing: self.shell.viewing,
+            device: self.device,
+            alarms: self.alarms,
+            form: self.shell.form(),
+        }
+    }
+
+    fn panel(&self) -> CommandPanel<'_> {
+        CommandPanel {
+            viewing: self.shell.viewing,
+            device: self.device,
+            offers: self.offers,
+            may_approve: self.shell.may.approve,
+            form: self.shell.form(),
+        }
+    }
+
+    fn command_list(&self) -> CommandList<'_> {
+        CommandList {
+            viewing: self.shell.viewing,
+            device: self.device,
+            commands: self.commands,
+        }
+    }
+}

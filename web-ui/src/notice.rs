@@ -1,0 +1,151 @@
+//! What became of something that a person did: one sentence. Pure.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use contract::alarm::Acknowledgement;
+use contract::command::Reason;
+
+use crate::command::reason_text;
+use crate::viewing::Viewing;
+
+/// The outcome of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The alarm is acknowledged.
+    Acknowledged,
+    /// Somebody was faster; who and when, where that is known.
+    AlreadyAcknowledged(Option<Acknowledgement>),
+    /// The occurrence that was seen is not the newest one.
+    NewerOccurrence,
+    /// The command is stored.
+    CommandQueued,
+    /// The command is refused; why, where that is known.
+    CommandRefused(Option<Reason>),
+    /// A command that needs `confirmed=yes` came without.
+    NotConfirmed,
+    /// The device is approved.
+    Approved,
+    /// The person lacks the right.
+    NotPermitted,
+    /// The form's CSRF token is missing or from another login.
+    FormExpired,
+    /// A field is missing or not valid.
+    BadInput,
+    /// The database is away.
+    NotRecording,
+    /// Anything else that is the server's fault.
+    Unavailable,
+}
+
+impl Notice {
+    /// The notice's name, for a redirect such as `/alarms?notice=acknowledged`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::AlreadyAcknowledged(_) => "already-acknowledged",
+            Self::NewerOccurrence => "newer-occurrence",
+            Self::CommandQueued => "command-queued",
+            Self::CommandRefused(_) => "command-refused",
+            Self::NotConfirmed => "not-confirmed",
+            Self::Approved => "approved",
+            Self::NotPermitted => "not-permitted",
+            Self::FormExpired => "form-expired",
+            Self::BadInput => "bad-input",
+            Self::NotRecording => "not-recording",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The notice with this name, without its details; `None` for a name that somebody made up.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [
+            Self::Acknowledged,
+            Self::AlreadyAcknowledged(None),
+            Self::NewerOccurrence,
+            Self::CommandQueued,
+            Self::CommandRefused(None),
+            Self::NotConfirmed,
+            Self::Approved,
+            Self::NotPermitted,
+            Self::FormExpired,
+            Self::BadInput,
+            Self::NotRecording,
+            Self::Unavailable,
+        ]
+        .into_iter()
+        .find(|notice| notice.code() == code)
+    }
+
+    /// Whether what the person wanted did not happen.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(
+            self,
+            Self::Acknowledged
+                | Self::AlreadyAcknowledged(_)
+                | Self::CommandQueued
+                | Self::Approved
+        )
+    }
+
+    fn sentence(&self, viewing: &Viewing) -> String {
+        let words = viewing.words();
+        match self {
+            Self::Acknowledged => words.notice_acknowledged,
+            Self::AlreadyAcknowledged(None) => words.notice_already_acknowledged,
+            Self::AlreadyAcknowledged(Some(by)) => {
+                return viewing.sentence(
+                    words.notice_already_acknowledged_by,
+                    &[("by", &by.by), ("time", &viewing.short_time(&by.at))],
+                );
+            }
+            Self::NewerOccurrence => words.notice_newer_occurrence,
+            Self::CommandQueued => words.notice_command_queued,
+            Self::CommandRefused(None) => words.notice_command_refused,
+            Self::CommandRefused(Some(reason)) => {
+                return viewing.sentence(
+                    words.notice_command_refused_because,
+                    &[("reason", &reason_text(viewing, reason))],
+                );
+            }
+            Self::NotConfirmed => words.notice_not_confirmed,
+            Self::Approved => words.notice_approved,
+            Self::NotPermitted => words.notice_not_permitted,
+            Self::FormExpired => words.notice_form_expired,
+            Self::BadInput => words.notice_bad_input,
+            Self::NotRecording => words.notice_not_recording,
+            Self::Unavailable => words.notice_unavailable,
+        }
+        .to_owned()
+    }
+}
+
+/// A notice as HTML: in the page after a redirect, and alone as the answer to the script.
+#[derive(Template)]
+#[template(path = "notice.html")]
+pub struct NoticeView<'a> {
+    /// How it is seen.
+    pub viewing: Viewing,
+    /// What happened.
+    pub notice: &'a Notice,
+}
+
+impl HtmlSafe for NoticeView<'_> {}
+
+impl NoticeView<'_> {
+    fn sentence(&self) -> String {
+        self.notice.sentence(&self.viewing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_names_its_notice() {
+        for code in ["acknowledged", "command-refused", "unavailable"] {
+            assert_eq!(Notice::from_code(code).unwrap().code(), code);
+        }
+        assert_eq!(Notice::from_code("<script>"), None);
+    }
+}

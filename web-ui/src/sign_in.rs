@@ -1,0 +1,99 @@
+//! Signing in; also where people land who signed out. Pure.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use contract::Language;
+
+use crate::shell::other_language;
+use crate::viewing::Viewing;
+
+/// Why somebody sees the sign-in page again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignInProblem {
+    /// Name or password is wrong; which one is not told.
+    Wrong,
+    /// Too many attempts: not before this time.
+    Locked(DateTime<Utc>),
+    /// The login has ended.
+    Ended,
+    /// The person signed out.
+    SignedOut,
+    /// Logins cannot be checked now.
+    Unavailable,
+}
+
+/// `/sign-in`
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+pub struct SignIn<'a> {
+    /// How it is seen.
+    pub viewing: Viewing,
+    /// Why they are here again.
+    pub problem: Option<SignInProblem>,
+    /// The name that was entered.
+    pub name: &'a str,
+    /// Where to go afterwards: a path of this site.
+    pub next: &'a str,
+    /// A token against forged sign-ins, where the server uses one.
+    pub csrf: Option<&'a str>,
+    /// The server's version.
+    pub version: &'a str,
+}
+
+impl SignIn<'_> {
+    fn sentence(&self) -> Option<String> {
+        let words = self.viewing.words();
+        let sentence = match self.problem? {
+            SignInProblem::Wrong => words.sign_in_wrong,
+            SignInProblem::Locked(until) => {
+                let time = self.viewing.short_time(&until);
+                return Some(
+                    self.viewing
+                        .sentence(words.sign_in_locked, &[("time", &time)]),
+                );
+            }
+            SignInProblem::Ended => words.sign_in_ended,
+            SignInProblem::SignedOut => words.sign_in_signed_out,
+            SignInProblem::Unavailable => words.sign_in_unavailable,
+        };
+        Some(sentence.to_owned())
+    }
+
+    fn is_error(&self) -> bool {
+        !matches!(self.problem, None | Some(SignInProblem::SignedOut))
+    }
+
+    fn next_in_query(&self) -> String {
+        percent_encode(self.next)
+    }
+
+    fn other_language(&self) -> Language {
+        other_language(self.viewing.language)
+    }
+}
+
+/// RFC 3986, 2.1: everything but unreserved characters, so that a path survives as one value of a query.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_survives_as_one_value_of_a_query() {
+        assert_eq!(
+            percent_encode("/alarms?zone=p1&x=가"),
+            "/alarms%3Fzone%3Dp1%26x%3D%EA%B0%80"
+        );
+    }
+}

@@ -1,0 +1,452 @@
+//! Every text of the pages, in every language, as whole sentences.
+//!
+//! A sentence is never put together from fragments: Korean particles depend on the word before them. What varies
+//! stands as `{name}` and is put in by [`fill`]. The macro makes a missing translation a compile error. Pure.
+
+use contract::alarm::{AlarmState, Priority};
+use contract::command::{CommandState, ReasonCode};
+use contract::device::Condition;
+use contract::{Language, Quality, Role};
+
+macro_rules! words {
+    ($($key:ident: $ko:literal, $en:literal;)*) => {
+        /// One language's texts.
+        #[derive(Debug)]
+        pub(crate) struct Words {
+            $(pub(crate) $key: &'static str,)*
+        }
+
+        static KO: Words = Words { $($key: $ko,)* };
+        static EN: Words = Words { $($key: $en,)* };
+
+        #[cfg(test)]
+        const TABLE: &[(&str, &str, &str)] = &[$((stringify!($key), $ko, $en),)*];
+    };
+}
+
+words! {
+    // The frame of every page.
+    product: "랜드사이드", "Landside";
+    tagline: "공항 랜드사이드 설비 관제", "Airport landside equipment control";
+    overview: "현황", "Overview";
+    alarms: "경보", "Alarms";
+    main_navigation: "주 메뉴", "Main menu";
+    skip_to_content: "본문으로 건너뛰기", "Skip to the content";
+    sign_out: "로그아웃", "Sign out";
+    language: "언어", "Language";
+    language_ko: "한국어", "한국어";
+    language_en: "English", "English";
+    server_clock: "서버 시각", "Server clock";
+    version: "버전 {version}", "Version {version}";
+    as_of: "{time} 기준 화면입니다.", "What you see is from {time}.";
+    refreshes_itself: "스크립트가 꺼져 있어 이 화면은 {seconds}초마다 다시 불러옵니다. {time} 기준 화면입니다.", "Scripts are off: this page loads again every {seconds} s. What you see is from {time}.";
+
+    // The connection, and what the script says about it.
+    connection_live: "실시간", "Live";
+    connection_connecting: "연결 중", "Connecting";
+    connection_lost: "연결 끊김", "Connection lost";
+    connection_lost_sentence: "서버와 연결이 끊겼습니다. {time} 기준 화면이며 그 뒤의 변화는 보이지 않습니다. 다시 연결하는 중입니다.", "The connection to the server is lost. What you see is from {time}; later changes do not show. Reconnecting.";
+    connection_back_sentence: "다시 연결되었습니다. 화면이 최신 상태입니다.", "Connected again. The page is up to date.";
+    clock_wrong: "이 컴퓨터의 시계가 서버와 {seconds}초 다릅니다. 화면의 시각은 모두 서버 기준입니다.", "The clock of this computer is {seconds} s off. All times on the page are the server's.";
+    send_failed: "서버에 전달되지 않았습니다. 연결을 확인하고 다시 시도하십시오.", "It did not reach the server. Check the connection and try again.";
+    outcome_unsure: "서버의 응답이 오지 않아 처리 여부를 알 수 없습니다. 목록에서 결과를 확인하십시오.", "The server did not answer in time, so it may or may not have taken it. See the list for what became of it.";
+    sending: "보내는 중…", "Sending…";
+    not_recording: "데이터베이스를 사용할 수 없어 기록되지 않고 있습니다. 경보는 계속 표시되고, 비상 명령 외의 명령은 거부됩니다.", "The database is away: nothing is being recorded. Alarms still show; commands other than emergency ones are refused.";
+
+    // Ages.
+    age_seconds: "{n}초 전", "{n} s ago";
+    age_minutes: "{n}분 전", "{n} min ago";
+    age_hours: "{n}시간 전", "{n} h ago";
+    age_days: "{n}일 전", "{n} d ago";
+    never: "없음", "Never";
+    last_seen: "마지막 수신 {time}", "Last seen {time}";
+
+    // Signing in.
+    sign_in: "로그인", "Sign in";
+    user_name: "사용자 이름", "User name";
+    password: "비밀번호", "Password";
+    sign_in_wrong: "사용자 이름 또는 비밀번호가 맞지 않습니다.", "The user name or the password is wrong.";
+    sign_in_locked: "로그인 시도가 너무 많았습니다. {time} 이후에 다시 시도하십시오.", "Too many attempts to sign in. Try again after {time}.";
+    sign_in_ended: "로그인이 만료되었습니다. 다시 로그인하십시오.", "Your login has ended. Sign in again.";
+    sign_in_signed_out: "로그아웃되었습니다.", "You are signed out.";
+    sign_in_unavailable: "지금은 로그인을 확인할 수 없습니다. 잠시 후 다시 시도하십시오.", "Logins cannot be checked just now. Try again in a moment.";
+
+    // Counts and zones.
+    active: "발생 중", "Active";
+    unacknowledged: "미확인", "Unacknowledged";
+    unknown_devices: "상태 불명", "Unknown";
+    devices: "장치", "Devices";
+    zone_alarms_link: "{zone} 경보 보기", "Show the alarms of {zone}";
+    no_zones: "볼 수 있는 구역이 없습니다. 관리자에게 구역 권한을 요청하십시오.", "There is no zone that you may see. Ask an administrator for access to a zone.";
+    no_devices: "이 구역에 등록된 장치가 없습니다.", "No device is registered in this zone.";
+    lane_none: "공용", "Shared";
+    lane_of: "차로 {lane}", "Lane {lane}";
+    unacknowledged_count: "미확인 {n}건", "{n} unacknowledged";
+
+    // The alarm strip and the alarm list.
+    alarm_strip: "경보 요약", "Alarm summary";
+    strip_calm: "미확인 경보가 없습니다.", "No unacknowledged alarms.";
+    strip_counts: "우선순위 {priority}: 발생 중 {active}건, 미확인 {unacknowledged}건", "Priority {priority}: {active} active, {unacknowledged} unacknowledged";
+    no_alarms: "발생 중이거나 미확인인 경보가 없습니다.", "No alarm is active or waits for acknowledgement.";
+    no_alarms_device: "이 장치에 경보가 없습니다.", "This device has no alarms.";
+    only_zone: "{zone} 구역의 경보만 표시합니다.", "Only the alarms of {zone} are shown.";
+    all_zones: "모든 구역 보기", "Show all zones";
+    priority: "우선순위", "Priority";
+    state: "상태", "State";
+    device: "장치", "Device";
+    alarm: "경보 내용", "Alarm";
+    raised: "발생", "Raised";
+    cleared: "해소 {time}", "Cleared {time}";
+    count: "횟수", "Count";
+    acknowledged_by: "확인자", "Acknowledged by";
+    acknowledge: "확인", "Acknowledge";
+    acknowledge_what: "{device} {text} 경보 확인", "Acknowledge {text} of {device}";
+    alarms_shown: "경보 {n}건", "{n} alarms";
+
+    // Outcomes of what people do.
+    notice_acknowledged: "경보를 확인했습니다.", "The alarm is acknowledged.";
+    notice_already_acknowledged: "이미 확인된 경보입니다.", "This alarm was acknowledged before.";
+    notice_already_acknowledged_by: "{time}에 {by} 님이 이미 확인했습니다.", "{by} acknowledged it at {time} already.";
+    notice_newer_occurrence: "그 사이 경보가 다시 발생했습니다. 내용을 보고 다시 확인하십시오.", "The alarm was raised again meanwhile. Look at it and acknowledge it once more.";
+    notice_command_queued: "명령을 접수했습니다. 결과는 최근 명령에 표시됩니다.", "The command is taken in. What becomes of it shows in the last commands.";
+    notice_command_refused: "명령이 거부되었습니다. 장치에는 아무 일도 없었습니다.", "The command was refused. Nothing happened at the device.";
+    notice_command_refused_because: "명령이 거부되었습니다. {reason}", "The command was refused. {reason}";
+    notice_approved: "장치를 승인했습니다.", "The device is approved.";
+    notice_not_permitted: "이 작업을 할 권한이 없습니다.", "You are not permitted to do this.";
+    notice_form_expired: "화면이 오래되어 처리하지 않았습니다. 다시 시도하십시오.", "The page was too old, so nothing was done. Try again.";
+    notice_not_confirmed: "실행을 확인하지 않아 명령을 보내지 않았습니다.", "The command was not confirmed, so it was not sent.";
+    notice_bad_input: "입력값이 올바르지 않아 처리하지 않았습니다.", "What was entered is not valid, so nothing was done.";
+    notice_not_recording: "데이터베이스를 사용할 수 없어 처리하지 않았습니다. 잠시 후 다시 시도하십시오.", "The database is away, so nothing was done. Try again in a moment.";
+    notice_unavailable: "서버가 처리하지 못했습니다. 잠시 후 다시 시도하십시오.", "The server could not do it. Try again in a moment.";
+
+    // A device.
+    condition: "장치 상태", "Condition";
+    since: "{time}부터", "since {time}";
+    device_id: "장치 ID", "Device id";
+    zone: "구역", "Zone";
+    lane: "차로", "Lane";
+    device_type: "종류", "Type";
+    agent: "에이전트", "Agent";
+    last_heard: "마지막 수신", "Last heard";
+    readings: "측정값", "Readings";
+    point: "항목", "Point";
+    value: "값", "Value";
+    scale: "범위", "Range";
+    quality: "품질", "Quality";
+    age: "경과", "Age";
+    no_readings: "이 장치는 측정값을 보내지 않습니다.", "This device reports no readings.";
+    no_value: "값 없음", "No value";
+    on: "켜짐", "On";
+    off: "꺼짐", "Off";
+    position_on_scale: "{min}에서 {max} 사이의 {value}", "{value} between {min} and {max}";
+    approve: "장치 승인", "Approve the device";
+    approve_sentence: "에이전트 {agent}에서 알려 온 장치이며 아직 아무도 승인하지 않았습니다.", "Agent {agent} announced this device, and nobody approved it yet.";
+
+    // Commands.
+    commands: "명령", "Commands";
+    no_commands: "이 장치에 보낼 수 있는 명령이 없습니다.", "This device takes no commands.";
+    confirm: "실행", "Confirm";
+    confirm_what: "{device}: {command} 명령을 실행합니다.", "{command}: {device}.";
+    confirm_care: "주변에 사람이나 차량이 없는지 확인하십시오.", "Make sure that no person or vehicle is in danger.";
+    confirm_time: "10초 안에 실행하지 않으면 닫힙니다.", "It closes if you do not confirm within 10 s.";
+    risk_critical: "주의", "Critical";
+    risk_emergency: "비상", "Emergency";
+    parameter_range: "{min}에서 {max}까지", "{min} to {max}";
+    blocked_forbidden: "권한이 없습니다.", "You are not permitted to give it.";
+    blocked_unknown: "장치가 응답하지 않습니다.", "The device does not answer.";
+    blocked_unregistered: "승인되지 않은 장치입니다.", "The device is not approved.";
+    blocked_not_recording: "기록할 수 없는 동안에는 보낼 수 없습니다.", "It cannot be given while nothing is recorded.";
+    blocked_lost: "연결이 끊긴 동안에는 명령을 보낼 수 없습니다.", "No commands while the connection is lost.";
+    last_commands: "최근 명령", "Last commands";
+    no_last_commands: "이 장치에 보낸 명령이 없습니다.", "No command was given to this device yet.";
+
+    // Errors.
+    error_not_found: "찾는 화면이 없습니다.", "There is no such page.";
+    error_not_found_do: "주소를 확인하거나 현황 화면에서 찾으십시오. 장치가 삭제되었을 수도 있습니다.", "Check the address, or find it from the overview. The device may have been removed.";
+    error_forbidden: "이 화면을 볼 권한이 없습니다.", "You may not see this page.";
+    error_forbidden_do: "필요하면 관리자에게 역할이나 구역 권한을 요청하십시오.", "If you need it, ask an administrator for the role or the zone.";
+    error_internal: "서버에서 오류가 발생했습니다.", "Something went wrong in the server.";
+    error_internal_do: "다시 시도하고, 계속되면 아래 번호를 관리자에게 알려 주십시오.", "Try again. If it goes on, tell an administrator the number below.";
+    error_unavailable: "지금은 이 화면을 보여 줄 수 없습니다.", "This page cannot be shown just now.";
+    error_unavailable_do: "몇 초 뒤 다시 시도하십시오. 현장 장치는 계속 동작합니다.", "Try again in a few seconds. The equipment itself keeps working.";
+    error_reference: "오류 번호 {reference}", "Error number {reference}";
+    try_again: "다시 시도", "Try again";
+    to_overview: "현황으로 가기", "Go to the overview";
+
+    // Conditions.
+    condition_ok: "정상", "OK";
+    condition_faulty: "고장", "Faulty";
+    condition_unknown: "상태 불명", "Unknown";
+    condition_out_of_service: "운영 중지", "Out of service";
+    condition_off_on_purpose: "계획 정지", "Off on purpose";
+    condition_unregistered: "미등록", "Unregistered";
+
+    // Qualities.
+    quality_good: "양호", "Good";
+    quality_suspect: "의심", "Suspect";
+    quality_bad: "불량", "Bad";
+    quality_stale: "갱신 지연", "Stale";
+    quality_comm_lost: "통신 두절", "Comm lost";
+    quality_unknown: "수신 전", "Never read";
+
+    // Priorities.
+    priority_critical: "긴급", "Critical";
+    priority_high: "높음", "High";
+    priority_medium: "중간", "Medium";
+    priority_low: "낮음", "Low";
+
+    // States of an alarm.
+    alarm_normal: "해소", "Normal";
+    alarm_unacknowledged: "미확인", "Unacknowledged";
+    alarm_acknowledged: "확인됨", "Acknowledged";
+    alarm_returned: "해소, 미확인", "Cleared, unacknowledged";
+
+    // States of a command.
+    command_awaiting_approval: "승인 대기", "Awaiting approval";
+    command_queued: "대기", "Queued";
+    command_sent: "전송됨", "Sent";
+    command_delivered: "전달됨", "Delivered";
+    command_accepted: "수락됨", "Accepted";
+    command_executing: "실행 중", "Executing";
+    command_succeeded: "성공", "Succeeded";
+    command_unverified: "동작 미확인", "Unverified";
+    command_rejected: "거부됨", "Rejected";
+    command_failed: "실패", "Failed";
+    command_unknown: "결과 불명", "Unknown";
+    command_expired: "시한 초과", "Expired";
+    command_cancelled: "취소됨", "Cancelled";
+    command_unverified_hint: "장치는 수락했지만 동작은 확인되지 않았습니다. 카메라나 현장에서 확인하십시오.", "The device said yes, but was not seen doing it. Check by camera or on site.";
+    command_unknown_hint: "실행 여부를 알 수 없습니다. 카메라나 현장에서 확인하십시오.", "Nobody can say whether it happened. Check by camera or on site.";
+    command_expired_hint: "시한 안에 시작되지 않았고 앞으로도 실행되지 않습니다.", "It did not begin in time and never will.";
+
+    // Reasons of a command's end.
+    reason_device_in_local: "장치가 현장 조작으로 전환되어 있습니다.", "The device is switched to local operation.";
+    reason_not_selected: "먼저 선택해야 합니다.", "It must be selected first.";
+    reason_locked: "다른 사람이 선택하고 있습니다.", "Somebody else has selected it.";
+    reason_select_expired: "선택 시간이 지났습니다.", "The selection timed out.";
+    reason_already_in_state: "이미 그 상태입니다.", "It is already in that state.";
+    reason_tagged_out: "작업 표찰이 걸려 있습니다.", "A tag on the device forbids it.";
+    reason_interlock: "인터록 조건이 맞지 않거나 그 값이 오래되었습니다.", "An interlock does not hold, or its data is too old.";
+    reason_busy: "장치가 다른 명령을 실행하고 있습니다.", "The device executes another command.";
+    reason_device_fault: "장치 고장으로 실행할 수 없습니다.", "A fault of the device forbids it.";
+    reason_one_at_a_time: "그룹에서 하나만 실행할 수 있습니다.", "Only one of the group may run.";
+    reason_forbidden: "지시한 사람에게 권한이 없습니다.", "Whoever gave it may not.";
+    reason_bad_parameter: "매개변수가 없거나 범위를 벗어났습니다.", "A parameter is missing, unknown or out of range.";
+    reason_not_supported: "이 장치에 없는 명령입니다.", "The device has no such command.";
+    reason_comm_lost: "장치나 에이전트와 통신할 수 없습니다.", "The device or its agent cannot be reached.";
+    reason_cancelled: "다른 사람이 취소했습니다.", "Somebody took it back.";
+    reason_feedback_mismatch: "실행했지만 읽은 상태가 명령과 다릅니다.", "It ran, and what was read back is something else.";
+    reason_deadline_passed: "시한이 지났습니다.", "Its deadline had passed.";
+    reason_interrupted: "실행 도중 에이전트가 멈췄습니다.", "The agent stopped while it was being executed.";
+    reason_detail: "{reason} ({detail})", "{reason} ({detail})";
+
+    // Roles.
+    role_viewer: "조회자", "Viewer";
+    role_operator: "관제원", "Operator";
+    role_technician: "정비원", "Technician";
+    role_supervisor: "감독자", "Supervisor";
+    role_administrator: "관리자", "Administrator";
+    role_agent: "에이전트", "Agent";
+    role_device: "장치", "Device";
+    role_program: "프로그램", "Program";
+}
+
+/// The texts of `language`.
+pub(crate) fn words(language: Language) -> &'static Words {
+    match language {
+        Language::Ko => &KO,
+        Language::En => &EN,
+    }
+}
+
+/// Puts values in the places of a sentence. A value is never searched for places itself.
+pub(crate) fn fill(sentence: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(sentence.len() + 32);
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let place = after.split_once('}').and_then(|(name, tail)| {
+            let (_, value) = values.iter().find(|(known, _)| *known == name)?;
+            Some((*value, tail))
+        });
+        if let Some((value, tail)) = place {
+            filled.push_str(value);
+            rest = tail;
+        } else {
+            filled.push('{');
+            rest = after;
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+impl Words {
+    pub(crate) fn condition(&self, condition: &Condition) -> &'static str {
+        match condition {
+            Condition::Ok => self.condition_ok,
+            Condition::Faulty => self.condition_faulty,
+            Condition::Unknown => self.condition_unknown,
+            Condition::OutOfService => self.condition_out_of_service,
+            Condition::OffOnPurpose => self.condition_off_on_purpose,
+            Condition::Unregistered => self.condition_unregistered,
+        }
+    }
+
+    pub(crate) fn quality(&self, quality: &Quality) -> &'static str {
+        match quality {
+            Quality::Good => self.quality_good,
+            Quality::Suspect => self.quality_suspect,
+            Quality::Bad => self.quality_bad,
+            Quality::Stale => self.quality_stale,
+            Quality::CommLost => self.quality_comm_lost,
+            Quality::Unknown => self.quality_unknown,
+        }
+    }
+
+    pub(crate) fn priority(&self, priority: &Priority) -> &'static str {
+        match priority {
+            Priority::Critical => self.priority_critical,
+            Priority::High => self.priority_high,
+            Priority::Medium => self.priority_medium,
+            Priority::Low => self.priority_low,
+        }
+    }
+
+    pub(crate) fn alarm_state(&self, state: &AlarmState) -> &'static str {
+        match state {
+            AlarmState::Normal => self.alarm_normal,
+            AlarmState::Unacknowledged => self.alarm_unacknowledged,
+            AlarmState::Acknowledged => self.alarm_acknowledged,
+            AlarmState::ReturnedUnacknowledged => self.alarm_returned,
+        }
+    }
+
+    pub(crate) fn command_state(&self, state: &CommandState) -> &'static str {
+        match state {
+            CommandState::AwaitingApproval => self.command_awaiting_approval,
+            CommandState::Queued => self.command_queued,
+            CommandState::Sent => self.command_sent,
+            CommandState::Delivered => self.command_delivered,
+            CommandState::Accepted => self.command_accepted,
+            CommandState::Executing => self.command_executing,
+            CommandState::Succeeded => self.command_succeeded,
+            CommandState::Unverified => self.command_unverified,
+            CommandState::Rejected => self.command_rejected,
+            CommandState::Failed => self.command_failed,
+            CommandState::Unknown => self.command_unknown,
+            CommandState::Expired => self.command_expired,
+            CommandState::Cancelled => self.command_cancelled,
+        }
+    }
+
+    /// What to do about a state that does not speak for itself.
+    pub(crate) fn command_hint(&self, state: &CommandState) -> Option<&'static str> {
+        match state {
+            CommandState::Unverified => Some(self.command_unverified_hint),
+            CommandState::Unknown => Some(self.command_unknown_hint),
+            CommandState::Expired => Some(self.command_expired_hint),
+            CommandState::AwaitingApproval
+            | CommandState::Queued
+            | CommandState::Sent
+            | CommandState::Delivered
+            | CommandState::Accepted
+            | CommandState::Executing
+            | CommandState::Succeeded
+            | CommandState::Rejected
+            | CommandState::Failed
+            | CommandState::Cancelled => None,
+        }
+    }
+
+    pub(crate) fn reason(&self, code: &ReasonCode) -> &'static str {
+        match code {
+            ReasonCode::DeviceInLocal => self.reason_device_in_local,
+            ReasonCode::NotSelected => self.reason_not_selected,
+            ReasonCode::Locked => self.reason_locked,
+            ReasonCode::SelectExpired => self.reason_select_expired,
+            ReasonCode::AlreadyInState => self.reason_already_in_state,
+            ReasonCode::TaggedOut => self.reason_tagged_out,
+            ReasonCode::Interlock => self.reason_interlock,
+            ReasonCode::Busy => self.reason_busy,
+            ReasonCode::DeviceFault => self.reason_device_fault,
+            ReasonCode::OneAtATime => self.reason_one_at_a_time,
+            ReasonCode::Forbidden => self.reason_forbidden,
+            ReasonCode::BadParameter => self.reason_bad_parameter,
+            ReasonCode::NotSupported => self.reason_not_supported,
+            ReasonCode::CommLost => self.reason_comm_lost,
+            ReasonCode::Cancelled => self.reason_cancelled,
+            ReasonCode::FeedbackMismatch => self.reason_feedback_mismatch,
+            ReasonCode::DeadlinePassed => self.reason_deadline_passed,
+            ReasonCode::Interrupted => self.reason_interrupted,
+        }
+    }
+
+    pub(crate) fn role(&self, role: &Role) -> &'static str {
+        match role {
+            Role::Viewer => self.role_viewer,
+            Role::Operator => self.role_operator,
+            Role::Technician => self.role_technician,
+            Role::Supervisor => self.role_supervisor,
+            Role::Administrator => self.role_administrator,
+            Role::Agent => self.role_agent,
+            Role::Device => self.role_device,
+            Role::Program => self.role_program,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn places(sentence: &str) -> BTreeSet<&str> {
+        sentence
+            .split('{')
+            .skip(1)
+            .map(|part| part.split_once('}').expect("an open place").0)
+            .collect()
+    }
+
+    #[test]
+    fn every_key_says_the_same_in_every_language() {
+        for (key, ko, en) in TABLE {
+            assert!(!ko.trim().is_empty() && !en.trim().is_empty(), "{key}");
+            assert_eq!(places(ko), places(en), "{key}");
+        }
+    }
+
+    #[test]
+    fn korean_is_korean_and_english_is_english() {
+        let is_hangul = |letter: char| ('가'..='힣').contains(&letter);
+        // The names of the languages stand in their own language; the others are made of places alone.
+        let exempt = ["language_ko", "language_en", "reason_detail"];
+        for (key, ko, en) in TABLE.iter().filter(|(key, ..)| !exempt.contains(key)) {
+            assert!(ko.contains(is_hangul), "{key}: {ko}");
+            assert!(!en.contains(is_hangul), "{key}: {en}");
+        }
+    }
+
+    #[test]
+    fn no_particle_follows_a_place_whose_last_sound_is_not_known() {
+        let particles = [
+            "은 ", "는 ", "이 ", "가 ", "을 ", "를 ", "과 ", "와 ", "으로 ", "로 ",
+        ];
+        for (key, ko, _) in TABLE {
+            for part in ko.split('}').skip(1) {
+                assert!(
+                    !particles.iter().any(|particle| part.starts_with(particle)),
+                    "{key}: {ko}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_never_searched_for_places() {
+        let filled = fill("{a} and {b} and {c}", &[("a", "{b}"), ("b", "1")]);
+        assert_eq!(filled, "{b} and 1 and {c}");
+    }
+}
