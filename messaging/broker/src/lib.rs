@@ -1,1 +1,55 @@
 //! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, resumable topics.
+//!
+//! The application publishes through [`Publisher`]; a [`Guard`] decides who may do what; a [`Handler`] does what
+//! clients ask for with SEND to `/app/**`; [`Broker`] serves connections, whatever carries them.
+//!
+//! | destination | SEND by a client | SUBSCRIBE | messages come from |
+//! |---|---|---|---|
+//! | `/app/**` | to the [`Handler`] | refused | |
+//! | `/topic/**` | published, if the guard allows it | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
+//! | `/user/queue/**` | refused | the session's own | [`Publisher::send_to_session`], [`Publisher::send_to_user`] |
+//! | `/queue/**` | refused with `unsupported-destination` | the same | |
+//!
+//! # Promises
+//! - **Order.** The frames of one session are handled one after the other; the messages of one subscription come in
+//!   the order in which they were published.
+//! - **RECEIPT** for SEND comes after the handler succeeded (or the message was published), for SUBSCRIBE when the
+//!   subscription is live and what it replays was written.
+//! - **Resuming.** Each message has a [`Position`]: its `message-id`. `SUBSCRIBE` with `x-resume-from: <position>`
+//!   first gets what matches and is newer, then live messages: no gap, no double. A position taken anywhere resumes
+//!   any subscription, also one with wildcards. When the past is no longer known, a MESSAGE with `x-gap: true` and an
+//!   empty body comes first.
+//! - **Slow consumers** do not slow others: a session whose queue is full gets ERROR with `code: slow-consumer` and is
+//!   closed.
+//! - **Nothing survives a restart**; a position of another incarnation is answered with the gap notice.
+//!
+//! # ERROR frames
+//! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
+//! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
+//! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, those of
+//! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
+
+pub mod config;
+pub mod destination;
+pub mod guard;
+pub mod handler;
+pub mod message;
+pub mod publisher;
+pub mod tcp;
+pub mod websocket;
+
+mod permits;
+mod position;
+mod router;
+mod server;
+mod session;
+mod wire;
+
+pub use config::BrokerConfig;
+pub use guard::{Action, Admission, Denied, Guard, token_of};
+pub use handler::{Handler, Refusal, SessionInfo};
+pub use message::Outgoing;
+pub use position::{Position, SessionId, UnknownPosition};
+pub use publisher::{Delivery, Publisher, Statistics};
+pub use server::Broker;
+pub use websocket::SUBPROTOCOLS;

@@ -176,6 +176,12 @@ impl ServerSession {
         }
     }
 
+    /// The owner does not read now, because it handles a frame or waits for the peer to take something: the silence is
+    /// not the peer's.
+    pub fn reading_paused(&mut self, now: Instant) {
+        self.heart_beats.received(now);
+    }
+
     /// When to call [`Self::handle_deadline`]; changes with each other call.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {

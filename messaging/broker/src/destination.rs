@@ -1,0 +1,196 @@
+//! What kind of destination a client names, and what its wildcards mean. Pure.
+
+use thiserror::Error;
+
+/// Where refusals of [`crate::Handler`]s are told.
+pub const USER_ERRORS: &str = "/user/queue/errors";
+
+/// More segments than any destination has; a bound on the depth of the tree of topics.
+const SEGMENTS_MAX: usize = 32;
+
+/// More bytes than any destination has; a bound on what a subscription costs.
+const BYTES_MAX: usize = 1024;
+
+/// Headers by which broker and clients speak to each other: taken off what clients SEND, so that no client can speak
+/// for the broker.
+pub(crate) const OWN_HEADERS: [&str; 5] = [
+    RESUME_FROM,
+    GAP,
+    "x-retained",
+    "x-conflate",
+    "x-reconnect-after",
+];
+
+/// SUBSCRIBE: a [`crate::Position`] after which to resume.
+pub const RESUME_FROM: &str = "x-resume-from";
+
+/// MESSAGE: messages between the position and now are lost.
+pub const GAP: &str = "x-gap";
+
+/// What a destination is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `/app/**`: to the handler.
+    App,
+    /// `/topic/**`: to all subscribers.
+    Topic,
+    /// `/user/queue/**`: to the session.
+    User,
+}
+
+/// Why a destination is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum BadDestination {
+    #[error("{0:?} is no destination here: use /app/…, /topic/… or /user/queue/…")]
+    Unsupported(String),
+    #[error(
+        "{0:?} is malformed: segments are separated by single slashes, at most {SEGMENTS_MAX} of them"
+    )]
+    Malformed(String),
+    #[error("{0:?}: * stands for one whole segment, ** for the rest and only at the end")]
+    Wildcard(String),
+    #[error("{0:?}: wildcards are for SUBSCRIBE to /topic only")]
+    UnexpectedWildcard(String),
+}
+
+impl BadDestination {
+    /// The `code` header of the ERROR.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unsupported(_) => "unsupported-destination",
+            Self::Malformed(_) | Self::Wildcard(_) | Self::UnexpectedWildcard(_) => {
+                "bad-destination"
+            }
+        }
+    }
+}
+
+/// The destination of a SEND: no wildcards.
+pub(crate) fn for_send(destination: &str) -> Result<Kind, BadDestination> {
+    let kind = parse(destination)?;
+    match kind {
+        Kind::User => Err(BadDestination::Unsupported(destination.to_owned())),
+        _ if has_wildcard(destination) => {
+            Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
+        }
+        Kind::App | Kind::Topic => Ok(kind),
+    }
+}
+
+/// The destination of a SUBSCRIBE: a topic, perhaps with wildcards, or a queue of the session's own.
+pub(crate) fn for_subscribe(destination: &str) -> Result<Kind, BadDestination> {
+    let kind = parse(destination)?;
+    match kind {
+        Kind::App => Err(BadDestination::Unsupported(destination.to_owned())),
+        Kind::User if has_wildcard(destination) => {
+            Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
+        }
+        Kind::Topic if !wildcards_are_whole(destination) => {
+            Err(BadDestination::Wildcard(destination.to_owned()))
+        }
+        Kind::Topic | Kind::User => Ok(kind),
+    }
+}
+
+/// Whether a topic pattern covers `destination`.
+pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
+    let mut segments = destination.split('/');
+    for wanted in pattern.split('/') {
+        if wanted == "**" {
+            return true;
+        }
+        match segments.next() {
+            Some(segment) if wanted == "*" || wanted == segment => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
+}
+
+pub(crate) fn has_wildcard(destination: &str) -> bool {
+    destination.contains('*')
+}
+
+fn parse(destination: &str) -> Result<Kind, BadDestination> {
+    let kind = if destination.starts_with("/app/") {
+        Kind::App
+    } else if destination.starts_with("/topic/") {
+        Kind::Topic
+    } else if destination.starts_with("/user/queue/") {
+        Kind::User
+    } else {
+        return Err(BadDestination::Unsupported(
+            destination.chars().take(BYTES_MAX).collect(),
+        ));
+    };
+    let segments = destination.split('/').skip(1);
+    if destination.len() > BYTES_MAX
+        || segments.clone().any(str::is_empty)
+        || segments.count() > SEGMENTS_MAX
+    {
+        return Err(BadDestination::Malformed(
+            destination.chars().take(BYTES_MAX).collect(),
+        ));
+    }
+    Ok(kind)
+}
+
+fn wildcards_are_whole(pattern: &str) -> bool {
+    let mut rest_seen = false;
+    pattern.split('/').all(|segment| {
+        let fine = !rest_seen && (matches!(segment, "*" | "**") || !segment.contains('*'));
+        rest_seen |= segment == "**";
+        fine
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_cover_one_segment_or_the_rest() {
+        let check = |pattern, destination, expected| {
+            assert_eq!(
+                matches(pattern, destination),
+                expected,
+                "{pattern} {destination}"
+            );
+        };
+        check("/topic/a", "/topic/a", true);
+        check("/topic/a", "/topic/a/b", false);
+        check("/topic/*", "/topic/a", true);
+        check("/topic/*", "/topic/a/b", false);
+        check("/topic/*/b", "/topic/a/b", true);
+        check("/topic/**", "/topic/a/b", true);
+        check("/topic/a/**", "/topic/a", true);
+        check("/topic/a/**", "/topic/ab", false);
+    }
+
+    #[test]
+    fn refused_destinations_say_why() {
+        let subscribe = |destination| for_subscribe(destination).map_err(|bad| bad.code());
+        let send = |destination| for_send(destination).map_err(|bad| bad.code());
+        assert_eq!(subscribe("/topic/a/*/b/**"), Ok(Kind::Topic));
+        assert_eq!(subscribe("/user/queue/errors"), Ok(Kind::User));
+        assert_eq!(send("/app/events"), Ok(Kind::App));
+        assert_eq!(send("/topic/a"), Ok(Kind::Topic));
+        for bad in [
+            "/topic/a*",
+            "/topic/**/a",
+            "/topic//a",
+            "/topic/a/",
+            "/user/queue/*",
+        ] {
+            assert_eq!(subscribe(bad), Err("bad-destination"), "{bad}");
+        }
+        for bad in ["/queue/a", "/app/a", "/user/kim/queue/a", "", "topic/a"] {
+            assert_eq!(subscribe(bad), Err("unsupported-destination"), "{bad}");
+        }
+        for bad in ["/queue/a", "/user/queue/a"] {
+            assert_eq!(send(bad), Err("unsupported-destination"), "{bad}");
+        }
+        assert_eq!(send("/topic/*"), Err("bad-destination"));
+        assert_eq!(send(&"/topic/a".repeat(200)), Err("bad-destination"));
+    }
+}

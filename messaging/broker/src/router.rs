@@ -1,0 +1,379 @@
+//! Who gets which message. Pure: messages go in, deliveries come out; the publisher puts them into the sessions' queues
+//! under the same lock, so that order is kept.
+
+mod replay;
+mod trie;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use stomp::server::SubscriptionKey;
+use stomp::{AckMode, Command, Frame, Version, encode};
+
+use self::replay::Replay;
+pub(crate) use self::replay::ReplayBounds;
+use self::trie::Trie;
+use crate::destination::{self, GAP, Kind};
+use crate::message::Outgoing;
+use crate::position::{Position, SessionId};
+
+/// Names one subscription of the broker's life. A new one under the same id has another serial, so that what was on
+/// its way to the old one is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Serial(u64);
+
+/// A message on its way to one subscription.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbound {
+    pub(crate) serial: Serial,
+    pub(crate) payload: Payload,
+}
+
+/// How a message travels inside the broker.
+#[derive(Debug, Clone)]
+pub(crate) enum Payload {
+    /// Encoded for the receiver's version and subscription id, shared with others that have the same.
+    Encoded(Bytes),
+    /// For a subscription that acknowledges: each delivery has an `ack` header of its own.
+    Frame(Arc<Frame>),
+}
+
+impl Payload {
+    /// Bytes, for the bound of the session's queue.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Encoded(bytes) => bytes.len(),
+            Self::Frame(frame) => replay::weight(frame),
+        }
+    }
+}
+
+/// What a SUBSCRIBE asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted<'request> {
+    pub(crate) key: SubscriptionKey,
+    pub(crate) destination: &'request str,
+    pub(crate) kind: Kind,
+    pub(crate) ack: AckMode,
+    /// The value of `x-resume-from`.
+    pub(crate) resume_from: Option<&'request str>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    session: SessionId,
+    key: SubscriptionKey,
+    destination: String,
+    kind: Kind,
+    version: Version,
+    ack: AckMode,
+}
+
+#[derive(Debug)]
+struct Session {
+    subject: String,
+    version: Version,
+    /// Few, so a list. Bounded by the protocol's limit on subscriptions.
+    subscriptions: Vec<Serial>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Router {
+    incarnation: Arc<str>,
+    sequence: u64,
+    last_id: u64,
+    sessions: HashMap<SessionId, Session>,
+    by_subject: HashMap<String, BTreeSet<SessionId>>,
+    subscriptions: HashMap<Serial, Subscription>,
+    topics: Trie<Serial>,
+    replay: Replay,
+}
+
+impl Router {
+    /// A router whose positions begin with `incarnation`: no two processes may share it.
+    pub(crate) fn new(incarnation: &str, bounds: ReplayBounds) -> Self {
+        Self {
+            incarnation: incarnation.into(),
+            sequence: 0,
+            last_id: 0,
+            sessions: HashMap::new(),
+            by_subject: HashMap::new(),
+            subscriptions: HashMap::new(),
+            topics: Trie::default(),
+            replay: Replay::new(bounds),
+        }
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.position_at(self.sequence)
+    }
+
+    pub(crate) fn open(&mut self, subject: &str, version: Version) -> SessionId {
+        let id = SessionId(self.next_id());
+        self.sessions.insert(
+            id,
+            Session {
+                subject: subject.to_owned(),
+                version,
+                subscriptions: Vec::new(),
+            },
+        );
+        self.by_subject
+            .entry(subject.to_owned())
+            .or_default()
+            .insert(id);
+        id
+    }
+
+    pub(crate) fn close(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        for serial in session.subscriptions {
+            self.forget(serial);
+        }
+        if let Some(ids) = self.by_subject.get_mut(&session.subject) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_subject.remove(&session.subject);
+            }
+        }
+    }
+
+    /// Makes a subscription live, and says what it has missed. `None`: there is no such session any more.
+    pub(crate) fn subscribe(
+        &mut self,
+        session: SessionId,
+        wanted: &Wanted<'_>,
+    ) -> Option<(Serial, Vec<Outbound>)> {
+        let serial = Serial(self.next_id());
+        let entry = self.sessions.get_mut(&session)?;
+        entry.subscriptions.push(serial);
+        let subscription = Subscription {
+            session,
+            key: wanted.key.clone(),
+            destination: wanted.destination.to_owned(),
+            kind: wanted.kind,
+            version: entry.version,
+            ack: wanted.ack,
+        };
+        let missed = match (wanted.kind, wanted.resume_from) {
+            (Kind::Topic, Some(position)) => self.missed(wanted.destination, position),
+            _ => Vec::new(),
+        };
+        let mut encoder = Encoder::default();
+        let replayed = missed
+            .iter()
+            .map(|message| encoder.outbound(serial, &subscription, message))
+            .collect();
+        if wanted.kind == Kind::Topic {
+            self.topics.insert(wanted.destination, serial);
+        }
+        self.subscriptions.insert(serial, subscription);
+        Some((serial, replayed))
+    }
+
+    pub(crate) fn unsubscribe(
+        &mut self,
+        session: SessionId,
+        key: &SubscriptionKey,
+    ) -> Option<Serial> {
+        let entry = self.sessions.get_mut(&session)?;
+        let at = entry.subscriptions.iter().position(|serial| {
+            self.subscriptions
+                .get(serial)
+                .is_some_and(|s| s.key == *key)
+        })?;
+        let serial = entry.subscriptions.swap_remove(at);
+        self.forget(serial);
+        Some(serial)
+    }
+
+    /// Publishes to everybody who subscribed to `topic`.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        message: Outgoing,
+    ) -> (Position, Vec<(SessionId, Outbound)>) {
+        let frame = Arc::new(self.message_frame(topic, message));
+        let mut encoder = Encoder::default();
+        let mut deliveries = Vec::new();
+        self.topics.for_each_match(topic, |serial| {
+            let subscription = self
+                .subscriptions
+                .get(serial)
+                .expect("the tree holds live subscriptions only");
+            let outbound = encoder.outbound(*serial, subscription, &frame);
+            deliveries.push((subscription.session, outbound));
+        });
+        self.replay.keep(self.sequence, topic, frame);
+        (self.position(), deliveries)
+    }
+
+    /// A message for one session's own queue. `None`: there is no such session. Empty: it has not subscribed.
+    pub(crate) fn for_session(
+        &mut self,
+        session: SessionId,
+        queue: &str,
+        message: &Outgoing,
+    ) -> Option<Vec<Outbound>> {
+        let subscribed: Vec<Serial> = self
+            .sessions
+            .get(&session)?
+            .subscriptions
+            .iter()
+            .copied()
+            .filter(|serial| {
+                self.subscriptions
+                    .get(serial)
+                    .is_some_and(|s| s.kind == Kind::User && s.destination == queue)
+            })
+            .collect();
+        if subscribed.is_empty() {
+            return Some(Vec::new());
+        }
+        let frame = Arc::new(self.message_frame(queue, message.clone()));
+        let mut encoder = Encoder::default();
+        Some(
+            subscribed
+                .into_iter()
+                .map(|serial| encoder.outbound(serial, &self.subscriptions[&serial], &frame))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn sessions_of(&self, subject: &str) -> Vec<SessionId> {
+        self.by_subject
+            .get(subject)
+            .map(|ids| ids.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(crate) fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    fn forget(&mut self, serial: Serial) {
+        if let Some(subscription) = self.subscriptions.remove(&serial)
+            && subscription.kind == Kind::Topic
+        {
+            self.topics.remove(&subscription.destination, &serial);
+        }
+    }
+
+    /// What `pattern` would have got since `position`, with a gap notice in front when that is not all of it.
+    fn missed(&self, pattern: &str, position: &str) -> Vec<Arc<Frame>> {
+        let known = position.parse::<Position>().ok().filter(|position| {
+            position.incarnation == self.incarnation && position.sequence <= self.sequence
+        });
+        // Of another life nothing is known, and what is kept here may long be part of the state that the client will
+        // read after the notice.
+        let Some(position) = known else {
+            return vec![Arc::new(self.gap(pattern, self.sequence))];
+        };
+        let past = self.replay.after(position.sequence, pattern);
+        let gap = past
+            .lost_up_to
+            .map(|sequence| Arc::new(self.gap(pattern, sequence)));
+        gap.into_iter().chain(past.messages).collect()
+    }
+
+    /// The notice that messages up to `sequence` may be missing: its id is a position from which nothing is.
+    fn gap(&self, destination: &str, sequence: u64) -> Frame {
+        Frame::new(Command::Message)
+            .with_header("destination", destination)
+            .with_header("message-id", self.position_at(sequence).gap_id())
+            .with_header(GAP, "true")
+    }
+
+    fn message_frame(&mut self, destination: &str, message: Outgoing) -> Frame {
+        self.sequence += 1;
+        let mut frame = Frame::new(Command::Message)
+            .with_header("destination", destination)
+            .with_header("message-id", self.position().to_string())
+            .with_body(message.body);
+        if let Some(content_type) = message.content_type {
+            frame.headers.push("content-type", content_type);
+        }
+        for (name, value) in message.headers {
+            frame.headers.push(name, value);
+        }
+        frame
+    }
+
+    fn position_at(&self, sequence: u64) -> Position {
+        Position {
+            incarnation: Arc::clone(&self.incarnation),
+            sequence,
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+/// Encodes a message once for each (version, subscription id): most clients use the same ids.
+#[derive(Default)]
+struct Encoder {
+    /// Which message the cache is for, by its address.
+    message: Option<Arc<Frame>>,
+    encoded: HashMap<(Version, Option<String>), Bytes>,
+}
+
+impl Encoder {
+    fn outbound(
+        &mut self,
+        serial: Serial,
+        subscription: &Subscription,
+        message: &Arc<Frame>,
+    ) -> Outbound {
+        let payload = if subscription.ack == AckMode::Auto {
+            Payload::Encoded(self.encoded(subscription, message))
+        } else {
+            Payload::Frame(Arc::clone(message))
+        };
+        Outbound { serial, payload }
+    }
+
+    fn encoded(&mut self, subscription: &Subscription, message: &Arc<Frame>) -> Bytes {
+        if !self
+            .message
+            .as_ref()
+            .is_some_and(|m| Arc::ptr_eq(m, message))
+        {
+            self.message = Some(Arc::clone(message));
+            self.encoded.clear();
+        }
+        let id = match &subscription.key {
+            SubscriptionKey::Id(id) => Some(id.clone()),
+            SubscriptionKey::Destination(_) => None,
+        };
+        let encoded = self.encoded.entry((subscription.version, id));
+        encoded
+            .or_insert_with_key(|(version, id)| {
+                let mut frame = Frame::clone(message);
+                if let Some(id) = id {
+                    frame.headers.push_front("subscription", id.as_str());
+                }
+                let mut bytes = BytesMut::new();
+                encode(&frame, *version, &mut bytes);
+                bytes.freeze()
+            })
+            .clone()
+    }
+}
+
+/// Kind of a destination that the application publishes to: its own code names it, so a wrong one is a bug there.
+pub(crate) fn assert_topic(topic: &str) {
+    debug_assert!(
+        destination::for_send(topic) == Ok(Kind::Topic),
+        "{topic:?} is no topic"
+    );
+}

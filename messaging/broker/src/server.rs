@@ -1,0 +1,67 @@
+//! What serves connections: the router's handle, the guard, the handler and the shutdown, together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::guard::Guard;
+use crate::handler::Handler;
+use crate::permits::Permits;
+use crate::publisher::Publisher;
+
+/// Serves connections. Cheap to clone: all clones are one broker.
+pub struct Broker<G, H> {
+    pub(crate) shared: Arc<Shared<G, H>>,
+}
+
+pub(crate) struct Shared<G, H> {
+    pub(crate) publisher: Publisher,
+    pub(crate) guard: G,
+    pub(crate) handler: H,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) permits: Permits,
+}
+
+impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
+    /// A broker that serves until `shutdown` is cancelled: then each session gets ERROR `shutting-down`, and the
+    /// `serve_*` calls return within [`crate::BrokerConfig::handler_grace`] and a second.
+    pub fn new(publisher: Publisher, guard: G, handler: H, shutdown: CancellationToken) -> Self {
+        let permits = Permits::new(publisher.config());
+        Self {
+            shared: Arc::new(Shared {
+                publisher,
+                guard,
+                handler,
+                shutdown,
+                permits,
+            }),
+        }
+    }
+
+    /// The handle to publish with.
+    pub fn publisher(&self) -> &Publisher {
+        &self.shared.publisher
+    }
+
+    /// The handler, for applications that keep their state there.
+    pub fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+}
+
+impl<G, H> Clone for Broker<G, H> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<G, H> fmt::Debug for Broker<G, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("publisher", &self.shared.publisher)
+            .finish_non_exhaustive()
+    }
+}

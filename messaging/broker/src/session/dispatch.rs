@@ -1,0 +1,360 @@
+//! What each event of the protocol session does.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use stomp::server::SubscriptionKey;
+use stomp::{AckMode, Frame, ServerEvent};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::Task;
+use super::open::{Live, Open, Replaying};
+use crate::destination::{self, Kind, OWN_HEADERS, RESUME_FROM, USER_ERRORS};
+use crate::guard::{Action, Admission, Denied, Guard};
+use crate::handler::{Handler, Refusal, SessionInfo};
+use crate::message::Outgoing;
+use crate::router::{Outbound, Payload, Wanted};
+use crate::wire::{Reader, Writer};
+
+/// What the guard or the handler has done.
+pub(super) enum Done<P> {
+    /// CONNECT was looked at.
+    Authenticated(Result<Admission<P>, Denied>, OwnedSemaphorePermit),
+    /// The token of a later frame was looked at; what the frame wants comes next.
+    Renewed(Result<Admission<P>, Denied>, Box<ServerEvent>),
+    /// A SEND was handled.
+    Handled(Result<(), Refusal>, Frame),
+}
+
+impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> {
+    pub(super) fn dispatch(&mut self, event: ServerEvent) {
+        match &event {
+            ServerEvent::Connect(frame) => self.authenticate(frame.clone()),
+            ServerEvent::Closed(reason) => self.reason = Some(reason.clone()),
+            ServerEvent::Send(frame)
+            | ServerEvent::Subscribe { frame, .. }
+            | ServerEvent::Unsubscribe { frame, .. }
+            | ServerEvent::Ack { frame, .. }
+            | ServerEvent::Nack { frame, .. } => {
+                if frame.headers.get_ignore_case("authorization").is_some() {
+                    self.renew(event);
+                } else {
+                    self.act(event);
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish_work(&mut self, done: Done<G::Principal>) {
+        match done {
+            Done::Authenticated(Ok(admission), permit) => self.let_in(admission, permit),
+            Done::Authenticated(Err(denied), _) => {
+                self.protocol.reject(&denied.code, &denied.message);
+            }
+            Done::Renewed(Ok(admission), event) => self.go_on_with(admission, *event),
+            Done::Renewed(Err(denied), event) => self.deny(&denied, frame_of(&event)),
+            Done::Handled(Ok(()), frame) => self.protocol.receipt(&frame),
+            Done::Handled(Err(refusal), frame) => self.refuse(refusal, &frame),
+        }
+    }
+
+    /// Gives a message to the protocol session, unless its subscription ended while it was on its way.
+    pub(super) fn deliver(&mut self, outbound: &Outbound) {
+        let Some(open) = &self.open else {
+            return;
+        };
+        let Some(live) = open.live.get(&outbound.serial) else {
+            return;
+        };
+        match &outbound.payload {
+            Payload::Encoded(bytes) => self.protocol.push_encoded(bytes.clone()),
+            Payload::Frame(frame) => {
+                if let Err(error) = self.protocol.message(&live.key, frame) {
+                    self.protocol.error(error.code(), &error.to_string(), None);
+                }
+            }
+        }
+    }
+
+    pub(super) fn check_expiry(&mut self) {
+        if self.open.as_ref().is_some_and(Open::is_expired) {
+            let denied = Denied::token_expired();
+            self.deny(&denied, None);
+        }
+    }
+
+    fn authenticate(&mut self, frame: Frame) {
+        let Some(permit) = self.shared.permits.session() else {
+            let message = "too many sessions are open: try again later";
+            self.protocol.reject("too-many-sessions", message);
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        let (peer, limit) = (self.peer, shared.publisher.config().stomp.connect_timeout);
+        self.work = Some(Box::pin(async move {
+            let asked = timeout(limit, shared.guard.authenticate(&frame, peer)).await;
+            Done::Authenticated(asked.unwrap_or_else(|_| Err(cannot_ask())), permit)
+        }));
+    }
+
+    fn let_in(&mut self, admission: Admission<G::Principal>, permit: OwnedSemaphorePermit) {
+        if is_over(admission.expires_at) {
+            let denied = Denied::token_expired();
+            self.protocol.reject(&denied.code, &denied.message);
+            return;
+        }
+        let version = self.protocol.version();
+        let inlet = self.shared.publisher.open(&admission.subject, version);
+        let info = SessionInfo {
+            id: inlet.id,
+            subject: admission.subject,
+            principal: admission.principal,
+            peer: self.peer,
+            version,
+        };
+        let incarnation = self.shared.publisher.position().incarnation;
+        let session = format!("{incarnation}-{}", inlet.id);
+        tracing::debug!(peer = %self.peer, session = %info.id, subject = %info.subject, %version, "session opened");
+        let shared = Arc::clone(&self.shared);
+        self.open = Some(Open::new(shared, info, inlet, admission.expires_at, permit));
+        self.stranger = None;
+        self.protocol.accept(&session, super::now());
+    }
+
+    fn renew(&mut self, event: ServerEvent) {
+        let shared = Arc::clone(&self.shared);
+        let (peer, limit) = (self.peer, shared.publisher.config().stomp.connect_timeout);
+        self.work = Some(Box::pin(async move {
+            let asked = match frame_of(&event) {
+                Some(frame) => timeout(limit, shared.guard.authenticate(frame, peer)).await,
+                None => Ok(Err(cannot_ask())),
+            };
+            Done::Renewed(asked.unwrap_or_else(|_| Err(cannot_ask())), Box::new(event))
+        }));
+    }
+
+    /// Takes a renewed token, ends the session if it allows less than is in use, then does what its frame wants.
+    fn go_on_with(&mut self, admission: Admission<G::Principal>, event: ServerEvent) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        let cause = frame_of(&event);
+        if admission.subject != open.info.subject {
+            let denied = Denied::new(
+                "subject-changed",
+                "the new token is somebody else's: open a session of its own for it",
+            );
+            return self.deny(&denied, cause);
+        }
+        if is_over(admission.expires_at) {
+            return self.deny(&Denied::token_expired(), cause);
+        }
+        open.expires_at = admission.expires_at;
+        open.info = Arc::new(SessionInfo {
+            principal: admission.principal,
+            subject: admission.subject,
+            ..*open.info
+        });
+        let forbidden = open.live.values().find_map(|live| {
+            let guard = &self.shared.guard;
+            guard
+                .authorize(&open.info.principal, Action::Subscribe, &live.destination)
+                .err()
+        });
+        match forbidden {
+            Some(denied) => self.deny(&denied, cause),
+            None => self.act(event),
+        }
+    }
+
+    fn act(&mut self, event: ServerEvent) {
+        match event {
+            ServerEvent::Send(frame) => {
+                if let Err(denied) = self.on_send(&frame) {
+                    self.deny(&denied, Some(&frame));
+                }
+            }
+            ServerEvent::Subscribe {
+                subscription,
+                destination,
+                ack,
+                frame,
+            } => {
+                if let Err(denied) = self.on_subscribe(subscription, &destination, ack, &frame) {
+                    self.deny(&denied, Some(&frame));
+                }
+            }
+            ServerEvent::Unsubscribe {
+                subscription,
+                frame,
+            } => {
+                if let Some(open) = &mut self.open
+                    && let Some(serial) = self
+                        .shared
+                        .publisher
+                        .unsubscribe(open.info.id, &subscription)
+                {
+                    open.live.remove(&serial);
+                }
+                self.protocol.receipt(&frame);
+            }
+            // Nothing is kept for another try: what counts is that the protocol session let go of it.
+            ServerEvent::Ack { frame, .. } | ServerEvent::Nack { frame, .. } => {
+                self.protocol.receipt(&frame);
+            }
+            ServerEvent::Connect(_) | ServerEvent::Closed(_) => {}
+        }
+    }
+
+    fn on_send(&mut self, frame: &Frame) -> Result<(), Denied> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        if open.is_expired() {
+            return Err(Denied::token_expired());
+        }
+        let destination = frame.header("destination").unwrap_or_default();
+        let kind = destination::for_send(destination)
+            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
+        let principal = &open.info.principal;
+        self.shared
+            .guard
+            .authorize(principal, Action::Send, destination)?;
+        if kind == Kind::Topic {
+            self.shared.publisher.publish(destination, outgoing(frame));
+            self.protocol.receipt(frame);
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let info = Arc::clone(&open.info);
+        let mut frame = frame.clone();
+        frame.headers.retain(|name, _| !is_credential(name));
+        self.work = Some(Box::pin(async move {
+            let result = shared.handler.handle(&info, &frame).await;
+            Done::Handled(result, frame)
+        }));
+        Ok(())
+    }
+
+    fn on_subscribe(
+        &mut self,
+        key: SubscriptionKey,
+        destination: &str,
+        ack: AckMode,
+        frame: &Frame,
+    ) -> Result<(), Denied> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        if open.is_expired() {
+            return Err(Denied::token_expired());
+        }
+        let kind = destination::for_subscribe(destination)
+            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
+        let principal = &open.info.principal;
+        self.shared
+            .guard
+            .authorize(principal, Action::Subscribe, destination)?;
+        let wanted = Wanted {
+            key: key.clone(),
+            destination,
+            kind,
+            ack,
+            resume_from: frame.header(RESUME_FROM),
+        };
+        // `None`: the session was ended from outside, and the loop is about to learn why.
+        if let Some((serial, missed)) = self.shared.publisher.subscribe(open.info.id, &wanted) {
+            let destination = destination.to_owned();
+            open.live.insert(serial, Live { key, destination });
+            self.replaying = Some(Replaying {
+                messages: missed.into(),
+                subscribe: frame.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn deny(&mut self, denied: &Denied, cause: Option<&Frame>) {
+        self.protocol.error(&denied.code, &denied.message, cause);
+    }
+
+    fn refuse(&mut self, refusal: Refusal, frame: &Frame) {
+        let Some(open) = &self.open else {
+            return;
+        };
+        let (code, message) = match refusal {
+            Refusal::Refused { code, message } => (code, message),
+            Refusal::Unavailable => {
+                let message = "the message could not be processed now: connect again and resend it";
+                return self.protocol.error("unavailable", message, Some(frame));
+            }
+        };
+        let destination = frame.header("destination").unwrap_or_default();
+        let mut told = Outgoing::new("text/plain;charset=utf-8", message.clone())
+            .with_header("code", code)
+            .with_header("message", message)
+            .with_header("refused-destination", destination);
+        if let Some(receipt) = frame.header("receipt") {
+            told = told.with_header("receipt-id", receipt);
+        }
+        // Whoever has not subscribed does not want to know.
+        let delivery = self
+            .shared
+            .publisher
+            .send_to_session(open.info.id, USER_ERRORS, told);
+        tracing::debug!(session = %open.info.id, ?delivery, destination, "a message was refused");
+    }
+}
+
+fn frame_of(event: &ServerEvent) -> Option<&Frame> {
+    match event {
+        ServerEvent::Connect(frame)
+        | ServerEvent::Send(frame)
+        | ServerEvent::Subscribe { frame, .. }
+        | ServerEvent::Unsubscribe { frame, .. }
+        | ServerEvent::Ack { frame, .. }
+        | ServerEvent::Nack { frame, .. } => Some(frame),
+        ServerEvent::Closed(_) => None,
+    }
+}
+
+fn cannot_ask() -> Denied {
+    Denied::new("unavailable", "nobody can be let in now: try again later")
+}
+
+fn is_over(expires_at: Option<SystemTime>) -> bool {
+    expires_at.is_some_and(|at| at <= SystemTime::now())
+}
+
+fn is_credential(name: &str) -> bool {
+    ["authorization", "login", "passcode"]
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// What others get of a client's SEND: its own headers, and none that speaks for the client's session or the broker.
+fn outgoing(frame: &Frame) -> Outgoing {
+    /// The broker's own come in front; a client's copies would only be noise behind them.
+    const FRAMING: [&str; 7] = [
+        "destination",
+        "content-type",
+        "message-id",
+        "subscription",
+        "ack",
+        "receipt",
+        "transaction",
+    ];
+    Outgoing {
+        content_type: frame.header("content-type").map(str::to_owned),
+        headers: frame
+            .headers
+            .iter()
+            .filter(|(name, _)| {
+                !is_credential(name) && !FRAMING.contains(name) && !OWN_HEADERS.contains(name)
+            })
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        body: frame.body.clone(),
+    }
+}

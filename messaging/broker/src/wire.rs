@@ -1,0 +1,28 @@
+//! What a session needs of its connection, whatever carries it. Every call here is cancel-safe: dropping its future
+//! loses nothing.
+
+use std::future::Future;
+use std::io;
+
+use bytes::Bytes;
+
+/// The half that bytes come from.
+pub(crate) trait Reader: Send {
+    /// What has come, split anyhow; `None` when the peer has ended its side.
+    fn read(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+}
+
+/// The half that frames go to.
+pub(crate) trait Writer: Send {
+    /// Takes a whole frame, to be written by [`Self::flush`].
+    fn push(&mut self, frame: Bytes);
+
+    /// Bytes pushed and not flushed yet.
+    fn backlog(&self) -> usize;
+
+    /// Writes everything that was pushed.
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Tells the peer that nothing follows.
+    fn close(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
