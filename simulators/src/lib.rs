@@ -1,1 +1,57 @@
 //! The airport without the airport: equipment that behaves, fails on cue, and keeps a truth log.
+//!
+//! ```text
+//! airport.toml ─▶ config ─▶ airport ─┬─▶ device (one task per machine) ─▶ wire ─▶ behaviour
+//!                                    ├─▶ scenario (faults by the clock)      └──▶ truth
+//!                                    └─▶ control (faults by HTTP)
+//! ```
+//!
+//! Equipment stands on real wires: TCP ports on loopback, and ptys for serial lines. Nothing here is shared with
+//! the drivers that read it. Tests hold an [`Airport`]:
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let config = simulators::AirportConfig::parse(
+//!     r#"
+//!     [[zone]]
+//!     id = "p1"
+//!     name = { ko = "주차장 P1", en = "Car park P1" }
+//!     [[agent]]
+//!     id = "agent-p1"
+//!     [[device]]
+//!     id = "gate-1"
+//!     kind = "gate"
+//!     zone = "p1"
+//!     agent = "agent-p1"
+//!     name = { ko = "차단기", en = "Gate" }
+//!     "#,
+//!     "airport.toml",
+//! )?;
+//! let dir = tempfile::tempdir()?;
+//! let airport = simulators::Airport::start(config, dir.path()).await?;
+//! airport.set_fault("gate-1", simulators::Fault::Jammed).await?;
+//! assert_eq!(airport.truth()?.len(), 2);
+//! airport.shutdown().await?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod airport;
+mod behaviour;
+pub mod config;
+mod control;
+mod device;
+mod fault;
+mod port;
+mod pty;
+mod scenario;
+mod site;
+pub mod truth;
+mod wire;
+
+pub use airport::{Airport, ControlError, DeviceState, StartError};
+pub use behaviour::{Coil, GateState, GateStatus, Pulses};
+pub use config::{AirportConfig, ConfigError};
+pub use fault::{Fault, FaultError, Kind};
+pub use site::Address;
+pub use truth::{Cause, TruthEvent, TruthLine};

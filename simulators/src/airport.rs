@@ -1,0 +1,422 @@
+//! A whole simulated airport in one process: its tasks, its files, and the handle that tests hold.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contract::AgentId;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::behaviour::{GateState, Pulses};
+use crate::config::{AirportConfig, Device};
+use crate::control;
+use crate::device::{DeviceHandle, DeviceTask, Wire};
+use crate::fault::{Fault, FaultError};
+use crate::port::{Port, Remembered};
+use crate::pty::Pty;
+use crate::scenario::Timeline;
+use crate::site::{self, Address};
+use crate::truth::{Cause, TruthEvent, TruthLine, TruthLog};
+
+/// Tasks only have to notice the token; what takes longer is stuck.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+/// A running airport. Dropping it stops everything at once, as a kill would; [`Airport::shutdown`] ends it in order.
+#[derive(Debug)]
+pub struct Airport {
+    dir: PathBuf,
+    control: SocketAddr,
+    directory: Arc<Directory>,
+    truth: Arc<TruthLog>,
+    tasks: JoinSet<io::Result<()>>,
+    shutdown: CancellationToken,
+    // Held until the end: two simulators on one directory would take each other's ports and links.
+    _lock: File,
+}
+
+/// Why an airport did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the directory.
+    #[error("other simulators are running with {0}: stop them first, or use another directory")]
+    InUse(PathBuf),
+    /// A file, port or pty could not be had.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried, with its path or device.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Why a fault was not switched.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// No such device.
+    #[error("there is no device {0:?}")]
+    UnknownDevice(String),
+    /// The device cannot have this fault.
+    #[error("{device:?}: {source}")]
+    UnknownFault {
+        /// Which device.
+        device: String,
+        /// What it can have.
+        source: FaultError,
+    },
+    /// The device's task has ended; the simulators are about to stop.
+    #[error("{0:?} has ended")]
+    Ended(String),
+}
+
+/// What one device is, as `GET /devices` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceState {
+    /// The device as the airport file has it.
+    pub id: String,
+    /// Its kind.
+    pub kind: crate::Kind,
+    /// Its zone.
+    pub zone: String,
+    /// Who serves it.
+    pub agent: String,
+    /// Where it is reached.
+    pub address: Address,
+    /// The faults that are on.
+    pub faults: Vec<Fault>,
+    /// Answers that left the device since the start.
+    pub replies: u64,
+    /// The arm, for a gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateState>,
+}
+
+/// All devices of a running airport: what the handle, the control interface and the scenario work with.
+#[derive(Debug)]
+pub(crate) struct Directory(BTreeMap<String, Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    device: Device,
+    address: Address,
+    handle: DeviceHandle,
+}
+
+impl Directory {
+    fn entry(&self, id: &str) -> Result<&Entry, ControlError> {
+        self.0
+            .get(id)
+            .ok_or_else(|| ControlError::UnknownDevice(id.to_owned()))
+    }
+
+    /// Switches the fault called `fault` for whoever controls the simulators.
+    pub(crate) async fn switch(&self, id: &str, fault: &str, on: bool) -> Result<(), ControlError> {
+        let entry = self.entry(id)?;
+        let fault =
+            entry
+                .device
+                .kind
+                .fault(fault)
+                .map_err(|source| ControlError::UnknownFault {
+                    device: id.to_owned(),
+                    source,
+                })?;
+        match entry.handle.switch(fault, on, Cause::Control).await {
+            Some(_changed) => Ok(()),
+            None => Err(ControlError::Ended(id.to_owned())),
+        }
+    }
+
+    async fn state(&self, entry: &Entry) -> Result<DeviceState, ControlError> {
+        let Entry {
+            device,
+            address,
+            handle,
+        } = entry;
+        let state = handle
+            .state()
+            .await
+            .ok_or_else(|| ControlError::Ended(device.id.to_string()))?;
+        Ok(DeviceState {
+            id: device.id.to_string(),
+            kind: device.kind,
+            zone: device.zone.to_string(),
+            agent: device.agent.to_string(),
+            address: address.clone(),
+            faults: state.faults,
+            replies: *handle.replies.borrow(),
+            gate: state.gate,
+        })
+    }
+
+    /// What every device is, in the order of their ids.
+    pub(crate) async fn states(&self) -> Result<Vec<DeviceState>, ControlError> {
+        let mut states = Vec::with_capacity(self.0.len());
+        for entry in self.0.values() {
+            states.push(self.state(entry).await?);
+        }
+        Ok(states)
+    }
+}
+
+impl Airport {
+    /// Binds all devices and the control interface, writes the files under `dir`, and starts the scenario.
+    ///
+    /// When this returns, every address answers.
+    pub async fn start(config: AirportConfig, dir: impl AsRef<Path>) -> Result<Self, StartError> {
+        let dir = std::path::absolute(dir.as_ref()).map_err(io_error("find the data directory"))?;
+        for folder in [dir.clone(), dir.join("sites"), dir.join("tty")] {
+            std::fs::create_dir_all(&folder)
+                .map_err(io_error(format!("make the directory {}", folder.display())))?;
+        }
+        let lock = lock(&dir)?;
+        let truth_path = dir.join("truth.jsonl");
+        let truth = TruthLog::open(&truth_path)
+            .map_err(io_error(format!("open {}", truth_path.display())))?;
+        let truth = Arc::new(truth);
+
+        let mut ports = Ports::read(&dir);
+        let mut entries = BTreeMap::new();
+        let mut tasks = JoinSet::new();
+        let shutdown = CancellationToken::new();
+        truth
+            .write(None, TruthEvent::Started)
+            .map_err(io_error(format!("write {}", truth_path.display())))?;
+        for device in &config.devices {
+            let (wire, address) = ports.wire(device).await?;
+            let (task, handle) =
+                DeviceTask::new(device.id.clone(), device.kind, wire, Arc::clone(&truth));
+            tasks.spawn(task.run(shutdown.clone()));
+            let entry = Entry {
+                device: device.clone(),
+                address,
+                handle,
+            };
+            entries.insert(device.id.to_string(), entry);
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(io_error("open a port for the control interface"))?;
+        let control = listener
+            .local_addr()
+            .map_err(io_error("open a port for the control interface"))?;
+        let airport = Self {
+            dir,
+            control,
+            directory: Arc::new(Directory(entries)),
+            truth,
+            tasks,
+            shutdown,
+            _lock: lock,
+        };
+        ports.write()?;
+        airport.write_sites(&config)?;
+        Ok(airport.run(config, listener))
+    }
+
+    /// Starts what works on all devices.
+    fn run(mut self, config: AirportConfig, listener: TcpListener) -> Self {
+        let app = control::router(Arc::clone(&self.directory));
+        let served = axum::serve(listener, app)
+            .with_graceful_shutdown(self.shutdown.clone().cancelled_owned());
+        self.tasks.spawn(async move { served.await });
+        if let Some(scenario) = config.scenario {
+            let timeline = Timeline::new(&scenario, Instant::now());
+            let directory = Arc::clone(&self.directory);
+            self.tasks
+                .spawn(play(timeline, directory, self.shutdown.clone()));
+        }
+        self
+    }
+
+    fn write_sites(&self, config: &AirportConfig) -> Result<(), StartError> {
+        let write = |path: PathBuf, text: &str| {
+            site::replace_file(&path, text).map_err(io_error(format!("write {}", path.display())))
+        };
+        for agent in &config.agents {
+            let devices = config.devices.iter().map(|device| {
+                let entry = &self.directory.0[device.id.as_str()];
+                (&entry.device, &entry.address)
+            });
+            write(self.site_file(agent), &site::render(agent, devices))?;
+        }
+        write(
+            self.dir.join("control.addr"),
+            &format!("{}\n", self.control),
+        )
+    }
+
+    /// Where a device is reached.
+    pub fn address(&self, device: &str) -> Result<&Address, ControlError> {
+        Ok(&self.directory.entry(device)?.address)
+    }
+
+    /// The site file that was written for `agent`.
+    pub fn site_file(&self, agent: &AgentId) -> PathBuf {
+        self.dir.join("sites").join(format!("{agent}.toml"))
+    }
+
+    /// Where the control interface listens.
+    pub fn control_address(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// Switches a fault on; when this returns, it is in the truth log and on the wire.
+    pub async fn set_fault(&self, device: &str, fault: Fault) -> Result<(), ControlError> {
+        self.directory.switch(device, fault.as_str(), true).await
+    }
+
+    /// Switches a fault off; when this returns, it is in the truth log and on the wire.
+    pub async fn clear_fault(&self, device: &str, fault: Fault) -> Result<(), ControlError> {
+        self.directory.switch(device, fault.as_str(), false).await
+    }
+
+    /// Counts the answers that left a device: wait on it instead of sleeping.
+    pub fn replies(&self, device: &str) -> Result<watch::Receiver<u64>, ControlError> {
+        Ok(self.directory.entry(device)?.handle.replies.clone())
+    }
+
+    /// Counts the requests that a device has taken from its wire, also those that a silent one drops.
+    pub fn requests(&self, device: &str) -> Result<watch::Receiver<u64>, ControlError> {
+        Ok(self.directory.entry(device)?.handle.requests.clone())
+    }
+
+    /// Counts the coil pulses that a gate took; stays at zero for other kinds.
+    pub fn pulses(&self, device: &str) -> Result<watch::Receiver<Pulses>, ControlError> {
+        Ok(self.directory.entry(device)?.handle.pulses.clone())
+    }
+
+    /// What a device is now.
+    pub async fn state(&self, device: &str) -> Result<DeviceState, ControlError> {
+        let entry = self.directory.entry(device)?;
+        self.directory.state(entry).await
+    }
+
+    /// The truth log so far, of this run and of those before in the same directory.
+    pub fn truth(&self) -> io::Result<Vec<TruthLine>> {
+        self.truth.read()
+    }
+
+    /// Counts the lines that this run wrote to the truth log: wait on it for what devices do by themselves.
+    pub fn truth_lines(&self) -> watch::Receiver<u64> {
+        self.truth.lines()
+    }
+
+    /// Waits until a part of the airport fails, and says how; never ends while all is well.
+    pub async fn failed(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(Ok(Ok(()))) => "a device ended without a reason".to_owned(),
+            Some(Ok(Err(error))) => format!("a device failed: {error}"),
+            Some(Err(error)) => format!("a device failed: {error}"),
+            None => "there is no device".to_owned(),
+        }
+    }
+
+    /// Ends all devices and writes the last line of the truth log.
+    pub async fn shutdown(mut self) -> io::Result<()> {
+        self.shutdown.cancel();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(SHUTDOWN_MAX, all_ended).await.is_err() {
+            tracing::warn!("some simulators did not end in time and are cut off");
+            self.tasks.shutdown().await;
+        }
+        self.truth.write(None, TruthEvent::Stopped)
+    }
+}
+
+/// Executes a scenario.
+async fn play(
+    mut timeline: Timeline,
+    directory: Arc<Directory>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    loop {
+        let Some(deadline) = timeline.deadline() else {
+            // All done: waits with the others, since a task that ends counts as failed.
+            shutdown.cancelled().await;
+            return Ok(());
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep_until(deadline.into()) => {}
+        }
+        while let Some(switch) = timeline.handle_deadline(Instant::now()) {
+            let entry = &directory.0[switch.device.as_str()];
+            // `None` while shutting down; a device that fails is noticed by whoever holds the airport.
+            let _changed = entry
+                .handle
+                .switch(switch.fault, switch.on, Cause::Scenario)
+                .await;
+        }
+    }
+}
+
+/// Hands out lines under one directory and remembers their ports for the next run.
+struct Ports {
+    dir: PathBuf,
+    remembered: Remembered,
+    used: BTreeMap<String, u16>,
+}
+
+impl Ports {
+    fn read(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            remembered: Remembered::read(&dir.join("ports.json")),
+            used: BTreeMap::new(),
+        }
+    }
+
+    async fn wire(&mut self, device: &Device) -> Result<(Wire, Address), StartError> {
+        let id = device.id.as_str();
+        if device.kind == crate::Kind::Printer {
+            let path = self.dir.join("tty").join(id);
+            let pty =
+                Pty::open(path.clone()).map_err(io_error(format!("make a pty for {id:?}")))?;
+            return Ok((Wire::Serial(pty), Address::Serial { path }));
+        }
+        let (listener, address) = self
+            .remembered
+            .listen(id)
+            .await
+            .map_err(io_error(format!("open a port for {id:?}")))?;
+        self.used.insert(id.to_owned(), address.port());
+        Ok((
+            Wire::Tcp(Port::Listening(listener)),
+            Address::Tcp { address },
+        ))
+    }
+
+    fn write(&self) -> Result<(), StartError> {
+        let path = self.dir.join("ports.json");
+        let text = serde_json::to_string_pretty(&self.used).expect("texts and numbers");
+        site::replace_file(&path, &text).map_err(io_error(format!("write {}", path.display())))
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, StartError> {
+    let path = dir.join("simulators.lock");
+    let file = File::create(&path).map_err(io_error(format!("make {}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(dir.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => Err(StartError::Io {
+            what: format!("lock {}", path.display()),
+            source,
+        }),
+    }
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
+    let what = what.into();
+    move |source| StartError::Io { what, source }
+}
