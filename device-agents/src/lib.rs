@@ -1,1 +1,10 @@
-//! From the equipment to the broker and back: drivers, profiles, polling, fault rules, outbox, command execution.
+//! temp
+pub mod clock;
+pub mod config;
+pub mod driver;
+pub mod fault;
+pub mod point;
+pub mod poll;
+pub mod profile;
+pub mod reading;
+pub mod site;

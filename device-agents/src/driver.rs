@@ -1,0 +1,228 @@
+//! What a driver promises.
+//!
+//! - One exchange at a time, never cancelled from outside: time-outs live inside.
+//! - A reply is taken only when it can be the reply to this request; anything in doubt ends in a [`DriverError`], and
+//!   the next exchange cannot be answered by what is still under way.
+//! - Silence is an error, never a value. A write's acknowledgement says that the device heard, not that it acted.
+//! - After an error the driver may have dropped its connection ([`Driver::is_connected`]); it never reconnects itself.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use contract::DeviceId;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::point::Raw;
+use crate::profile::{Action, DriverSettings, Profile, Read};
+use crate::site::{Line, LineAddress};
+
+pub mod escpos;
+pub mod frame;
+pub mod modbus;
+
+use escpos::EscposDriver;
+use frame::FrameDriver;
+use modbus::ModbusDriver;
+
+/// The longest wait for a TCP connection: a machine on the same site answers in milliseconds or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An exchange that brought nothing to trust.
+#[derive(Debug, thiserror::Error)]
+#[error("{device} at {address}: {kind}")]
+pub struct DriverError {
+    /// The device, or the line while it is being opened.
+    pub device: String,
+    /// Where it is reached.
+    pub address: String,
+    /// What went wrong.
+    #[source]
+    pub kind: DriverErrorKind,
+}
+
+/// What went wrong in an exchange.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverErrorKind {
+    /// There is no connection; nothing was sent.
+    #[error("cannot be connected: {0}")]
+    Connect(#[source] io::Error),
+    /// No reply in time.
+    #[error("no reply to {expected} within {within:?}")]
+    Timeout {
+        /// What was asked.
+        expected: String,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The connection broke during the exchange.
+    #[error("the connection broke: {0}")]
+    Transport(#[source] io::Error),
+    /// A reply that cannot be the reply to this request.
+    #[error("expected {expected}, got {got}")]
+    BadReply {
+        /// What a right reply would have been.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+}
+
+impl DriverError {
+    /// Whether it is certain that nothing reached the device.
+    pub fn nothing_was_sent(&self) -> bool {
+        matches!(self.kind, DriverErrorKind::Connect(_))
+    }
+}
+
+/// Whom an exchange is with.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Which device.
+    pub device: &'a DeviceId,
+    /// Its Modbus unit id.
+    pub unit_id: u8,
+    /// Its type.
+    pub profile: &'a Profile,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReadOutcome {
+    /// Data.
+    Data(Raw),
+    /// The device answered that it will not (Modbus exception code): it is alive.
+    Exception(u8),
+}
+
+/// What a write brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// The device heard it, as far as its protocol can tell.
+    Acknowledged,
+    /// The device answered that it will not, and why.
+    Refused(String),
+}
+
+/// The driver of one line.
+#[derive(Debug)]
+pub enum Driver {
+    /// Modbus TCP.
+    Modbus(ModbusDriver),
+    /// ESC/POS real-time status.
+    Escpos(EscposDriver),
+    /// Lines of JSON.
+    Frame(FrameDriver),
+}
+
+impl Driver {
+    /// The driver that the line's devices need; not connected yet.
+    pub fn new(line: &Line) -> Self {
+        let device = line.devices.first().expect("a line has a device");
+        match (&device.profile.driver, &line.address) {
+            (DriverSettings::Modbus(_), LineAddress::Tcp(address)) => {
+                Self::Modbus(ModbusDriver::new(address))
+            }
+            (DriverSettings::Frame(_), LineAddress::Tcp(address)) => {
+                Self::Frame(FrameDriver::new(address))
+            }
+            (DriverSettings::Escpos(settings), address) => {
+                Self::Escpos(EscposDriver::new(address.clone(), *settings))
+            }
+            (DriverSettings::Modbus(_) | DriverSettings::Frame(_), LineAddress::Serial(_)) => {
+                unreachable!("a site that exists has these drivers on tcp lines only")
+            }
+        }
+    }
+
+    /// Whether an exchange can be tried.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Modbus(driver) => driver.is_connected(),
+            Self::Escpos(driver) => driver.is_connected(),
+            Self::Frame(driver) => driver.is_connected(),
+        }
+    }
+
+    /// Opens the line.
+    ///
+    /// # Errors
+    /// [`DriverErrorKind::Connect`].
+    pub async fn connect(&mut self) -> Result<(), DriverError> {
+        match self {
+            Self::Modbus(driver) => driver.connect().await,
+            Self::Escpos(driver) => driver.connect().await,
+            Self::Frame(driver) => driver.connect().await,
+        }
+    }
+
+    /// One exchange that reads.
+    ///
+    /// # Errors
+    /// See [`DriverErrorKind`].
+    pub async fn read(
+        &mut self,
+        target: Target<'_>,
+        read: Read,
+    ) -> Result<ReadOutcome, DriverError> {
+        match (self, read) {
+            (Self::Modbus(driver), Read::Modbus { table, addr, count }) => {
+                driver.read(target, table, addr, count).await
+            }
+            (Self::Escpos(driver), Read::Escpos { query }) => driver.query(target, query).await,
+            (Self::Frame(driver), Read::Frame { request }) => driver.request(target, request).await,
+            (
+                Self::Modbus(_) | Self::Escpos(_) | Self::Frame(_),
+                Read::Modbus { .. } | Read::Escpos { .. } | Read::Frame { .. },
+            ) => {
+                unreachable!("the blocks of a profile are of its driver")
+            }
+        }
+    }
+
+    /// Sends `action` once, with the places of its template filled from `fill`.
+    ///
+    /// # Errors
+    /// See [`DriverErrorKind`]; unless [`DriverError::nothing_was_sent`], the device may have heard.
+    pub async fn write(
+        &mut self,
+        target: Target<'_>,
+        action: &Action,
+        fill: &BTreeMap<&str, String>,
+    ) -> Result<WriteOutcome, DriverError> {
+        match (self, action) {
+            (Self::Modbus(driver), Action::Modbus(writes)) => driver.write(target, writes).await,
+            (Self::Escpos(driver), Action::Raw(bytes)) => driver.send(target, bytes).await,
+            (
+                Self::Frame(driver),
+                Action::Frame {
+                    request,
+                    ok_path,
+                    ok_value,
+                    within,
+                },
+            ) => {
+                let id = fill.get("cmd_id").cloned().unwrap_or_default();
+                let reply = driver
+                    .exchange(target, &request.fill(fill), &id, *within)
+                    .await?;
+                Ok(frame::judge(&reply, ok_path, ok_value))
+            }
+            (
+                Self::Modbus(_) | Self::Escpos(_) | Self::Frame(_),
+                Action::Modbus(_) | Action::Raw(_) | Action::Frame { .. },
+            ) => {
+                unreachable!("the actions of a profile are of its driver")
+            }
+        }
+    }
+}
+
+/// Opens a TCP connection for short exchanges.
+async fn connect_tcp(address: &str) -> io::Result<TcpStream> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
+    // A request is one small packet; waiting to fill it would cost more than the device takes to answer.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

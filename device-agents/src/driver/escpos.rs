@@ -1,0 +1,231 @@
+//! ESC/POS real-time status: `DLE EOT n`, one byte back, over a serial port or TCP.
+//!
+//! A status byte does not say which query it answers. So whatever waits before a query is thrown away, a byte counts
+//! only when its fixed bits are right, and after a time-out nothing is asked until a late byte can no longer come.
+//! Silence is an error: a printer that does not answer has no paper status.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout_at;
+use tokio_serial::{DataBits, SerialStream, StopBits};
+
+use super::{
+    DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp,
+};
+use crate::point::Raw;
+use crate::profile::{EscposSettings, Parity, SerialSettings};
+use crate::site::LineAddress;
+
+/// `DLE EOT`, which the number of the query follows.
+const DLE_EOT: [u8; 2] = [0x10, 0x04];
+
+/// More bytes than automatic status can make in one time-out mean that this is no printer's status channel.
+const MAX_STRAY_BYTES: usize = 256;
+
+trait Port: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Port for T {}
+
+/// One printer's port.
+pub struct EscposDriver {
+    address: LineAddress,
+    settings: EscposSettings,
+    port: Option<Box<dyn Port>>,
+    /// After a time-out, until a late reply can no longer come.
+    quiet_until: Option<Instant>,
+}
+
+impl fmt::Debug for EscposDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EscposDriver")
+            .field("address", &self.address)
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EscposDriver {
+    /// A driver for `address`, not connected yet.
+    pub fn new(address: LineAddress, settings: EscposSettings) -> Self {
+        Self {
+            address,
+            settings,
+            port: None,
+            quiet_until: None,
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.port.is_some()
+    }
+
+    fn error(&self, device: &str, kind: DriverErrorKind) -> DriverError {
+        let address = match &self.address {
+            LineAddress::Tcp(address) => address.clone(),
+            LineAddress::Serial(path) => path.display().to_string(),
+        };
+        DriverError {
+            device: device.to_owned(),
+            address,
+            kind,
+        }
+    }
+
+    pub(super) async fn connect(&mut self) -> Result<(), DriverError> {
+        let port: io::Result<Box<dyn Port>> = match &self.address {
+            LineAddress::Tcp(address) => connect_tcp(address)
+                .await
+                .map(|stream| Box::new(stream) as Box<dyn Port>),
+            LineAddress::Serial(path) => {
+                open_serial(&path.to_string_lossy(), &self.settings.serial)
+                    .map(|stream| Box::new(stream) as Box<dyn Port>)
+            }
+        };
+        self.port = Some(port.map_err(|error| self.error("line", DriverErrorKind::Connect(error)))?);
+        Ok(())
+    }
+
+    pub(super) async fn query(
+        &mut self,
+        target: Target<'_>,
+        query: u8,
+    ) -> Result<ReadOutcome, DriverError> {
+        let result = self.try_query(query).await;
+        self.settle(target, result)
+            .map(|byte| ReadOutcome::Data(Raw::Byte(byte)))
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        target: Target<'_>,
+        bytes: &[u8],
+    ) -> Result<WriteOutcome, DriverError> {
+        let result = self.try_send(bytes).await;
+        self.settle(target, result)
+            .map(|()| WriteOutcome::Acknowledged)
+    }
+
+    /// A time-out keeps the port and begins the quiet time; everything else drops it.
+    fn settle<T>(
+        &mut self,
+        target: Target<'_>,
+        result: Result<T, DriverErrorKind>,
+    ) -> Result<T, DriverError> {
+        result.map_err(|kind| {
+            if matches!(kind, DriverErrorKind::Timeout { .. }) {
+                self.quiet_until = Some(Instant::now() + self.settings.late);
+            } else {
+                self.port = None;
+                self.quiet_until = None;
+            }
+            self.error(target.device.as_str(), kind)
+        })
+    }
+
+    async fn try_send(&mut self, bytes: &[u8]) -> Result<(), DriverErrorKind> {
+        let within = self.settings.timeout;
+        let quiet_until = self.quiet_until.take();
+        let port = self
+            .port
+            .as_mut()
+            .ok_or_else(|| DriverErrorKind::Connect(io::ErrorKind::NotConnected.into()))?;
+        discard_input(port, quiet_until)
+            .await
+            .map_err(DriverErrorKind::Transport)?;
+        let write = async {
+            port.write_all(bytes).await?;
+            port.flush().await
+        };
+        tokio::time::timeout(within, write)
+            .await
+            .map_err(|_elapsed| DriverErrorKind::Timeout {
+                expected: format!("writing {bytes:02X?}"),
+                within,
+            })?
+            .map_err(DriverErrorKind::Transport)
+    }
+
+    async fn try_query(&mut self, query: u8) -> Result<u8, DriverErrorKind> {
+        self.try_send(&[DLE_EOT[0], DLE_EOT[1], query]).await?;
+        let settings = self.settings;
+        let deadline = Instant::now() + settings.timeout;
+        let port = self
+            .port
+            .as_mut()
+            .expect("the query has just been written to it");
+        for _ in 0..MAX_STRAY_BYTES {
+            let mut byte = [0];
+            let read = timeout_at(deadline.into(), port.read(&mut byte))
+                .await
+                .map_err(|_elapsed| DriverErrorKind::Timeout {
+                    expected: format!("DLE EOT {query}"),
+                    within: settings.timeout,
+                })?;
+            match read {
+                Ok(0) => return Err(hung_up()),
+                Ok(_) if byte[0] & settings.valid_mask == settings.valid_value => {
+                    return Ok(byte[0]);
+                }
+                Ok(_) => {} // Automatic status, or noise: its fixed bits are others.
+                Err(error) => return Err(DriverErrorKind::Transport(error)),
+            }
+        }
+        Err(DriverErrorKind::BadReply {
+            expected: format!("the status byte of DLE EOT {query}"),
+            got: format!("{MAX_STRAY_BYTES} bytes without the fixed bits of one"),
+        })
+    }
+}
+
+fn hung_up() -> DriverErrorKind {
+    DriverErrorKind::Transport(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Throws away what waits, and whatever comes until `quiet_until`.
+async fn discard_input(
+    port: &mut Box<dyn Port>,
+    quiet_until: Option<Instant>,
+) -> io::Result<()> {
+    let mut scratch = [0; 64];
+    loop {
+        let read = match quiet_until {
+            Some(until) if Instant::now() < until => {
+                match timeout_at(until.into(), port.read(&mut scratch)).await {
+                    Ok(read) => read,
+                    Err(_elapsed) => continue,
+                }
+            }
+            _ => match port.read(&mut scratch).now_or_never() {
+                Some(read) => read,
+                None => return Ok(()),
+            },
+        };
+        if read? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+fn open_serial(path: &str, settings: &SerialSettings) -> io::Result<SerialStream> {
+    let builder = tokio_serial::new(path, settings.baud)
+        .data_bits(if settings.data_bits == 7 {
+            DataBits::Seven
+        } else {
+            DataBits::Eight
+        })
+        .parity(match settings.parity {
+            Parity::None => tokio_serial::Parity::None,
+            Parity::Even => tokio_serial::Parity::Even,
+            Parity::Odd => tokio_serial::Parity::Odd,
+        })
+        .stop_bits(if settings.stop_bits == 2 {
+            StopBits::Two
+        } else {
+            StopBits::One
+        })
+        .timeout(Duration::ZERO);
+    SerialStream::open(&builder).map_err(io::Error::from)
+}
