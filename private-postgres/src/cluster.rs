@@ -247,6 +247,11 @@ fn write_settings(place: &Place, account: &Account, durable: bool) -> Result<(),
         let path = place.root.join(name);
         fs::write(&path, text).map_err(ClusterError::io("Writing", &path))?;
     }
+    let local = place.root.join(settings::LOCAL_CONF);
+    if !local.exists() {
+        fs::write(&local, settings::LOCAL_CONF_TEXT)
+            .map_err(ClusterError::io("Writing", &local))?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! root/cluster.lock    one process per cluster
 //! root/made-by         which programs made it
 //! root/*.conf          the configuration of the present start
-//! root/local.conf      an administrator's own settings, read last; never written by us
+//! root/local.conf      an administrator's own settings, read last; never overwritten
 //! root/data/           the cluster itself
 //! root/socket/         the socket, mode 0700
 //! ```

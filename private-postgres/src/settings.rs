@@ -1,7 +1,7 @@
 //! The configuration files of a start. Pure: text from values.
 //!
-//! They are written anew at each start and lie outside the data directory, so that a newer Landside brings its settings along and an
-//! administrator's `local.conf`, which is read last, stays untouched.
+//! They are written anew at each start and lie outside the data directory, so that a newer Landside brings its settings
+//! along. What initdb found out about the machine is read first, an administrator's `local.conf` last.
 
 use std::path::Path;
 
@@ -9,6 +9,13 @@ use crate::place::PORT;
 
 /// The role that owns a private cluster; it may create databases.
 pub const SUPERUSER: &str = "landside";
+
+/// An administrator's own settings, in the cluster's root.
+pub(crate) const LOCAL_CONF: &str = "local.conf";
+
+/// What `local.conf` holds until somebody writes into it.
+pub(crate) const LOCAL_CONF_TEXT: &str =
+    "# Settings of your own; they win over all others and are never overwritten.\n";
 
 /// The name under which `pg_hba.conf` refers to `pg_ident.conf`.
 const USER_MAP: &str = "landside";
@@ -58,8 +65,13 @@ const THROW_AWAY: &[(&str, &str)] = &[
 pub(crate) fn postgresql_conf(root: &Path, data: &Path, socket: &Path, durable: bool) -> String {
     let in_root = |name: &str| quoted(&root.join(name).display().to_string());
     let mut lines = vec![
-        "# Written at each start. Settings of your own go into local.conf beside this file."
-            .to_owned(),
+        format!(
+            "# Written at each start. Settings of your own go into {LOCAL_CONF} beside this file."
+        ),
+        format!(
+            "include = {}",
+            quoted(&data.join("postgresql.conf").display().to_string())
+        ),
         format!("data_directory = {}", quoted(&data.display().to_string())),
         format!("hba_file = {}", in_root("pg_hba.conf")),
         format!("ident_file = {}", in_root("pg_ident.conf")),
@@ -80,7 +92,7 @@ pub(crate) fn postgresql_conf(root: &Path, data: &Path, socket: &Path, durable: 
             .chain(safety)
             .map(|(name, value)| format!("{name} = {value}")),
     );
-    lines.push(format!("include_if_exists = {}", in_root("local.conf")));
+    lines.push(format!("include = {}", in_root(LOCAL_CONF)));
     lines.push(String::new());
     lines.join("\n")
 }
@@ -120,10 +132,7 @@ mod tests {
             conf.contains("unix_socket_directories = '\"/a,b/socket\"'\n"),
             "{conf}"
         );
-        assert!(
-            conf.ends_with("include_if_exists = '/it''s/local.conf'\n"),
-            "{conf}"
-        );
+        assert!(conf.ends_with("include = '/it''s/local.conf'\n"), "{conf}");
     }
 
     #[test]
