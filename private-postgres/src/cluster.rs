@@ -22,7 +22,8 @@ use crate::place::{PORT, Place};
 use crate::postmaster::Postmaster;
 use crate::settings::{self, SUPERUSER};
 
-/// How long what a killed postmaster left (its children, its shared memory, itself while it stops) may stand in the way.
+/// How long what a killed postmaster left (its children, its shared memory, itself while it stops) may stand in
+/// the way.
 const LEFTOVER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a start may take; recovery after a crash reads at most `max_wal_size` of log.
@@ -40,13 +41,16 @@ const MAINTENANCE_DATABASE: &str = "postgres";
 /// What kind of cluster, and where.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
-    /// The directory of the cluster; made if it is missing. See the crate's documentation for where the data really goes.
+    /// The directory of the cluster; made if it is missing. See the crate's documentation for where the data
+    /// really goes.
     pub directory: PathBuf,
-    /// `true`: an acknowledged write survives the loss of power. `false`: faster, for clusters that are thrown away.
+    /// `true`: an acknowledged write survives the loss of power. `false`: faster, for clusters that are thrown
+    /// away.
     pub durable: bool,
     /// Where to look for the Postgres programs.
     pub binaries: BinarySearch,
-    /// The directory for the socket; by default one beside the data, or a private one in `/tmp` when that path would be too long.
+    /// The directory for the socket; by default one beside the data, or a private one in `/tmp` when that path
+    /// would be too long.
     pub socket_directory: Option<PathBuf>,
 }
 
@@ -64,8 +68,8 @@ impl ClusterConfig {
 
 /// A running private cluster.
 ///
-/// [`Self::stop`] ends it and waits. Dropping it asks Postgres to stop without waiting; should the whole process be killed, the kernel
-/// asks (parent-death signal). Either way the next start waits for what is left.
+/// [`Self::stop`] ends it and waits. Dropping it asks Postgres to stop without waiting; should the whole
+/// process be killed, the kernel asks (parent-death signal). Either way the next start waits for what is left.
 #[derive(Debug)]
 pub struct Cluster {
     place: Place,
@@ -138,7 +142,8 @@ impl Cluster {
         self.postmaster.adopted()
     }
 
-    /// Completes when the postmaster has ended, for whatever reason. Nothing starts it again but a new [`Self::start`]. Cancel-safe.
+    /// Completes when the postmaster has ended, for whatever reason. Nothing starts it again but a new
+    /// [`Self::start`]. Cancel-safe.
     pub async fn ended(&self) {
         self.postmaster.ended().await;
     }
@@ -291,7 +296,8 @@ async fn bring_up(
     }
 }
 
-/// A postmaster that runs in the data directory although nobody holds the lock. One that is starting or stopping is waited for.
+/// A postmaster that runs in the data directory although nobody holds the lock. One that is starting or
+/// stopping is waited for.
 async fn find_orphan(place: &Place, deadline: Instant) -> Result<Option<Postmaster>, ClusterError> {
     while let Some(file) =
         PidFile::read(&place.data)?.filter(|file| pid_file::runs_in(file.pid, &place.data))

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a private cluster could not be started, used or stopped. The text is one sentence for the person who runs the program.
+/// Why a private cluster could not be started, used or stopped. The text is one sentence for the person who
+/// runs the program.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// No Postgres programs that are new enough and can be run by the account that would run them.

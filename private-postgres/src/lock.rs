@@ -1,4 +1,5 @@
-//! One process per cluster: an exclusive lock on a file beside the data, which the kernel drops with the process however it ends.
+//! One process per cluster: an exclusive lock on a file beside the data, which the kernel drops with the
+//! process however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -62,7 +63,8 @@ impl DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        // Closing alone would leave the lock with a child that is being forked at this moment, until it executes its program.
+        // Closing alone would leave the lock with a child that is being forked at this moment, until it
+        // executes its program.
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "unlocking the cluster's directory failed");
         }

@@ -1,8 +1,8 @@
 //! `landside-postgres`: a throw-away cluster around a command, for tests and for building against a database.
 //!
-//! `landside-postgres exec --migrations migrations -- cargo test --workspace` makes a cluster in a temporary directory, a
-//! database in it, applies the migrations, runs the command with `DATABASE_URL` and ends with the command's exit code.
-//! Nothing is left behind, also after Ctrl-C.
+//! `landside-postgres exec --migrations migrations -- cargo test --workspace` makes a cluster in a temporary
+//! directory, a database in it, applies the migrations, runs the command with `DATABASE_URL` and ends with the
+//! command's exit code. Nothing is left behind, also after Ctrl-C.
 
 mod exec;
 

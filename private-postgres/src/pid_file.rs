@@ -1,7 +1,7 @@
 //! `postmaster.pid`, and which processes work in a data directory.
 //!
-//! The file outlives a postmaster that was killed, and its process id may by then be another program's. What settles it is
-//! the working directory: every process of a cluster has the data directory as its own.
+//! The file outlives a postmaster that was killed, and its process id may by then be another program's. What
+//! settles it is the working directory: every process of a cluster has the data directory as its own.
 
 use std::fs;
 use std::io;
@@ -33,8 +33,8 @@ impl PidFile {
         }
     }
 
-    /// Lines: process id, data directory, start time, port, socket directory, TCP address, shared memory, status. The id is
-    /// negative for a backend that runs alone (`postgres --single`, or initdb's).
+    /// Lines: process id, data directory, start time, port, socket directory, TCP address, shared memory,
+    /// status. The id is negative for a backend that runs alone (`postgres --single`, or initdb's).
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let pid = lines

@@ -9,8 +9,8 @@
 //! root/data/           the cluster itself
 //! root/socket/         the socket, mode 0700
 //! ```
-//! Only `data` and `socket` belong to the account; everything that this process (root, perhaps) writes lies outside them, where
-//! the account can plant no links.
+//! Only `data` and `socket` belong to the account; everything that this process (root, perhaps) writes lies
+//! outside them, where the account can plant no links.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -132,8 +132,9 @@ fn read_location(wanted: &Path) -> Result<Option<PathBuf>, ClusterError> {
     }
 }
 
-/// Makes the directory of last resort and remembers it. A directory of that name that is already there belonged to a wanted directory
-/// that somebody deleted: its data must not come back to life in a fresh one, so another name is taken.
+/// Makes the directory of last resort and remembers it. A directory of that name that is already there belonged
+/// to a wanted directory that somebody deleted: its data must not come back to life in a fresh one, so another
+/// name is taken.
 fn move_elsewhere(wanted: &Path, account: &Account) -> Result<PathBuf, ClusterError> {
     let parent = Path::new(ELSEWHERE);
     make_directory(parent, 0o755)?;
@@ -222,7 +223,8 @@ fn socket_path_length(directory: &Path) -> usize {
     socket_file(directory).as_os_str().as_bytes().len()
 }
 
-/// Makes a directory and those above it. The mode is set apart from the process's umask, and only on a directory made here.
+/// Makes a directory and those above it. The mode is set apart from the process's umask, and only on a
+/// directory made here.
 fn make_directory(directory: &Path, mode: u32) -> Result<(), ClusterError> {
     if directory.is_dir() {
         return Ok(());
@@ -241,7 +243,8 @@ pub(crate) fn give_to(directory: &Path, account: &Account) -> Result<(), Cluster
         .map_err(ClusterError::io("Giving away", directory))
 }
 
-/// Sixteen hexadecimal digits: enough to tell the directories of one machine apart, short enough for a socket path.
+/// Sixteen hexadecimal digits: enough to tell the directories of one machine apart, short enough for a socket
+/// path.
 fn short_hash(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
     digest

@@ -51,10 +51,11 @@ struct Recent(Mutex<VecDeque<String>>);
 impl Postmaster {
     /// Starts a postmaster in a thread of its own.
     ///
-    /// The kernel sends the parent-death signal when the *thread* that forked ends, and a runtime's threads come and go; this one lives
-    /// exactly as long as its child.
+    /// The kernel sends the parent-death signal when the *thread* that forked ends, and a runtime's threads
+    /// come and go; this one lives exactly as long as its child.
     pub(crate) async fn spawn(mut command: Command, data: &Path) -> Result<Self, ClusterError> {
-        // Ctrl-C reaches the whole foreground group: Postgres must outlive whoever still has something to store.
+        // Ctrl-C reaches the whole foreground group: Postgres must outlive whoever still has something to
+        // store.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
 
@@ -79,7 +80,8 @@ impl Postmaster {
                     .map(|stderr| std::thread::spawn(move || follow(stderr, &lines)));
                 let _ = started_sender.send(Ok(child.id()));
                 let status = child.wait();
-                // A killed postmaster's children hold its output open for a while longer; a tidy end leaves nobody.
+                // A killed postmaster's children hold its output open for a while longer; a tidy end leaves
+                // nobody.
                 if let (Ok(true), Some(reader)) = (
                     status.as_ref().map(|status| status.code().is_some()),
                     reader,
@@ -139,7 +141,8 @@ impl Postmaster {
         }
     }
 
-    /// Ends all sessions and stops (SIGINT, "fast"); after a while without the final checkpoint (SIGQUIT, "immediate").
+    /// Ends all sessions and stops (SIGINT, "fast"); after a while without the final checkpoint (SIGQUIT,
+    /// "immediate").
     pub(crate) async fn stop(&self) -> Result<(), ClusterError> {
         for (signal, patience) in [(Signal::INT, STOP_PATIENCE), (Signal::QUIT, QUIT_PATIENCE)] {
             self.signal(signal);

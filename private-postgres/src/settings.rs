@@ -1,7 +1,7 @@
 //! The configuration files of a start. Pure: text from values.
 //!
-//! They are written anew at each start and lie outside the data directory, so that a newer Landside brings its settings
-//! along. What initdb found out about the machine is read first, an administrator's `local.conf` last.
+//! They are written anew at each start and lie outside the data directory, so that a newer Landside brings its
+//! settings along. What initdb found out about the machine is read first, an administrator's `local.conf` last.
 
 use std::path::Path;
 

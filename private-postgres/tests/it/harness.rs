@@ -11,7 +11,8 @@ use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// A temporary directory that an unprivileged account can enter, so that data stays in it also when the tests run as root.
+/// A temporary directory that an unprivileged account can enter, so that data stays in it also when the tests
+/// run as root.
 pub(crate) fn open_directory() -> TempDir {
     tempfile::Builder::new()
         .prefix("landside-test-")
