@@ -126,6 +126,14 @@ impl CommandPanel<'_> {
         }
     }
 
+    /// Said once, above the buttons, when it is the same for all of them.
+    fn common_sentence(&self) -> Option<&'static str> {
+        let first = self.offers.first()?.blocked?;
+        let is_common =
+            self.offers.len() > 1 && self.offers.iter().all(|offer| offer.blocked == Some(first));
+        is_common.then(|| self.blocked_sentence(&first))
+    }
+
     fn risk_word(&self, offer: &Offer<'_>) -> Option<&'static str> {
         match offer.command.risk {
             Risk::View | Risk::Normal => None,

@@ -26,14 +26,27 @@ pub struct KnownDevice<'a> {
     pub profile: Option<&'a Profile>,
 }
 
-/// What a device is doing, in a word or two, and whether that is known now.
+/// How a device is and what it is doing, in a word each, and whether that is known now.
 pub(crate) struct StateWord {
-    pub(crate) text: String,
+    /// Absent when it is ok and its state says enough.
+    condition: Option<&'static str>,
+    /// Absent for devices without a state, and for silent ones.
+    pub(crate) doing: Option<String>,
     pub(crate) is_live: bool,
 }
 
+impl StateWord {
+    pub(crate) fn text(&self) -> String {
+        match (self.condition, &self.doing) {
+            (Some(condition), Some(doing)) => format!("{condition} · {doing}"),
+            (Some(condition), None) => condition.to_owned(),
+            (None, doing) => doing.clone().unwrap_or_default(),
+        }
+    }
+}
+
 /// Whether a value of this quality is what the device says now. Everything else is shown as the past.
-pub(crate) fn is_live(quality: Quality) -> bool {
+pub(crate) fn is_live_quality(quality: Quality) -> bool {
     match quality {
         Quality::Good | Quality::Suspect => true,
         Quality::Bad | Quality::Stale | Quality::CommLost | Quality::Unknown => false,
@@ -51,39 +64,32 @@ impl<'a> KnownDevice<'a> {
         Some((point, view))
     }
 
-    /// The condition unless it is ok, then the state where it is known.
     pub(crate) fn state_word(self, viewing: &Viewing) -> StateWord {
         let words = viewing.words();
         let condition = self.view.condition;
-        let mut parts = Vec::with_capacity(2);
-        if condition != Condition::Ok {
-            parts.push(words.condition(&condition).to_owned());
-        }
-        let mut known = condition != Condition::Unknown;
-        if known && let Some((point, view)) = self.state_point() {
-            match &view.value {
-                Some(value) if is_live(view.quality) => {
-                    parts.push(value_text(viewing, Some(point), value));
-                }
+        let mut is_live = condition != Condition::Unknown;
+        let mut doing = None;
+        if is_live && let Some((point, view)) = self.state_point() {
+            doing = Some(match &view.value {
+                Some(value) if is_live_quality(view.quality) => state_text(viewing, point, value),
                 _ => {
-                    known = false;
-                    parts.push(words.quality(&view.quality).to_owned());
+                    is_live = false;
+                    words.quality(&view.quality).to_owned()
                 }
-            }
+            });
         }
-        if parts.is_empty() {
-            parts.push(words.condition(&condition).to_owned());
-        }
+        let is_said = condition == Condition::Ok && doing.is_some();
         StateWord {
-            text: parts.join(" · "),
-            is_live: known,
+            condition: (!is_said).then(|| words.condition(&condition)),
+            doing,
+            is_live,
         }
     }
 
     pub(crate) fn icon(self) -> DeviceIcon<'a> {
         let posture = match self.state_point() {
             Some((_, view))
-                if is_live(view.quality) && self.view.condition != Condition::Unknown =>
+                if is_live_quality(view.quality) && self.view.condition != Condition::Unknown =>
             {
                 match &view.value {
                     Some(Value::Text(label)) => Posture::of_state(label),
@@ -103,6 +109,16 @@ impl<'a> KnownDevice<'a> {
             .points
             .iter()
             .find(|point| point.id == view.point)
+    }
+}
+
+/// A state in words. "OK" alone would say too much where the point tells only of, say, the paper.
+fn state_text(viewing: &Viewing, point: &Point, value: &Value) -> String {
+    let value = value_text(viewing, Some(point), value);
+    if point.id.as_str() == "state" {
+        value
+    } else {
+        format!("{} {value}", viewing.text(&point.name))
     }
 }
 
@@ -203,7 +219,7 @@ impl DeviceReadings<'_> {
                 .map(|value| value_text(&self.viewing, point, value)),
             unit: point.map_or("", |point| &point.unit),
             quality: view.quality,
-            is_live: is_live(view.quality),
+            is_live: is_live_quality(view.quality),
             scale,
             at: view.at,
         }

@@ -43,7 +43,7 @@ impl Posture {
         match label {
             "open" => Self::Open,
             "closed" => Self::Closed,
-            "opening" | "closing" | "partial" | "stopped" => Self::Between,
+            "opening" | "closing" | "partial" | "partial-opening" | "stopped" => Self::Between,
             _ => Self::None,
         }
     }

@@ -37,7 +37,7 @@ words! {
     language_ko: "한국어", "한국어";
     language_en: "English", "English";
     server_clock: "서버 시각", "Server clock";
-    version: "버전 {version}", "Version {version}";
+    version: "버전 {version}", "version {version}";
     as_of: "{time} 기준 화면입니다.", "What you see is from {time}.";
     refreshes_itself: "스크립트가 꺼져 있어 이 화면은 {seconds}초마다 다시 불러옵니다. {time} 기준 화면입니다.", "Scripts are off: this page loads again every {seconds} s. What you see is from {time}.";
 
@@ -48,7 +48,6 @@ words! {
     connection_lost_sentence: "서버와 연결이 끊겼습니다. {time} 기준 화면이며 그 뒤의 변화는 보이지 않습니다. 다시 연결하는 중입니다.", "The connection to the server is lost. What you see is from {time}; later changes do not show. Reconnecting.";
     connection_back_sentence: "다시 연결되었습니다. 화면이 최신 상태입니다.", "Connected again. The page is up to date.";
     clock_wrong: "이 컴퓨터의 시계가 서버와 {seconds}초 다릅니다. 화면의 시각은 모두 서버 기준입니다.", "The clock of this computer is {seconds} s off. All times on the page are the server's.";
-    send_failed: "서버에 전달되지 않았습니다. 연결을 확인하고 다시 시도하십시오.", "It did not reach the server. Check the connection and try again.";
     outcome_unsure: "서버의 응답이 오지 않아 처리 여부를 알 수 없습니다. 목록에서 결과를 확인하십시오.", "The server did not answer in time, so it may or may not have taken it. See the list for what became of it.";
     sending: "보내는 중…", "Sending…";
     not_recording: "데이터베이스를 사용할 수 없어 기록되지 않고 있습니다. 경보는 계속 표시되고, 비상 명령 외의 명령은 거부됩니다.", "The database is away: nothing is being recorded. Alarms still show; commands other than emergency ones are refused.";

@@ -1,0 +1,271 @@
+/* What keeps a page live: the stream of rendered parts, notices to look again, and the truth about the connection.
+   ES5.
+
+   States of the page (body[data-connection]): connecting, once after loading, while the page is fresh anyway;
+   live; lost, from the moment that nothing comes until the stream has caught up. */
+(function (landside) {
+  "use strict";
+
+  var body = document.body;
+  var RETRIES = [1000, 2000, 4000, 8000]; /* Milliseconds, plus up to a quarter. */
+  var PATIENCE = 3000;      /* Milliseconds that the first connection may take before the page counts as lost. */
+  var PER_SECOND = 4;       /* How often a part is fetched again at most; alarms are exempt. */
+  var CATCH_UP = 10000;     /* Milliseconds from CONNECTED until the subscriptions must be there. */
+  var BACK_SHOWN = 5000;    /* Milliseconds that the good news stays. */
+  var ASLEEP = 15000;       /* A tick this late in sight means that the computer slept. */
+
+  var zones = (body.getAttribute("data-zones") || "").split(" ").filter(function (zone) { return zone !== ""; });
+  var language = body.getAttribute("data-language");
+  var resume = {};          /* Zone -> the last message seen, or where the page's state was read. */
+  var link = null;
+  var token = null;         /* In memory only. */
+  var renewAt = 0;
+  var attempt = 0;
+  var opening = false;
+  var quiet = false;        /* A connection that is replaced on purpose is not a lost one. */
+  var retryTimer = null;
+  var heardAt = Number(body.getAttribute("data-server-time"));
+
+  zones.forEach(function (zone) { resume[zone] = body.getAttribute("data-position"); });
+
+  /* Telling people. */
+  function setState(state) {
+    var before = body.getAttribute("data-connection");
+    var banner = document.getElementById("banner");
+    if (before === state) { return; }
+    body.setAttribute("data-connection", state);
+    document.querySelector("#connection b").textContent = landside.word(state);
+    if (state === "lost") {
+      banner.className = "";
+      banner.textContent = landside.word("lost-sentence").replace("{time}", landside.timeOfDay(heardAt, false));
+      banner.hidden = false;
+    } else if (state === "live" && before === "lost") {
+      banner.className = "back";
+      banner.textContent = landside.word("back-sentence");
+      window.setTimeout(function () { if (banner.className === "back") { banner.hidden = true; } }, BACK_SHOWN);
+    }
+    landside.guardCommands();
+  }
+
+  /* Fetching. What arrives by the stream while a request is under way is applied again after its answer: the answer
+     may be older than it, never newer than what comes after. */
+  var arrived = [], counter = 0, underway = 0;
+
+  function applyLive(html) {
+    if (underway) { arrived.push({ number: counter += 1, html: html }); }
+    landside.apply(html);
+  }
+
+  function get(url, done) {
+    var request = new XMLHttpRequest(), begin = counter;
+    underway += 1;
+    function end(text) {
+      underway -= 1;
+      done(text);
+      if (text !== null) {
+        arrived.forEach(function (part) { if (part.number > begin) { landside.apply(part.html); } });
+      }
+      if (!underway) { arrived = []; }
+    }
+    request.open("GET", url, true);
+    request.timeout = 10000;
+    request.setRequestHeader("x-requested-with", "XMLHttpRequest");
+    request.onload = function () {
+      if (request.status === 401 || request.status === 403) { window.location.reload(); return; }
+      end(request.status === 200 ? request.responseText : null);
+    };
+    request.onerror = request.ontimeout = function () { end(null); };
+    request.send();
+  }
+
+  /* Parts that depend on who looks. */
+  var parts = {};           /* URL -> { wanted, underway, last, timer } */
+
+  function isHeld(url) {
+    var held = false;
+    landside.each("[data-hold]", function (element) {
+      if (element.getAttribute("data-refresh-url") === url && element.querySelector("details[open], input:focus, [data-sending=yes]")) { held = true; }
+    });
+    return held;
+  }
+
+  function look(url) {
+    var part = parts[url], wait = part.last + 1000 / PER_SECOND - Date.now();
+    if (!part.wanted || part.underway || part.timer || isHeld(url)) { return; }
+    if (wait > 0 && !part.urgent) {
+      part.timer = window.setTimeout(function () { part.timer = null; look(url); }, wait);
+      return;
+    }
+    part.wanted = part.urgent = false;
+    part.underway = true;
+    part.last = Date.now();
+    get(url, function (html) {
+      part.underway = false;
+      if (html !== null) {
+        landside.apply(html);
+      } else { /* What could not be fetched is still wanted, in a second. */
+        part.wanted = true;
+        part.last = Date.now() + 1000 - 1000 / PER_SECOND;
+      }
+      look(url);
+    });
+  }
+
+  landside.changed = function (topics) {
+    landside.each("[data-refresh-on]", function (element) {
+      var url = element.getAttribute("data-refresh-url");
+      element.getAttribute("data-refresh-on").split(" ").forEach(function (topic) {
+        if (topics.indexOf(topic) < 0) { return; }
+        parts[url] = parts[url] || { wanted: false, urgent: false, underway: false, last: 0, timer: null };
+        parts[url].wanted = true;
+        parts[url].urgent = parts[url].urgent || topic === "alarms";
+        look(url);
+      });
+    });
+  };
+
+  landside.conditionChanged = function (topic) { landside.changed([topic]); };
+
+  /* The whole page again: after a gap in the stream. */
+  var pageWanted = false, pageTriedAt = 0;
+
+  function refreshPage() {
+    pageWanted = false;
+    pageTriedAt = Date.now();
+    get(window.location.href, function (html) {
+      var other = document.implementation.createHTMLDocument("");
+      if (html === null) { pageWanted = true; return; }
+      other.documentElement.innerHTML = html;
+      if (!landside.swap("main", other) || !landside.swap("strip", other)) { window.location.reload(); }
+    });
+  }
+
+  /* The stream. */
+  function onMessage(frame) {
+    var zone = frame.headers.subscription, notice;
+    heardAt = landside.now();
+    if (frame.headers["message-id"]) { resume[zone] = frame.headers["message-id"]; }
+    if (frame.headers["x-gap"] === "true") { refreshPage(); return; }
+    if (/\/changed$/.test(frame.headers.destination)) {
+      try { notice = JSON.parse(frame.body); } catch (ignored) { notice = {}; }
+      landside.changed(notice.topics || []);
+    } else {
+      applyLive(frame.body);
+    }
+  }
+
+  function retry() {
+    var wait = RETRIES[Math.min(attempt, RETRIES.length - 1)];
+    attempt += 1;
+    window.clearTimeout(retryTimer);
+    retryTimer = window.setTimeout(connect, wait * (1 + Math.random() / 4));
+  }
+
+  function onClosed() {
+    var wasLive = body.getAttribute("data-connection") === "live";
+    link = null;
+    opening = false;
+    if (quiet) { quiet = false; connect(); return; }
+    if (wasLive) { attempt = 0; }
+    setState("lost");
+    retry();
+  }
+
+  function subscribe() {
+    var pending = zones.length, mine = link, stranded;
+    stranded = window.setTimeout(function () { if (mine === link && pending > 0) { mine.close(); } }, CATCH_UP);
+    if (!pending) { caughtUp(stranded); }
+    zones.forEach(function (zone) {
+      mine.subscribe(zone, "/topic/ui/" + language + "/zones/" + zone + "/**", { "x-resume-from": resume[zone], "receipt": "sub-" + zone });
+    });
+    return function () {
+      pending -= 1;
+      if (pending === 0) { caughtUp(stranded); }
+    };
+  }
+
+  function caughtUp(stranded) {
+    window.clearTimeout(stranded);
+    heardAt = landside.now();
+    setState("live");
+    attempt = 0;
+    if (pageWanted) { refreshPage(); }
+  }
+
+  function open() {
+    var scheme = window.location.protocol === "https:" ? "wss://" : "ws://";
+    var onReceipt = function () { return; };
+    opening = false;
+    link = landside.connect(scheme + window.location.host + "/ws", "Bearer " + token, {
+      connected: function () { onReceipt = subscribe(); },
+      message: onMessage,
+      receipt: function () { onReceipt(); },
+      error: function () { token = null; }, /* Whatever it was, a fresh token is no harm. */
+      closed: onClosed
+    });
+  }
+
+  function connect() {
+    var request;
+    if (opening || link) { return; }
+    opening = true;
+    if (token && Date.now() < renewAt) { open(); return; }
+    request = new XMLHttpRequest();
+    request.open("POST", "/login/token", true);
+    request.timeout = 8000;
+    request.setRequestHeader("x-csrf-token", body.getAttribute("data-csrf"));
+    request.setRequestHeader("x-requested-with", "XMLHttpRequest");
+    request.onload = function () {
+      var answer;
+      if (request.status === 401 || request.status === 403) { window.location.reload(); return; }
+      try { answer = JSON.parse(request.responseText); } catch (ignored) { answer = {}; }
+      if (request.status !== 200 || !answer.access_token) { onClosed(); return; }
+      token = answer.access_token;
+      renewAt = Date.now() + answer.expires_in * 800; /* At four fifths of its life. */
+      open();
+    };
+    request.onerror = request.ontimeout = onClosed;
+    request.send();
+  }
+
+  /* Once a second: is there still somebody? */
+  var tickedAt = Date.now();
+
+  window.setInterval(function () {
+    var now = Date.now(), url;
+    var slept = !document.hidden && now - tickedAt > ASLEEP;
+    tickedAt = now;
+    if (link) {
+      if (slept) {
+        link.close();
+      } else if (token && now >= renewAt && body.getAttribute("data-connection") === "live") {
+        /* Reconnecting with a new token; the stream resumes where it was, so nothing is missed. */
+        token = null;
+        quiet = true;
+        link.close();
+      } else {
+        heardAt = Math.max(heardAt, landside.now() - (now - link.received()));
+      }
+    }
+    if (pageWanted && link && now - pageTriedAt > 2000) { refreshPage(); }
+    for (url in parts) { if (parts.hasOwnProperty(url)) { look(url); } } /* Those that were held. */
+  }, 1000);
+
+  document.addEventListener("visibilitychange", function () {
+    if (!document.hidden) { tickedAt = Date.now(); }
+  });
+  window.addEventListener("online", function () {
+    if (!link && retryTimer) { attempt = 0; window.clearTimeout(retryTimer); connect(); }
+  });
+
+  if (!/^http/.test(window.location.protocol)) { return; } /* A page that was saved to a file. */
+  if (!window.WebSocket) {
+    window.setInterval(refreshPage, 10000);
+    return;
+  }
+  setState("connecting");
+  window.setTimeout(function () {
+    if (body.getAttribute("data-connection") === "connecting") { setState("lost"); }
+  }, PATIENCE);
+  connect();
+}(window.landside = window.landside || {}));

@@ -1,0 +1,141 @@
+/* STOMP 1.2 over a WebSocket: as much of a client as a page needs. ES5, for browsers of any age.
+   One connection per call of landside.connect; it never reconnects by itself. */
+(function (landside) {
+  "use strict";
+
+  var HEART_BEAT = 10000;   /* Milliseconds; offered both ways. */
+  var SILENCE = 25000;      /* Two heart-beats and a half without a byte: the other end is gone. */
+  var HANDSHAKE = 10000;    /* From opening the socket to CONNECTED. */
+
+  var ESCAPES = { "\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c" };
+  var UNESCAPES = { "\\\\": "\\", "\\r": "\r", "\\n": "\n", "\\c": ":" };
+
+  function escape(text) {
+    return String(text).replace(/[\\\r\n:]/g, function (character) { return ESCAPES[character]; });
+  }
+
+  function unescape(text) {
+    return text.replace(/\\[\\rnc]/g, function (pair) { return UNESCAPES[pair]; });
+  }
+
+  /* CONNECT and CONNECTED are not escaped (STOMP 1.2, Value Encoding). */
+  function encode(command, headers) {
+    var lines = [command], name;
+    for (name in headers) {
+      if (headers.hasOwnProperty(name)) {
+        lines.push(command === "CONNECT" ? name + ":" + headers[name] : escape(name) + ":" + escape(headers[name]));
+      }
+    }
+    return lines.join("\n") + "\n\n\0";
+  }
+
+  /* Bodies here are text without NUL, so that NUL alone ends a frame. */
+  function decode(text) {
+    var end = text.search(/\r?\n\r?\n/);
+    var head = (end < 0 ? text : text.slice(0, end)).split(/\r?\n/);
+    var frame = { command: head[0], headers: {}, body: end < 0 ? "" : text.slice(end).replace(/^\r?\n\r?\n/, "") };
+    var index, colon, name;
+    for (index = 1; index < head.length; index += 1) {
+      colon = head[index].indexOf(":");
+      if (colon > 0) {
+        name = head[index].slice(0, colon);
+        if (frame.command !== "CONNECTED") { name = unescape(name); }
+        if (!frame.headers.hasOwnProperty(name)) { /* The first one wins. */
+          frame.headers[name] = frame.command === "CONNECTED" ? head[index].slice(colon + 1) : unescape(head[index].slice(colon + 1));
+        }
+      }
+    }
+    return frame;
+  }
+
+  function textOf(data) {
+    var bytes, binary, index;
+    if (typeof data === "string") { return data; }
+    bytes = new Uint8Array(data);
+    binary = "";
+    for (index = 0; index < bytes.length; index += 1) { binary += String.fromCharCode(bytes[index]); }
+    return decodeURIComponent(window.escape(binary)); /* UTF-8 in the way that the oldest browsers know. */
+  }
+
+  /* on: { connected(), message(frame), receipt(id), error(frame), closed() }. closed comes once, and last. */
+  landside.connect = function (url, authorization, on) {
+    var socket = new WebSocket(url, ["v12.stomp"]);
+    var opened = Date.now();
+    var received = opened;
+    var sent = opened;
+    var sendEvery = 0;
+    var connected = false;
+    var over = false;
+    var timer;
+
+    function finish() {
+      if (over) { return; }
+      over = true;
+      window.clearInterval(timer);
+      try { socket.close(); } catch (ignored) { /* It may never have opened. */ }
+      on.closed();
+    }
+
+    function write(text) {
+      if (socket.readyState === 1) {
+        sent = Date.now();
+        socket.send(text);
+      }
+    }
+
+    function beat() {
+      var now = Date.now();
+      if (now - received > SILENCE || (!connected && now - opened > HANDSHAKE)) { finish(); return; }
+      if (connected && sendEvery && now - sent >= sendEvery - 1000) { write("\n"); }
+    }
+
+    function take(text) {
+      var frame, beats;
+      text = text.replace(/^[\r\n]+/, "");
+      if (text === "") { return; }
+      frame = decode(text);
+      if (frame.command === "CONNECTED") {
+        beats = (frame.headers["heart-beat"] || "0,0").split(",");
+        sendEvery = Number(beats[1]) ? Math.max(HEART_BEAT, Number(beats[1])) : 0;
+        connected = true;
+        on.connected();
+      } else if (frame.command === "MESSAGE") {
+        on.message(frame);
+      } else if (frame.command === "RECEIPT") {
+        on.receipt(frame.headers["receipt-id"]);
+      } else if (frame.command === "ERROR") {
+        on.error(frame);
+        finish();
+      }
+    }
+
+    socket.binaryType = "arraybuffer";
+    socket.onopen = function () {
+      write(encode("CONNECT", {
+        "accept-version": "1.2",
+        "host": window.location.hostname,
+        "heart-beat": HEART_BEAT + "," + HEART_BEAT,
+        "Authorization": authorization
+      }));
+    };
+    socket.onmessage = function (event) {
+      var parts = textOf(event.data).split("\0"), index;
+      received = Date.now();
+      for (index = 0; index < parts.length && !over; index += 1) { take(parts[index]); }
+      if (!over) { beat(); } /* Timers of hidden pages are slowed down, messages are not. */
+    };
+    socket.onclose = finish;
+    socket.onerror = finish;
+    timer = window.setInterval(beat, 1000);
+
+    return {
+      subscribe: function (id, destination, headers) {
+        var all = { id: id, destination: destination, ack: "auto" }, name;
+        for (name in headers) { if (headers.hasOwnProperty(name)) { all[name] = headers[name]; } }
+        write(encode("SUBSCRIBE", all));
+      },
+      received: function () { return received; },
+      close: finish
+    };
+  };
+}(window.landside = window.landside || {}));

@@ -1,0 +1,605 @@
+//! A small airport in every condition: shared by the tests and the gallery.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, FixedOffset, Utc};
+use contract::alarm::{Acknowledgement, AlarmState, AlarmView, Priority};
+use contract::command::{CommandState, CommandView, Reason, ReasonCode, Risk};
+use contract::device::{Condition, DeviceView, PointView, ZoneView};
+use contract::inventory::{CommandType, Parameter, Point, Profile};
+use contract::reading::PollClass;
+use contract::{CommandId, DeviceId, Language, Quality, Role, Text, Value, ZoneId};
+use uuid::Uuid;
+use web_ui::{KnownDevice, Notice, Permissions, Person, PriorityCount, Shell, Viewing};
+
+pub(crate) fn now() -> DateTime<Utc> {
+    "2026-11-22T07:08:12Z".parse().expect("a time")
+}
+
+pub(crate) fn viewing(language: Language) -> Viewing {
+    Viewing {
+        language,
+        offset: FixedOffset::east_opt(9 * 3_600).expect("nine hours"),
+        now: now(),
+    }
+}
+
+pub(crate) fn text(ko: &str, en: &str) -> Text {
+    Text {
+        ko: ko.to_owned(),
+        en: en.to_owned(),
+    }
+}
+
+pub(crate) fn ago(seconds: i64) -> DateTime<Utc> {
+    now() - Duration::seconds(seconds)
+}
+
+fn point(id: &str, name: Text, unit: &str, range: Option<(f64, f64)>) -> Point {
+    Point {
+        id: id.parse().expect("a point id"),
+        name,
+        unit: unit.to_owned(),
+        poll: PollClass::Normal,
+        period_ms: 1_000,
+        range,
+        is_state: false,
+        labels: BTreeMap::new(),
+    }
+}
+
+fn command(name: &str, label: Text, risk: Risk, confirm: bool) -> CommandType {
+    CommandType {
+        name: name.to_owned(),
+        text: label,
+        risk,
+        confirm,
+        ttl_ms: 10_000,
+        timeout_ms: 15_000,
+        params: Vec::new(),
+    }
+}
+
+pub(crate) fn gate_profile() -> Profile {
+    let mut state = point("state", text("상태", "State"), "", None);
+    state.is_state = true;
+    for (label, ko, en) in [
+        ("open", "열림", "Open"),
+        ("closed", "닫힘", "Closed"),
+        ("opening", "열리는 중", "Opening"),
+        ("stopped", "정지", "Stopped"),
+    ] {
+        state.labels.insert(label.to_owned(), text(ko, en));
+    }
+    Profile {
+        id: "gate.came.crp".parse().expect("a profile id"),
+        version: 1,
+        hash: String::new(),
+        name: text("차단기 (CAME CRP)", "Barrier gate (CAME CRP)"),
+        class: "barrier".to_owned(),
+        points: vec![
+            state,
+            point(
+                "position",
+                text("위치", "Position"),
+                "%",
+                Some((0.0, 100.0)),
+            ),
+            point("last_error", text("마지막 오류", "Last error"), "", None),
+            point("operations", text("동작 횟수", "Operations"), "", None),
+            point(
+                "board_temp",
+                text("기판 온도", "Board temperature"),
+                "°C",
+                Some((-40.0, 85.0)),
+            ),
+        ],
+        faults: Vec::new(),
+        commands: vec![
+            command("open", text("열기", "Open"), Risk::Normal, false),
+            command("close", text("닫기", "Close"), Risk::Normal, true),
+            command("stop", text("정지", "Stop"), Risk::Normal, false),
+            command(
+                "reset",
+                text("오류 해제", "Reset error"),
+                Risk::Normal,
+                true,
+            ),
+        ],
+    }
+}
+
+pub(crate) fn kiosk_profile() -> Profile {
+    let mut paper = point("printer.paper", text("용지", "Paper"), "", None);
+    paper.is_state = true;
+    for (label, ko, en) in [
+        ("ok", "정상", "OK"),
+        ("low", "부족", "Low"),
+        ("out", "없음", "Out"),
+    ] {
+        paper.labels.insert(label.to_owned(), text(ko, en));
+    }
+    let mut reboot = command("reboot", text("재시작", "Reboot"), Risk::Critical, true);
+    reboot.params.push(Parameter {
+        name: "delay".to_owned(),
+        text: text("지연", "Delay"),
+        min: 0.0,
+        max: 600.0,
+        default: 10.0,
+        unit: "s".to_owned(),
+    });
+    Profile {
+        id: "kiosk.jsonl".parse().expect("a profile id"),
+        version: 1,
+        hash: String::new(),
+        name: text("무인정산기", "Pay kiosk"),
+        class: "kiosk".to_owned(),
+        points: vec![
+            paper,
+            point("card.state", text("카드 단말기", "Card terminal"), "", None),
+            point(
+                "cash.level",
+                text("현금함", "Cash box"),
+                "%",
+                Some((0.0, 100.0)),
+            ),
+            point("uptime", text("가동 시간", "Uptime"), "s", None),
+        ],
+        faults: Vec::new(),
+        commands: vec![reboot],
+    }
+}
+
+pub(crate) fn printer_profile() -> Profile {
+    let mut profile = kiosk_profile();
+    profile.id = "printer.escpos".parse().expect("a profile id");
+    profile.name = text("영수증 프린터", "Receipt printer");
+    profile.class = "printer".to_owned();
+    profile.points.truncate(1);
+    profile.commands.clear();
+    profile
+}
+
+fn reading(
+    id: &str,
+    value: Option<Value>,
+    quality: Quality,
+    at: Option<DateTime<Utc>>,
+) -> PointView {
+    PointView {
+        point: id.parse().expect("a point id"),
+        value,
+        quality,
+        at,
+    }
+}
+
+pub(crate) fn device(
+    profile: &Profile,
+    id: &str,
+    name: Text,
+    zone: &str,
+    lane: &str,
+) -> DeviceView {
+    let state = if profile.class == "barrier" {
+        "closed"
+    } else {
+        "ok"
+    };
+    let points = profile
+        .points
+        .iter()
+        .map(|point| {
+            let value = match point.id.as_str() {
+                "state" | "printer.paper" => Value::Text(state.to_owned()),
+                "card.state" => Value::Text("up".to_owned()),
+                "position" => Value::Number(0.0),
+                "operations" => Value::Number(104_233.0),
+                "board_temp" => Value::Number(21.3),
+                "cash.level" => Value::Number(63.0),
+                "uptime" => Value::Number(532_100.0),
+                _ => Value::Number(0.0),
+            };
+            reading(point.id.as_str(), Some(value), Quality::Good, Some(ago(1)))
+        })
+        .collect();
+    DeviceView {
+        id: id.parse().expect("a device id"),
+        name,
+        zone: zone.parse().expect("a zone id"),
+        lane: (!lane.is_empty()).then(|| lane.parse().expect("a lane id")),
+        profile: profile.id.clone(),
+        class: profile.class.clone(),
+        agent: "agent-p1".parse().expect("an agent id"),
+        condition: Condition::Ok,
+        condition_since: ago(90_000),
+        highest_alarm: None,
+        active_alarms: 0,
+        unacknowledged_alarms: 0,
+        last_heard_at: Some(ago(1)),
+        points,
+    }
+}
+
+pub(crate) fn set_quality(view: &mut DeviceView, quality: Quality, at: Option<DateTime<Utc>>) {
+    for point in &mut view.points {
+        point.quality = quality;
+        point.at = at;
+        if quality == Quality::Unknown {
+            point.value = None;
+        }
+    }
+}
+
+pub(crate) fn set_value(view: &mut DeviceView, point: &str, value: Value) {
+    let found = view
+        .points
+        .iter_mut()
+        .find(|found| found.point.as_str() == point);
+    found.expect("a point of the device").value = Some(value);
+}
+
+/// What is wrong at the sample airport.
+pub(crate) fn alarms() -> Vec<AlarmView> {
+    let alarm =
+        |id, device: &str, device_name, code: &str, what, priority, state, since| AlarmView {
+            id,
+            device: device.parse().expect("a device id"),
+            device_name,
+            zone: "p1".parse().expect("a zone id"),
+            lane: None,
+            code: code.parse().expect("a fault code"),
+            text: what,
+            priority,
+            state,
+            occurrence: 3,
+            count: 1,
+            raised_at: ago(since),
+            received_at: ago(since),
+            cleared_at: None,
+            acknowledged: None,
+            detail: None,
+        };
+    let mut alarms = vec![
+        alarm(
+            12,
+            "gate-p1-in-2",
+            text("P1 입구 2 차단기", "P1 entry 2 gate"),
+            "BAR-STUCK",
+            text(
+                "차단기 동작 시간 초과",
+                "Gate did not reach its end position",
+            ),
+            Priority::Critical,
+            AlarmState::Unacknowledged,
+            8,
+        ),
+        alarm(
+            15,
+            "kiosk-p1-out-1",
+            text("P1 출구 1 정산기", "P1 exit 1 kiosk"),
+            "KSK-CARD-DOWN",
+            text("카드 단말기 중단", "Card terminal down"),
+            Priority::High,
+            AlarmState::Unacknowledged,
+            52,
+        ),
+        alarm(
+            17,
+            "kiosk-t1-1",
+            text("T1 하차장 정산기", "T1 kerb kiosk"),
+            "KSK-CASH-FULL",
+            text("현금함 가득 참 (97 %)", "Cash box full (97 %)"),
+            Priority::Medium,
+            AlarmState::Unacknowledged,
+            610,
+        ),
+        alarm(
+            9,
+            "printer-p1-out-2",
+            text("P1 출구 2 프린터", "P1 exit 2 printer"),
+            "COMM",
+            text("장치와 통신할 수 없음", "The device does not answer"),
+            Priority::High,
+            AlarmState::Acknowledged,
+            4_210,
+        ),
+        alarm(
+            21,
+            "kiosk-p1-out-2",
+            text("P1 출구 2 정산기", "P1 exit 2 kiosk"),
+            "KSK-PAPER-LOW",
+            text("용지 부족", "Paper low"),
+            Priority::Low,
+            AlarmState::Acknowledged,
+            9_000,
+        ),
+        alarm(
+            7,
+            "gate-p1-out-1",
+            text("P1 출구 1 차단기", "P1 exit 1 gate"),
+            "BAR-ERR",
+            text("차단기 오류 17", "Gate error 17"),
+            Priority::High,
+            AlarmState::ReturnedUnacknowledged,
+            88_000,
+        ),
+    ];
+    let seen = Acknowledgement {
+        by: "김민서".to_owned(),
+        at: ago(4_150),
+    };
+    alarms[3].acknowledged = Some(seen.clone());
+    alarms[4].acknowledged = Some(seen);
+    alarms[1].count = 4;
+    alarms[5].cleared_at = Some(ago(400));
+    alarms
+}
+
+pub(crate) fn counts() -> [PriorityCount; 4] {
+    [(1, 1), (2, 2), (1, 1), (1, 0)].map(|(active, unacknowledged)| PriorityCount {
+        active,
+        unacknowledged,
+    })
+}
+
+pub(crate) const OPERATOR: Permissions = Permissions {
+    acknowledge: true,
+    command_normal: true,
+    command_critical: false,
+    approve: true,
+};
+
+pub(crate) fn zone_ids() -> Vec<ZoneId> {
+    ["p1", "t1"]
+        .map(|id| id.parse().expect("a zone id"))
+        .to_vec()
+}
+
+pub(crate) fn shell<'a>(
+    language: Language,
+    path: &'a str,
+    zones: &'a [ZoneId],
+    alarms: &'a [AlarmView],
+    notice: Option<Notice>,
+) -> Shell<'a> {
+    Shell {
+        viewing: viewing(language),
+        person: Person {
+            full_name: match language {
+                Language::Ko => "김민서",
+                Language::En => "Minseo Kim",
+            },
+            role: Role::Operator,
+        },
+        may: OPERATOR,
+        csrf: "csrf-token-of-the-login",
+        position: "7f3a-1042",
+        zones,
+        path,
+        newest_alarms: alarms,
+        alarm_counts: if alarms.is_empty() {
+            Default::default()
+        } else {
+            counts()
+        },
+        recording: true,
+        notice,
+        version: "0.1.0",
+    }
+}
+
+/// The airport's devices, in the order of their lanes.
+pub(crate) struct Airport {
+    pub(crate) profiles: [Profile; 3],
+    pub(crate) devices: Vec<DeviceView>,
+    pub(crate) zones: Vec<ZoneView>,
+}
+
+impl Airport {
+    pub(crate) fn new() -> Self {
+        let profiles = [gate_profile(), kiosk_profile(), printer_profile()];
+        let [gate, kiosk, printer] = &profiles;
+        let mut devices = Vec::new();
+        for (lane, ko, en) in [
+            ("in-1", "입구 1", "entry 1"),
+            ("in-2", "입구 2", "entry 2"),
+            ("in-3", "입구 3", "entry 3"),
+            ("out-1", "출구 1", "exit 1"),
+            ("out-2", "출구 2", "exit 2"),
+        ] {
+            for (profile, kind, kind_ko, kind_en) in [
+                (gate, "gate", "차단기", "gate"),
+                (kiosk, "kiosk", "정산기", "kiosk"),
+                (printer, "printer", "프린터", "printer"),
+            ] {
+                devices.push(device(
+                    profile,
+                    &format!("{kind}-p1-{lane}"),
+                    text(&format!("P1 {ko} {kind_ko}"), &format!("P1 {en} {kind_en}")),
+                    "p1",
+                    lane,
+                ));
+            }
+        }
+        for number in 1..=4 {
+            devices.push(device(
+                kiosk,
+                &format!("kiosk-t1-{number}"),
+                text(
+                    &format!("T1 하차장 정산기 {number}"),
+                    &format!("T1 kerb kiosk {number}"),
+                ),
+                "t1",
+                if number < 3 { "kerb-a" } else { "" },
+            ));
+        }
+        let mut airport = Self {
+            zones: vec![
+                zone(
+                    "p1",
+                    text("주차장 P1", "Car park P1"),
+                    15,
+                    (2, 3, 4, 3),
+                    Some(Priority::Critical),
+                ),
+                zone(
+                    "t1",
+                    text("제1터미널 하차장", "Terminal 1 kerb"),
+                    4,
+                    (0, 1, 1, 1),
+                    Some(Priority::Medium),
+                ),
+                zone(
+                    "p2",
+                    text("주차장 P2", "Car park P2"),
+                    0,
+                    (0, 0, 0, 0),
+                    None,
+                ),
+            ],
+            profiles,
+            devices,
+        };
+        airport.trouble();
+        airport
+    }
+
+    fn trouble(&mut self) {
+        let gate = self.device_mut("gate-p1-in-1");
+        set_value(gate, "state", Value::Text("open".to_owned()));
+        set_value(gate, "position", Value::Number(100.0));
+        let gate = self.device_mut("gate-p1-in-2");
+        gate.condition = Condition::Faulty;
+        gate.condition_since = ago(8);
+        (
+            gate.highest_alarm,
+            gate.active_alarms,
+            gate.unacknowledged_alarms,
+        ) = (Some(Priority::Critical), 2, 1);
+        set_value(gate, "state", Value::Text("opening".to_owned()));
+        set_value(gate, "position", Value::Number(38.0));
+        set_value(gate, "last_error", Value::Number(17.0));
+        gate.points[4].quality = Quality::Stale;
+        gate.points[4].at = Some(ago(95));
+        let kiosk = self.device_mut("kiosk-p1-out-1");
+        kiosk.condition = Condition::Faulty;
+        (
+            kiosk.highest_alarm,
+            kiosk.active_alarms,
+            kiosk.unacknowledged_alarms,
+        ) = (Some(Priority::High), 1, 1);
+        for id in ["printer-p1-out-2", "gate-p1-out-2"] {
+            let silent = self.device_mut(id);
+            silent.condition = Condition::Unknown;
+            silent.condition_since = ago(4_210);
+            silent.last_heard_at = Some(ago(4_220));
+            (silent.highest_alarm, silent.active_alarms) = (Some(Priority::High), 1);
+            set_quality(silent, Quality::CommLost, Some(ago(4_220)));
+        }
+        let low = self.device_mut("kiosk-p1-out-2");
+        set_value(low, "printer.paper", Value::Text("low".to_owned()));
+        low.condition = Condition::Faulty;
+        (low.highest_alarm, low.active_alarms) = (Some(Priority::Low), 1);
+        self.device_mut("gate-p1-out-1").unacknowledged_alarms = 1;
+        self.device_mut("printer-p1-in-3").condition = Condition::OutOfService;
+        self.device_mut("kiosk-p1-in-3").condition = Condition::OffOnPurpose;
+        let new = self.device_mut("kiosk-t1-4");
+        new.condition = Condition::Unregistered;
+        set_quality(new, Quality::Unknown, None);
+        let full = self.device_mut("kiosk-t1-1");
+        full.condition = Condition::Faulty;
+        (
+            full.highest_alarm,
+            full.active_alarms,
+            full.unacknowledged_alarms,
+        ) = (Some(Priority::Medium), 1, 1);
+        set_quality(
+            self.device_mut("printer-p1-in-1"),
+            Quality::Stale,
+            Some(ago(31)),
+        );
+    }
+
+    fn device_mut(&mut self, id: &str) -> &mut DeviceView {
+        let found = self
+            .devices
+            .iter_mut()
+            .find(|device| device.id.as_str() == id);
+        found.expect("a device of the airport")
+    }
+
+    pub(crate) fn known(&self, id: &str) -> KnownDevice<'_> {
+        let view = self.devices.iter().find(|device| device.id.as_str() == id);
+        let view = view.expect("a device of the airport");
+        KnownDevice {
+            view,
+            profile: self
+                .profiles
+                .iter()
+                .find(|profile| profile.id == view.profile),
+        }
+    }
+}
+
+fn zone(
+    id: &str,
+    name: Text,
+    devices: u32,
+    (unknown, faulty, active_alarms, unacknowledged_alarms): (u32, u32, u32, u32),
+    highest_alarm: Option<Priority>,
+) -> ZoneView {
+    ZoneView {
+        id: id.parse().expect("a zone id"),
+        name,
+        devices,
+        unknown,
+        faulty,
+        highest_alarm,
+        active_alarms,
+        unacknowledged_alarms,
+    }
+}
+
+/// What a gate was told: one command of each kind of outcome.
+pub(crate) fn commands(device: &DeviceId) -> Vec<CommandView> {
+    let because = |code, detail: &str| {
+        Some(Reason {
+            code,
+            detail: detail.to_owned(),
+        })
+    };
+    let given: [(u128, &str, CommandState, Option<Reason>, i64); 5] = [
+        (5, "open", CommandState::Executing, None, 2),
+        (4, "stop", CommandState::Unverified, None, 70),
+        (
+            3,
+            "close",
+            CommandState::Rejected,
+            because(ReasonCode::Interlock, "loop_safety.detect = true"),
+            340,
+        ),
+        (
+            2,
+            "open",
+            CommandState::Unknown,
+            because(ReasonCode::Interrupted, ""),
+            3_700,
+        ),
+        (1, "open", CommandState::Succeeded, None, 7_200),
+    ];
+    given
+        .into_iter()
+        .map(|(id, name, state, reason, seconds)| CommandView {
+            id: CommandId(Uuid::from_u128(id)),
+            device: device.clone(),
+            name: name.to_owned(),
+            params: BTreeMap::new(),
+            state,
+            reason,
+            issued_by: "kim".to_owned(),
+            issued_at: ago(seconds),
+            state_at: ago(seconds),
+        })
+        .collect()
+}
