@@ -9,21 +9,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::AgentId;
-use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::behaviour::{GateState, Pulses};
-use crate::config::{AirportConfig, Device};
+use crate::behaviour::Pulses;
+use crate::config::{AirportConfig, Device, Scenario};
 use crate::control;
-use crate::device::{DeviceHandle, DeviceTask, Wire};
-use crate::fault::{Fault, FaultError};
+use crate::device::{DeviceTask, Wire, sleep_until};
+use crate::directory::{ControlError, DeviceState, Directory, Entry, Restart};
+use crate::fault::Fault;
 use crate::port::{Port, Remembered};
 use crate::pty::Pty;
-use crate::scenario::Timeline;
+use crate::scenario::{Switch, Timeline};
 use crate::site::{self, Address};
 use crate::truth::{Cause, TruthEvent, TruthLine, TruthLog};
 
@@ -57,115 +57,6 @@ pub enum StartError {
         /// Why it failed.
         source: io::Error,
     },
-}
-
-/// Why a fault was not switched.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
-    /// No such device.
-    #[error("there is no device {0:?}")]
-    UnknownDevice(String),
-    /// The device cannot have this fault.
-    #[error("{device:?}: {source}")]
-    UnknownFault {
-        /// Which device.
-        device: String,
-        /// What it can have.
-        source: FaultError,
-    },
-    /// The device's task has ended; the simulators are about to stop.
-    #[error("{0:?} has ended")]
-    Ended(String),
-}
-
-/// What one device is, as `GET /devices` shows it.
-#[derive(Debug, Clone, Serialize)]
-pub struct DeviceState {
-    /// The device as the airport file has it.
-    pub id: String,
-    /// Its kind.
-    pub kind: crate::Kind,
-    /// Its zone.
-    pub zone: String,
-    /// Who serves it.
-    pub agent: String,
-    /// Where it is reached.
-    pub address: Address,
-    /// The faults that are on.
-    pub faults: Vec<Fault>,
-    /// Answers that left the device since the start.
-    pub replies: u64,
-    /// The arm, for a gate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gate: Option<GateState>,
-}
-
-/// All devices of a running airport: what the handle, the control interface and the scenario work with.
-#[derive(Debug)]
-pub(crate) struct Directory(BTreeMap<String, Entry>);
-
-#[derive(Debug)]
-struct Entry {
-    device: Device,
-    address: Address,
-    handle: DeviceHandle,
-}
-
-impl Directory {
-    fn entry(&self, id: &str) -> Result<&Entry, ControlError> {
-        self.0
-            .get(id)
-            .ok_or_else(|| ControlError::UnknownDevice(id.to_owned()))
-    }
-
-    /// Switches the fault called `fault` for whoever controls the simulators.
-    pub(crate) async fn switch(&self, id: &str, fault: &str, on: bool) -> Result<(), ControlError> {
-        let entry = self.entry(id)?;
-        let fault =
-            entry
-                .device
-                .kind
-                .fault(fault)
-                .map_err(|source| ControlError::UnknownFault {
-                    device: id.to_owned(),
-                    source,
-                })?;
-        match entry.handle.switch(fault, on, Cause::Control).await {
-            Some(_changed) => Ok(()),
-            None => Err(ControlError::Ended(id.to_owned())),
-        }
-    }
-
-    async fn state(&self, entry: &Entry) -> Result<DeviceState, ControlError> {
-        let Entry {
-            device,
-            address,
-            handle,
-        } = entry;
-        let state = handle
-            .state()
-            .await
-            .ok_or_else(|| ControlError::Ended(device.id.to_string()))?;
-        Ok(DeviceState {
-            id: device.id.to_string(),
-            kind: device.kind,
-            zone: device.zone.to_string(),
-            agent: device.agent.to_string(),
-            address: address.clone(),
-            faults: state.faults,
-            replies: *handle.replies.borrow(),
-            gate: state.gate,
-        })
-    }
-
-    /// What every device is, in the order of their ids.
-    pub(crate) async fn states(&self) -> Result<Vec<DeviceState>, ControlError> {
-        let mut states = Vec::with_capacity(self.0.len());
-        for entry in self.0.values() {
-            states.push(self.state(entry).await?);
-        }
-        Ok(states)
-    }
 }
 
 impl Airport {
@@ -209,10 +100,16 @@ impl Airport {
         let control = listener
             .local_addr()
             .map_err(io_error("open a port for the control interface"))?;
+        // One restart at a time: whoever asks for a second waits.
+        let (restart_sender, restarts) = mpsc::channel(1);
+        let directory = Directory {
+            entries,
+            restarts: config.scenario.as_ref().map(|_| restart_sender),
+        };
         let airport = Self {
             dir,
             control,
-            directory: Arc::new(Directory(entries)),
+            directory: Arc::new(directory),
             truth,
             tasks,
             shutdown,
@@ -220,20 +117,27 @@ impl Airport {
         };
         ports.write()?;
         airport.write_sites(&config)?;
-        Ok(airport.run(config, listener))
+        Ok(airport.run(config.scenario.as_ref(), restarts, listener))
     }
 
     /// Starts what works on all devices.
-    fn run(mut self, config: AirportConfig, listener: TcpListener) -> Self {
+    fn run(
+        mut self,
+        scenario: Option<&Scenario>,
+        restarts: mpsc::Receiver<Restart>,
+        listener: TcpListener,
+    ) -> Self {
         let app = control::router(Arc::clone(&self.directory));
-        let served = axum::serve(listener, app)
-            .with_graceful_shutdown(self.shutdown.clone().cancelled_owned());
+        let stopped = self.shutdown.clone().cancelled_owned();
+        let served = axum::serve(listener, app).with_graceful_shutdown(stopped);
         self.tasks.spawn(async move { served.await });
-        if let Some(scenario) = config.scenario {
-            let timeline = Timeline::new(&scenario, Instant::now());
-            let directory = Arc::clone(&self.directory);
-            self.tasks
-                .spawn(play(timeline, directory, self.shutdown.clone()));
+        if let Some(scenario) = scenario {
+            let player = Player {
+                timeline: Timeline::new(scenario, Instant::now()),
+                directory: Arc::clone(&self.directory),
+                restarts,
+            };
+            self.tasks.spawn(player.run(self.shutdown.clone()));
         }
         self
     }
@@ -244,7 +148,7 @@ impl Airport {
         };
         for agent in &config.agents {
             let devices = config.devices.iter().map(|device| {
-                let entry = &self.directory.0[device.id.as_str()];
+                let entry = &self.directory.entries[device.id.as_str()];
                 (&entry.device, &entry.address)
             });
             write(self.site_file(agent), &site::render(agent, devices))?;
@@ -278,6 +182,11 @@ impl Airport {
     /// Switches a fault off; when this returns, it is in the truth log and on the wire.
     pub async fn clear_fault(&self, device: &str, fault: Fault) -> Result<(), ControlError> {
         self.directory.switch(device, fault.as_str(), false).await
+    }
+
+    /// Starts the scenario again from its beginning; what it had switched on is off when this returns.
+    pub async fn restart_scenario(&self) -> Result<(), ControlError> {
+        self.directory.restart_scenario().await
     }
 
     /// Counts the answers that left a device: wait on it instead of sleeping.
@@ -334,29 +243,41 @@ impl Airport {
 }
 
 /// Executes a scenario.
-async fn play(
-    mut timeline: Timeline,
+struct Player {
+    timeline: Timeline,
     directory: Arc<Directory>,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    loop {
-        let Some(deadline) = timeline.deadline() else {
-            // All done: waits with the others, since a task that ends counts as failed.
-            shutdown.cancelled().await;
-            return Ok(());
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep_until(deadline.into()) => {}
+    restarts: mpsc::Receiver<Restart>,
+}
+
+impl Player {
+    async fn run(mut self, shutdown: CancellationToken) -> io::Result<()> {
+        loop {
+            let deadline = self.timeline.deadline();
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = sleep_until(deadline) => {
+                    while let Some(switch) = self.timeline.handle_deadline(Instant::now()) {
+                        self.execute(switch).await;
+                    }
+                }
+                Some(done) = self.restarts.recv() => {
+                    for switch in self.timeline.restart(Instant::now()) {
+                        self.execute(switch).await;
+                    }
+                    // Whoever asked may have gone away meanwhile.
+                    let _unwanted = done.send(());
+                }
+            }
         }
-        while let Some(switch) = timeline.handle_deadline(Instant::now()) {
-            let entry = &directory.0[switch.device.as_str()];
-            // `None` while shutting down; a device that fails is noticed by whoever holds the airport.
-            let _changed = entry
-                .handle
-                .switch(switch.fault, switch.on, Cause::Scenario)
-                .await;
-        }
+    }
+
+    async fn execute(&self, switch: Switch) {
+        let entry = &self.directory.entries[switch.device.as_str()];
+        // `None` while shutting down; a device that fails is noticed by whoever holds the airport.
+        let _changed = entry
+            .handle
+            .switch(switch.fault, switch.on, Cause::Scenario)
+            .await;
     }
 }
 

@@ -284,7 +284,8 @@ async fn accept(port: Option<&Port>) -> io::Result<tokio::net::TcpStream> {
     }
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+/// Waits for a deadline; `None` never comes.
+pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,

@@ -73,6 +73,25 @@ impl Timeline {
         }
         Some(switch)
     }
+
+    /// Starts again at `now`. What is returned switches off what the broken-off round left on.
+    pub(crate) fn restart(&mut self, now: Instant) -> Vec<Switch> {
+        let mut left: Vec<Switch> = Vec::new();
+        for (_, switch) in &self.switches[..self.next] {
+            if switch.on {
+                let off = Switch {
+                    on: false,
+                    ..switch.clone()
+                };
+                left.push(off);
+            } else {
+                left.retain(|off| off != switch);
+            }
+        }
+        self.round_start = now;
+        self.next = 0;
+        left
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +196,31 @@ mod tests {
             .map(|switch| switch.on)
             .collect();
         assert_eq!(switched, [true, false, true]);
+    }
+
+    #[test]
+    fn a_restart_clears_what_is_on_and_begins_again() {
+        let scenario = Scenario {
+            every: None,
+            steps: vec![
+                step(10, "gate-1", Fault::Error, 5),
+                step(20, "gate-2", Fault::Jammed, 60),
+                step(90, "gate-3", Fault::Stuck, 5),
+            ],
+        };
+        let start = Instant::now();
+        let mut timeline = Timeline::new(&scenario, start);
+        let middle = start + Duration::from_secs(30);
+        while timeline.handle_deadline(middle).is_some() {}
+        let left = timeline.restart(middle);
+        let jam = Switch {
+            device: "gate-2".parse().unwrap(),
+            fault: Fault::Jammed,
+            on: false,
+        };
+        assert_eq!(left, [jam]);
+        assert_eq!(timeline.deadline(), Some(middle + Duration::from_secs(10)));
+        assert_eq!(timeline.restart(middle), [], "nothing is on twice");
     }
 
     #[test]
