@@ -220,7 +220,7 @@ pub struct CommandResult {
     pub at: DateTime<Utc>,
 }
 
-/// A command as people and programs see it (`/user/queue/command-progress`, `/topic/devices/{id}`, the API).
+/// A command as people and programs see it (`/user/queue/command-progress`, the API).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommandView {
     /// Which command.

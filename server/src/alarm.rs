@@ -1,0 +1,105 @@
+//! Alarms: what people must act on. [`state`] is the machine, [`engine`] the task that owns all alarms and their records.
+
+use chrono::{DateTime, Utc};
+use contract::alarm::{Acknowledge, AlarmView};
+use contract::event::Events;
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) mod engine;
+pub mod state;
+
+use crate::identity::policy::Principal;
+use crate::mailbox::Mailbox;
+use crate::store::StoreError;
+
+/// Requests that wait for the engine. Each is small; when it is full, whoever asks waits, and with them the socket they
+/// read from: nothing is dropped.
+const QUEUE: usize = 256;
+
+/// Why an acknowledgement did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AcknowledgeError {
+    /// There is no such alarm, or it is normal again, with nothing left to acknowledge.
+    #[error(
+        "there is no open alarm with the number {0}: it may have been acknowledged and ended meanwhile"
+    )]
+    NotOpen(i64),
+    /// Not in this zone, or not with this role.
+    #[error("you may not acknowledge alarms of the zone {0}")]
+    Forbidden(contract::ZoneId),
+    /// It was raised again since it was seen.
+    #[error(transparent)]
+    Superseded(#[from] state::Superseded),
+    /// It could not be stored, so it did not happen.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Somebody who acts, and from where.
+#[derive(Debug, Clone)]
+pub(crate) struct Actor {
+    pub(crate) principal: Principal,
+    pub(crate) peer: String,
+}
+
+/// What the engine is asked.
+pub(crate) enum Request {
+    Record {
+        events: Events,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Acknowledge {
+        alarm: i64,
+        seen: Acknowledge,
+        actor: Actor,
+        at: DateTime<Utc>,
+        reply: oneshot::Sender<Result<AlarmView, AcknowledgeError>>,
+    },
+    Open {
+        reply: oneshot::Sender<Vec<AlarmView>>,
+    },
+}
+
+/// The engine's public face.
+#[derive(Debug, Clone)]
+pub(crate) struct AlarmHandle {
+    mailbox: Mailbox<Request>,
+}
+
+impl AlarmHandle {
+    /// A handle, and the queue that the engine works on.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
+        let (mailbox, queue) = Mailbox::new(QUEUE);
+        (Self { mailbox }, queue)
+    }
+
+    /// Stores events and what follows from them. When it answers `Ok`, all of them are committed.
+    pub(crate) async fn record(&self, events: Events) -> Result<(), StoreError> {
+        self.mailbox
+            .ask(|reply| Request::Record { events, reply })
+            .await
+    }
+
+    /// Somebody has seen an alarm.
+    pub(crate) async fn acknowledge(
+        &self,
+        alarm: i64,
+        seen: Acknowledge,
+        actor: Actor,
+    ) -> Result<AlarmView, AcknowledgeError> {
+        self.mailbox
+            .ask(|reply| Request::Acknowledge {
+                alarm,
+                seen,
+                actor,
+                at: Utc::now(),
+                reply,
+            })
+            .await
+    }
+
+    /// Every alarm that is not normal: unacknowledged first, then by priority, newest first.
+    pub(crate) async fn open(&self) -> Vec<AlarmView> {
+        self.mailbox.ask(|reply| Request::Open { reply }).await
+    }
+}

@@ -1,0 +1,432 @@
+//! The only task that touches alarms: events and people's actions in; records, live state and announcements out.
+//!
+//! Durable before acknowledged: memory changes only after the commit, and the answer comes after both. Events of one
+//! frame are one transaction.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use contract::alarm::{Acknowledge, Acknowledgement, AlarmState, AlarmView, Priority};
+use contract::event::{Event, Events, Happening};
+use contract::{AgentId, Destination, DeviceId, Epoch, FaultCode, Text, Value};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::state::{self, Condition, Effect};
+use super::{AcknowledgeError, Actor, Request};
+use crate::announce::Announcer;
+use crate::live::{AlarmSummary, LiveHandle};
+use crate::site::Site;
+use crate::store::alarm::{OpenAlarm, Raise, Transition};
+use crate::store::audit::AuditEntry;
+use crate::store::event::Novelty;
+use crate::store::{Store, StoreError, Unit};
+
+type Key = (DeviceId, FaultCode);
+
+/// Alarms as a transaction is about to leave them.
+type Staged = HashMap<Key, OpenAlarm>;
+
+/// The task.
+pub(crate) struct Engine {
+    store: Store,
+    site: watch::Receiver<Arc<Site>>,
+    live: LiveHandle,
+    announcer: Announcer,
+    open: HashMap<Key, OpenAlarm>,
+}
+
+impl Engine {
+    /// Takes up where the records end: every alarm that is not normal, as it was.
+    pub(crate) async fn load(
+        store: Store,
+        site: watch::Receiver<Arc<Site>>,
+        live: LiveHandle,
+        announcer: Announcer,
+    ) -> Result<Self, StoreError> {
+        let open: HashMap<Key, OpenAlarm> = store
+            .open_alarms()
+            .await?
+            .into_iter()
+            .map(|alarm| ((alarm.device.clone(), alarm.code.clone()), alarm))
+            .collect();
+        let engine = Self {
+            store,
+            site,
+            live,
+            announcer,
+            open,
+        };
+        let devices: HashSet<_> = engine
+            .open
+            .keys()
+            .map(|(device, _)| device.clone())
+            .collect();
+        for device in devices {
+            engine.tell_live(&device).await;
+        }
+        Ok(engine)
+    }
+
+    /// Works until nobody can ask any more.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(request) = requests.recv().await {
+            // Whoever asked may have gone: their socket closed. What they asked for is done all the same.
+            match request {
+                Request::Record { events, reply } => drop(reply.send(self.record(events).await)),
+                Request::Acknowledge {
+                    alarm,
+                    seen,
+                    actor,
+                    at,
+                    reply,
+                } => {
+                    drop(reply.send(self.acknowledge(alarm, seen, actor, at).await));
+                }
+                Request::Open { reply } => drop(reply.send(self.views())),
+            }
+        }
+    }
+
+    async fn record(&mut self, events: Events) -> Result<(), StoreError> {
+        let site = Arc::clone(&self.site.borrow());
+        let mut unit = self.store.begin().await?;
+        let mut staged = Staged::new();
+        for event in &events.events {
+            if let Err(refused) = acceptable(&site, &events.agent, event) {
+                self.quarantine(&mut unit, &events, event, &refused).await?;
+                continue;
+            }
+            match Store::put_event(&mut unit, &events.agent, events.epoch, event).await? {
+                Novelty::New => {
+                    self.follow(&mut unit, &mut staged, &events.agent, events.epoch, event)
+                        .await?
+                }
+                Novelty::Known => {}
+                Novelty::Conflicting => {
+                    let reason = "another event is stored under the same agent, epoch and sequence";
+                    self.quarantine(&mut unit, &events, event, reason).await?;
+                }
+            }
+        }
+        unit.commit().await?;
+        self.adopt(staged).await;
+        Ok(())
+    }
+
+    async fn quarantine(
+        &self,
+        unit: &mut Unit<'_>,
+        events: &Events,
+        event: &Event,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        tracing::error!(agent.id = %events.agent, sequence = event.sequence, reason, "an event was refused for good and kept in quarantine");
+        let body = serde_json::to_vec(event).expect("an event can be written");
+        Store::quarantine(
+            unit,
+            events.agent.as_str(),
+            &Destination::Events.to_string(),
+            reason,
+            &body,
+        )
+        .await
+    }
+
+    /// Stores what follows from one new event.
+    async fn follow(
+        &self,
+        unit: &mut Unit<'_>,
+        staged: &mut Staged,
+        agent: &AgentId,
+        epoch: Epoch,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        let (Happening::FaultRaised { fault, .. } | Happening::FaultCleared { fault }) =
+            &event.happening;
+        let key = (event.device.clone(), fault.clone());
+        let known = staged.get(&key).or_else(|| self.open.get(&key)).cloned();
+        // An alarm that is not open has nothing to say about its past here: its next occurrence is its first.
+        let condition = known.as_ref().map_or(
+            Condition {
+                active: false,
+                acknowledged: true,
+                occurrence: 0,
+                count: 0,
+            },
+            |alarm| alarm.condition,
+        );
+        let happened = match &event.happening {
+            Happening::FaultRaised { .. } => state::Event::Raise,
+            Happening::FaultCleared { .. } => state::Event::Clear,
+        };
+        let effect = condition
+            .handle(happened)
+            .expect("only an acknowledgement can be superseded");
+        let next = match (effect, &event.happening, known) {
+            (
+                Effect::Raise { count },
+                Happening::FaultRaised {
+                    severity, detail, ..
+                },
+                _,
+            ) => {
+                let priority = Priority::from(*severity);
+                let detail = detail.as_ref();
+                raise(
+                    unit,
+                    Raise {
+                        agent,
+                        epoch,
+                        event,
+                        code: fault,
+                        priority,
+                        detail,
+                        count,
+                    },
+                )
+                .await?
+            }
+            (Effect::Clear(condition), _, Some(alarm)) => {
+                clear(unit, agent, event, alarm, condition).await?
+            }
+            _ => return Ok(()),
+        };
+        staged.insert(key, next);
+        Ok(())
+    }
+
+    async fn acknowledge(
+        &mut self,
+        alarm: i64,
+        seen: Acknowledge,
+        actor: Actor,
+        at: DateTime<Utc>,
+    ) -> Result<AlarmView, AcknowledgeError> {
+        let site = Arc::clone(&self.site.borrow());
+        let mut alarm = self
+            .open
+            .values()
+            .find(|open| open.id == alarm)
+            .cloned()
+            .ok_or(AcknowledgeError::NotOpen(alarm))?;
+        let device = site
+            .device(&alarm.device)
+            .ok_or(AcknowledgeError::NotOpen(alarm.id))?;
+        if !actor.principal.may_acknowledge(&device.zone) {
+            return Err(AcknowledgeError::Forbidden(device.zone.clone()));
+        }
+        let effect = alarm.condition.handle(state::Event::Acknowledge {
+            occurrence: seen.occurrence,
+        })?;
+        let Effect::Acknowledge(condition) = effect else {
+            return Ok(view(&site, &alarm)); // Somebody was faster: the answer says who.
+        };
+        let by = Acknowledgement {
+            by: actor.principal.subject.clone(),
+            at,
+        };
+        let mut unit = self.store.begin().await?;
+        Store::acknowledge_alarm(&mut unit, alarm.id, condition, &by, seen.note.as_deref()).await?;
+        let transition = Transition {
+            action: "acknowledge",
+            actor: &by.by,
+            note: seen.note.as_deref(),
+            source_at: at,
+        };
+        Store::journal_alarm(&mut unit, alarm.id, condition, transition).await?;
+        let entry = AuditEntry {
+            actor: &by.by,
+            peer: &actor.peer,
+            action: "alarm.acknowledge",
+            subject: &format!("{}/{}", alarm.device, alarm.code),
+            detail: json!({"alarm": alarm.id, "occurrence": seen.occurrence, "note": seen.note}),
+            outcome: "done",
+        };
+        Store::audit(&mut unit, entry).await?;
+        unit.commit().await.map_err(StoreError::from)?;
+        alarm.condition = condition;
+        alarm.acknowledged = Some(by);
+        let answer = view(&site, &alarm);
+        self.adopt(Staged::from([(
+            (alarm.device.clone(), alarm.code.clone()),
+            alarm,
+        )]))
+        .await;
+        Ok(answer)
+    }
+
+    /// Makes stored changes true in memory and tells everybody.
+    async fn adopt(&mut self, staged: Staged) {
+        let site = Arc::clone(&self.site.borrow());
+        let mut devices = HashSet::new();
+        for (key, alarm) in staged {
+            devices.insert(key.0.clone());
+            let told = view(&site, &alarm);
+            if told.state == AlarmState::Normal {
+                self.open.remove(&key);
+            } else {
+                self.open.insert(key, alarm);
+            }
+            self.announcer.alarm(&told);
+        }
+        for device in devices {
+            self.tell_live(&device).await;
+        }
+    }
+
+    async fn tell_live(&self, device: &DeviceId) {
+        let mut summary = AlarmSummary::default();
+        for ((owner, code), alarm) in &self.open {
+            if owner != device {
+                continue;
+            }
+            summary.unacknowledged += u32::from(!alarm.condition.acknowledged);
+            if alarm.condition.active {
+                summary.active += 1;
+                summary.highest = Some(
+                    summary
+                        .highest
+                        .map_or(alarm.priority, |highest| highest.min(alarm.priority)),
+                );
+                summary.contact_lost |= code.is_contact_lost();
+            }
+        }
+        self.live.alarms(device.clone(), summary).await;
+    }
+
+    fn views(&self) -> Vec<AlarmView> {
+        let site = Arc::clone(&self.site.borrow());
+        let mut views: Vec<_> = self.open.values().map(|alarm| view(&site, alarm)).collect();
+        views.sort_by(web_ui::alarm_order);
+        views
+    }
+}
+
+/// Whether an event can be stored at all; else why not.
+fn acceptable(site: &Site, agent: &AgentId, event: &Event) -> Result<(), String> {
+    match site.device(&event.device) {
+        None => return Err(format!("no inventory names the device {}", event.device)),
+        Some(device) if device.agent != *agent => {
+            return Err(format!(
+                "the device {} belongs to the agent {}",
+                event.device, device.agent
+            ));
+        }
+        Some(_) => {}
+    }
+    if i64::try_from(event.sequence).is_err() {
+        return Err("its sequence is beyond 2^63".to_owned());
+    }
+    if let Happening::FaultRaised {
+        detail: Some(Value::Text(text)),
+        ..
+    } = &event.happening
+        && text.contains('\0')
+    {
+        return Err("its detail holds a NUL character, which Postgres cannot store".to_owned());
+    }
+    Ok(())
+}
+
+async fn raise(unit: &mut Unit<'_>, raise: Raise<'_>) -> Result<OpenAlarm, StoreError> {
+    let mut alarm = OpenAlarm {
+        id: 0,
+        device: raise.event.device.clone(),
+        code: raise.code.clone(),
+        priority: raise.priority,
+        condition: Condition {
+            active: true,
+            acknowledged: false,
+            occurrence: 0,
+            count: raise.count,
+        },
+        detail: raise.detail.cloned(),
+        raised_at: raise.event.at,
+        received_at: raise.event.at,
+        cleared_at: None,
+        acknowledged: None,
+    };
+    let actor = raise.agent;
+    let source_at = raise.event.at;
+    let stored = Store::raise_alarm(unit, raise).await?;
+    alarm.id = stored.alarm;
+    alarm.condition.occurrence = stored.occurrence;
+    alarm.received_at = stored.received_at;
+    let transition = Transition {
+        action: "raise",
+        actor: actor.as_str(),
+        note: None,
+        source_at,
+    };
+    Store::journal_alarm(unit, alarm.id, alarm.condition, transition).await?;
+    Ok(alarm)
+}
+
+async fn clear(
+    unit: &mut Unit<'_>,
+    agent: &AgentId,
+    event: &Event,
+    mut alarm: OpenAlarm,
+    condition: Condition,
+) -> Result<OpenAlarm, StoreError> {
+    Store::clear_alarm(unit, alarm.id, condition, event.at).await?;
+    let transition = Transition {
+        action: "clear",
+        actor: agent.as_str(),
+        note: None,
+        source_at: event.at,
+    };
+    Store::journal_alarm(unit, alarm.id, condition, transition).await?;
+    alarm.condition = condition;
+    alarm.cleared_at = Some(event.at);
+    Ok(alarm)
+}
+
+/// An alarm as people and programs see it.
+fn view(site: &Site, alarm: &OpenAlarm) -> AlarmView {
+    let device = site.device(&alarm.device);
+    let unnamed = || Text {
+        ko: alarm.device.to_string(),
+        en: alarm.device.to_string(),
+    };
+    let mut text = device.map_or_else(
+        || Text {
+            ko: alarm.code.to_string(),
+            en: alarm.code.to_string(),
+        },
+        |device| site.fault_text(device, &alarm.code),
+    );
+    let detail = alarm
+        .detail
+        .as_ref()
+        .map(Value::to_string)
+        .unwrap_or_default();
+    for words in [&mut text.ko, &mut text.en] {
+        *words = words.replace("{value}", &detail).trim_end().to_owned();
+    }
+    AlarmView {
+        id: alarm.id,
+        device: alarm.device.clone(),
+        device_name: device.map_or_else(unnamed, |device| device.name.clone()),
+        zone: device.map_or_else(unknown_zone, |device| device.zone.clone()),
+        lane: device.and_then(|device| device.lane.clone()),
+        code: alarm.code.clone(),
+        text,
+        priority: alarm.priority,
+        state: alarm.condition.state(),
+        occurrence: alarm.condition.occurrence,
+        count: alarm.condition.count,
+        raised_at: alarm.raised_at,
+        received_at: alarm.received_at,
+        cleared_at: alarm.cleared_at,
+        acknowledged: alarm.acknowledged.clone(),
+        detail: alarm.detail.clone(),
+    }
+}
+
+/// Where the alarms of retired devices are shown.
+fn unknown_zone() -> contract::ZoneId {
+    "retired".parse().expect("a valid zone id")
+}

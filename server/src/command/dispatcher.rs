@@ -1,0 +1,471 @@
+//! The only task that touches commands: stores them, hands them to a live session of their agent, and follows them to
+//! their end.
+//!
+//! A command is sent to a session that lives now, or not at all: it never waits for an agent to come back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Delivery, Outgoing, Publisher};
+use chrono::Utc;
+use contract::command::{Command, CommandRequest, CommandResult, CommandState, CommandView};
+use contract::inventory::CommandType;
+use contract::{AgentId, CommandId, Destination, DeviceId, Value};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::lifecycle::{self, Event};
+use super::{AgentLink, CommandError, Request};
+use crate::alarm::Actor;
+use crate::announce::Announcer;
+use crate::site::{Site, SiteDevice};
+use crate::store::audit::AuditEntry;
+use crate::store::command::{Placed, StoredCommand};
+use crate::store::{Store, StoreError};
+
+/// What the way to the agent and back may take on top of the command's own times.
+const TRANSPORT_MARGIN: Duration = Duration::from_secs(5);
+
+/// With nothing to wait for, the timer sleeps this long and looks again.
+const IDLE: Duration = Duration::from_secs(3600);
+
+struct Open {
+    command: StoredCommand,
+    /// When the outcome counts as unknown.
+    give_up: Instant,
+}
+
+/// The task.
+pub(crate) struct Dispatcher {
+    store: Store,
+    site: watch::Receiver<Arc<Site>>,
+    publisher: Publisher,
+    announcer: Announcer,
+    links: HashMap<AgentId, AgentLink>,
+    open: HashMap<CommandId, Open>,
+}
+
+impl Dispatcher {
+    /// Takes up where the records end: what was not sent never will be, what was sent is waited for.
+    pub(crate) async fn load(
+        store: Store,
+        site: watch::Receiver<Arc<Site>>,
+        publisher: Publisher,
+        announcer: Announcer,
+    ) -> Result<Self, StoreError> {
+        let mut dispatcher = Self {
+            store,
+            site,
+            publisher,
+            announcer,
+            links: HashMap::new(),
+            open: HashMap::new(),
+        };
+        for command in dispatcher.store.open_commands().await? {
+            let give_up = give_up(&command);
+            let id = command.view.id;
+            dispatcher.open.insert(id, Open { command, give_up });
+            dispatcher
+                .step(id, Event::NotSentInTime, SERVER, None)
+                .await?;
+        }
+        Ok(dispatcher)
+    }
+
+    /// Works until nobody can ask any more.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        loop {
+            let next = self
+                .open
+                .values()
+                .map(|open| open.give_up)
+                .min()
+                .unwrap_or_else(|| Instant::now() + IDLE);
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(request) => self.on_request(request).await,
+                    None => return,
+                },
+                () = sleep_until(next) => self.on_deadline().await,
+            }
+        }
+    }
+
+    async fn on_request(&mut self, request: Request) {
+        match request {
+            Request::AgentJoined(link) => {
+                self.links.insert(link.agent.clone(), link);
+            }
+            Request::AgentHeard(link) => {
+                // Only the session that announced the devices counts: an older instance gets no commands.
+                if let Some(known) = self.links.get_mut(&link.agent)
+                    && known.session == link.session
+                {
+                    *known = link;
+                }
+            }
+            Request::SessionEnded(session) => self.links.retain(|_, link| link.session != session),
+            // Whoever asked may have gone; what they asked for is done all the same.
+            Request::Submit {
+                device,
+                request,
+                actor,
+                reply,
+            } => {
+                drop(reply.send(self.submit(&device, request, &actor).await));
+            }
+            Request::Result { result, reply } => drop(reply.send(self.result(result).await)),
+        }
+    }
+
+    async fn on_deadline(&mut self) {
+        let now = Instant::now();
+        let late: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.give_up <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            if let Err(error) = self.step(id, Event::NoResultInTime, SERVER, None).await {
+                tracing::error!(command.id = %id, %error, "cannot record that the outcome of a command is unknown");
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.give_up = now + TRANSPORT_MARGIN; // Tried again: the record must not stay behind the truth.
+                }
+            }
+        }
+    }
+
+    async fn submit(
+        &mut self,
+        device: &DeviceId,
+        request: CommandRequest,
+        actor: &Actor,
+    ) -> Result<CommandView, CommandError> {
+        let site = Arc::clone(&self.site.borrow());
+        let (device, kind) = match check(&site, device, &request, actor) {
+            Ok(found) => found,
+            Err(refused) => {
+                self.audit_refusal(device, &request, actor, &refused)
+                    .await?;
+                return Err(refused);
+            }
+        };
+        let params = complete(kind, &request.params)?;
+        let now = Utc::now();
+        let command = StoredCommand {
+            view: CommandView {
+                id: CommandId(Uuid::now_v7()),
+                device: device.id.clone(),
+                name: request.name,
+                params,
+                state: CommandState::Queued,
+                reason: None,
+                issued_by: actor.principal.subject.clone(),
+                issued_at: now,
+                state_at: now,
+            },
+            key: request.key,
+            agent: device.agent.clone(),
+            risk: kind.risk,
+            ttl_ms: kind.ttl_ms,
+            timeout_ms: kind.timeout_ms,
+        };
+        if let Some(before) = self.place(&command, actor).await? {
+            let same = before.view.device == command.view.device
+                && before.view.name == command.view.name
+                && before.view.params == command.view.params;
+            return if same {
+                Ok(before.view)
+            } else {
+                Err(CommandError::KeyReused(request.key))
+            };
+        }
+        let id = command.view.id;
+        self.open.insert(
+            id,
+            Open {
+                give_up: give_up(&command),
+                command,
+            },
+        );
+        Ok(self.send(id).await?)
+    }
+
+    /// Stores a new command with its audit row; the earlier one when the key is not new.
+    async fn place(
+        &self,
+        command: &StoredCommand,
+        actor: &Actor,
+    ) -> Result<Option<StoredCommand>, StoreError> {
+        let mut unit = self.store.begin().await?;
+        if let Placed::Before(before) = Store::place_command(&mut unit, command).await? {
+            return Ok(Some(*before));
+        }
+        let entry = AuditEntry {
+            actor: &actor.principal.subject,
+            peer: &actor.peer,
+            action: "command.give",
+            subject: command.view.device.as_str(),
+            detail: json!({"command": command.view.id, "name": command.view.name, "params": command.view.params}),
+            outcome: "done",
+        };
+        Store::audit(&mut unit, entry).await?;
+        unit.commit().await?;
+        Ok(None)
+    }
+
+    async fn audit_refusal(
+        &self,
+        device: &DeviceId,
+        request: &CommandRequest,
+        actor: &Actor,
+        refused: &CommandError,
+    ) -> Result<(), StoreError> {
+        let entry = AuditEntry {
+            actor: &actor.principal.subject,
+            peer: &actor.peer,
+            action: "command.give",
+            subject: device.as_str(),
+            detail: json!({"name": request.name, "params": request.params}),
+            outcome: &refused.to_string(),
+        };
+        self.store.audit_alone(entry).await
+    }
+
+    /// Hands a stored command to its agent's live session.
+    async fn send(&mut self, id: CommandId) -> Result<CommandView, StoreError> {
+        let Some(open) = self.open.get(&id) else {
+            unreachable!("it was just put there")
+        };
+        let Some(link) = self.links.get(&open.command.agent).cloned() else {
+            return self.step(id, Event::NoSession, SERVER, None).await;
+        };
+        let message = message(&open.command, &link);
+        let view = self.step(id, Event::Sent, SERVER, None).await?;
+        let outgoing =
+            Outgoing::json(serde_json::to_vec(&message).expect("a command can be written"));
+        match self.publisher.send_to_session(
+            link.session,
+            &Destination::UserCommands.to_string(),
+            outgoing,
+        ) {
+            Delivery::Queued => Ok(view),
+            refused @ (Delivery::NoSuchSession | Delivery::NotSubscribed | Delivery::Full) => {
+                tracing::warn!(command.id = %id, agent.id = %link.agent, ?refused, "the agent's session did not take a command");
+                self.step(id, Event::NoSession, SERVER, None).await
+            }
+        }
+    }
+
+    async fn result(&mut self, result: CommandResult) -> Result<(), StoreError> {
+        let known = match self.open.get(&result.command) {
+            Some(open) => Some(open.command.clone()),
+            None => self.store.command(result.command).await?,
+        };
+        let Some(command) = known.filter(|command| command.agent == result.agent) else {
+            tracing::warn!(command.id = %result.command, agent.id = %result.agent, "a result of a command that this agent was never given was left out");
+            return Ok(());
+        };
+        let give_up = give_up(&command);
+        self.open
+            .entry(result.command)
+            .or_insert(Open { command, give_up });
+        let event = Event::Result(result.state, result.reason);
+        self.step(
+            result.command,
+            event,
+            result.agent.as_str(),
+            Some(result.at),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Lets something happen to a command: records it, then makes it true here, then tells everybody.
+    async fn step(
+        &mut self,
+        id: CommandId,
+        event: Event,
+        actor: &str,
+        source_at: Option<chrono::DateTime<Utc>>,
+    ) -> Result<CommandView, StoreError> {
+        let Some(open) = self.open.get_mut(&id) else {
+            unreachable!("steps are only made on open commands")
+        };
+        let mut view = open.command.view.clone();
+        if let Some((state, reason)) = lifecycle::next(view.state, event) {
+            view.state = state;
+            view.reason = reason;
+            view.state_at = Utc::now();
+            self.store.step_command(&view, actor, source_at).await?;
+            open.command.view = view.clone();
+            let site = Arc::clone(&self.site.borrow());
+            self.announcer.command(&site, &view);
+        }
+        if !lifecycle::is_on_its_way(view.state) && view.state != CommandState::Queued {
+            self.open.remove(&id);
+        }
+        Ok(view)
+    }
+}
+
+/// Who acted when the server did so by itself.
+const SERVER: &str = "server";
+
+fn give_up(command: &StoredCommand) -> Instant {
+    let own = Duration::from_millis(command.ttl_ms.saturating_add(command.timeout_ms));
+    Instant::now() + own + TRANSPORT_MARGIN
+}
+
+/// The deadline is in the agent's clock: what it said last, and what has passed here since.
+fn message(command: &StoredCommand, link: &AgentLink) -> Command {
+    let passed = u64::try_from(link.heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Command {
+        id: command.view.id,
+        device: command.view.device.clone(),
+        name: command.view.name.clone(),
+        params: command.view.params.clone(),
+        issued_at: command.view.issued_at,
+        instance: link.instance,
+        deadline_monotonic_ms: link
+            .monotonic_ms
+            .saturating_add(passed)
+            .saturating_add(command.ttl_ms),
+    }
+}
+
+/// Whether this actor may give this command to this device.
+fn check<'a>(
+    site: &'a Site,
+    device: &DeviceId,
+    request: &CommandRequest,
+    actor: &Actor,
+) -> Result<(&'a SiteDevice, &'a CommandType), CommandError> {
+    let found = site
+        .device(device)
+        .filter(|found| actor.principal.may_see(&found.zone));
+    let found = found.ok_or_else(|| CommandError::NoSuchDevice(device.clone()))?;
+    if !found.approved {
+        return Err(CommandError::Unregistered(device.clone()));
+    }
+    let kind =
+        site.command_type(found, &request.name)
+            .ok_or_else(|| CommandError::NotSupported {
+                device: device.clone(),
+                name: request.name.clone(),
+            })?;
+    if !actor.principal.may_command(kind.risk, &found.zone) {
+        return Err(CommandError::Forbidden {
+            name: request.name.clone(),
+            zone: found.zone.clone(),
+        });
+    }
+    complete(kind, &request.params)?;
+    Ok((found, kind))
+}
+
+/// The parameters with their defaults, each within its range.
+fn complete(
+    kind: &CommandType,
+    given: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, Value>, CommandError> {
+    let bad = |wrong: String| Err(CommandError::BadParameter(wrong));
+    if let Some(unknown) = given
+        .keys()
+        .find(|name| kind.params.iter().all(|parameter| parameter.name != **name))
+    {
+        return bad(format!(
+            "the command {:?} takes no parameter {unknown:?}",
+            kind.name
+        ));
+    }
+    let mut params = BTreeMap::new();
+    for parameter in &kind.params {
+        let number = match given.get(&parameter.name) {
+            None => parameter.default,
+            Some(Value::Number(number)) => *number,
+            Some(other) => {
+                return bad(format!(
+                    "the parameter {:?} must be a number, not {other}",
+                    parameter.name
+                ));
+            }
+        };
+        if !(parameter.min..=parameter.max).contains(&number) {
+            let (name, min, max) = (&parameter.name, parameter.min, parameter.max);
+            return bad(format!(
+                "the parameter {name:?} must be between {min} and {max}, not {number}"
+            ));
+        }
+        params.insert(parameter.name.clone(), Value::Number(number));
+    }
+    Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use contract::Text;
+    use contract::command::Risk;
+    use contract::inventory::Parameter;
+
+    fn reboot() -> CommandType {
+        let text = Text {
+            ko: String::new(),
+            en: String::new(),
+        };
+        let delay = Parameter {
+            name: "delay".to_owned(),
+            text: text.clone(),
+            min: 0.0,
+            max: 600.0,
+            default: 10.0,
+            unit: "s".to_owned(),
+        };
+        CommandType {
+            name: "reboot".to_owned(),
+            text,
+            risk: Risk::Critical,
+            confirm: true,
+            ttl_ms: 5000,
+            timeout_ms: 20_000,
+            params: vec![delay],
+        }
+    }
+
+    #[track_caller]
+    fn check(given: &[(&str, Value)], expected: Result<f64, &str>) {
+        let given = given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        match (complete(&reboot(), &given), expected) {
+            (Ok(params), Ok(number)) => assert_eq!(params["delay"], Value::Number(number)),
+            (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+            (got, expected) => panic!("{got:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn parameters_are_completed_and_kept_in_their_range() {
+        check(&[], Ok(10.0));
+        check(&[("delay", Value::Number(600.0))], Ok(600.0));
+        check(
+            &[("delay", Value::Number(600.5))],
+            Err("between 0 and 600, not 600.5"),
+        );
+        check(&[("delay", Value::Number(f64::NAN))], Err("between"));
+        check(
+            &[("delay", Value::Text("soon".to_owned()))],
+            Err("must be a number, not soon"),
+        );
+        check(
+            &[("speed", Value::Number(1.0))],
+            Err("takes no parameter \"speed\""),
+        );
+    }
+}

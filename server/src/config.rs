@@ -1,0 +1,285 @@
+//! The server's configuration: one TOML file, secrets from the environment, checked whole before anything starts.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use contract::{AgentId, Text, ZoneId};
+use serde::Deserialize;
+
+use crate::identity::access::Access;
+use crate::site::Zone;
+
+/// What is wrong with a configuration: one sentence that names the file, the key and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
+        Self(format!(
+            "cannot read {}: {source}; name an existing, readable file",
+            path.display()
+        ))
+    }
+
+    pub(crate) fn parse(path: &Path, error: &toml::de::Error) -> Self {
+        // The error's own text spans several lines and draws the place; its message and the line are what matters.
+        Self(format!(
+            "{} is not a valid file: {}",
+            path.display(),
+            error.to_string().trim_end().replace('\n', " ")
+        ))
+    }
+
+    pub(crate) fn invalid(path: &Path, key: &str, wrong: &str) -> Self {
+        Self(format!("{}: {key}: {wrong}", path.display()))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data: PathBuf,
+    #[serde(default)]
+    http: HttpSection,
+    #[serde(default)]
+    stomp: StompSection,
+    #[serde(default)]
+    metrics: MetricsSection,
+    #[serde(default)]
+    zone: Vec<ZoneSection>,
+    #[serde(default)]
+    inventory: InventorySection,
+    access: Option<AccessSection>,
+    #[serde(default)]
+    pages: PagesSection,
+}
+
+macro_rules! listen_section {
+    ($name:ident, $default:literal) => {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            listen: SocketAddr,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    listen: $default.parse().expect("the default is an address"),
+                }
+            }
+        }
+    };
+}
+
+listen_section!(HttpSection, "127.0.0.1:8080");
+listen_section!(StompSection, "127.0.0.1:61613");
+listen_section!(MetricsSection, "127.0.0.1:9464");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ZoneSection {
+    id: ZoneId,
+    name: Text,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct InventorySection {
+    #[serde(default)]
+    approve: Vec<AgentId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccessSection {
+    file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PagesSection {
+    utc_offset_minutes: i32,
+}
+
+impl Default for PagesSection {
+    fn default() -> Self {
+        Self {
+            utc_offset_minutes: 9 * 60,
+        } // Korea, the whole year.
+    }
+}
+
+/// Everything the server is told.
+#[derive(Debug)]
+pub struct Config {
+    /// Where its own files live.
+    pub data: PathBuf,
+    /// Where pages, API and WebSocket are served.
+    pub http: SocketAddr,
+    /// Where STOMP over TCP is served.
+    pub stomp: SocketAddr,
+    /// Where metrics are served.
+    pub metrics: SocketAddr,
+    /// The zones, in the order in which they are shown.
+    pub zones: Vec<Zone>,
+    /// Agents whose announced devices count as approved.
+    pub approved_agents: HashSet<AgentId>,
+    /// Who must exist.
+    pub access: Access,
+    /// The time zone of pages, in seconds east of UTC.
+    pub utc_offset_seconds: i32,
+    /// An external database; none means the private cluster.
+    pub database_url: Option<String>,
+}
+
+impl Config {
+    /// Reads a configuration file, the access file that it names, and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with one sentence for a person.
+    pub fn load(
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::read(path, source))?;
+        let file: File = toml::from_str(&text).map_err(|error| ConfigError::parse(path, &error))?;
+        let beside = path.parent().unwrap_or(Path::new("."));
+        let mut seen = HashSet::new();
+        if let Some(twice) = file.zone.iter().find(|zone| !seen.insert(&zone.id)) {
+            return Err(ConfigError::invalid(
+                path,
+                "zone",
+                &format!("{} is there twice", twice.id),
+            ));
+        }
+        let offset = file.pages.utc_offset_minutes * 60;
+        if chrono::FixedOffset::east_opt(offset).is_none() {
+            let wrong = "use minutes east of UTC, between -1439 and 1439";
+            return Err(ConfigError::invalid(
+                path,
+                "pages.utc_offset_minutes",
+                wrong,
+            ));
+        }
+        let access = match file.access {
+            Some(section) => Access::load(&beside.join(section.file), environment)?,
+            None => Access::default(),
+        };
+        Ok(Self {
+            data: beside.join(file.data),
+            http: file.http.listen,
+            stomp: file.stomp.listen,
+            metrics: file.metrics.listen,
+            zones: file
+                .zone
+                .into_iter()
+                .map(|zone| Zone {
+                    id: zone.id,
+                    name: zone.name,
+                })
+                .collect(),
+            approved_agents: file.inventory.approve.into_iter().collect(),
+            access,
+            utc_offset_seconds: offset,
+            database_url: environment("DATABASE_URL").filter(|url| !url.is_empty()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, access: &str) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("server.toml");
+        std::fs::write(&path, text).unwrap();
+        std::fs::write(directory.path().join("access.toml"), access).unwrap();
+        let environment = |name: &str| (name == "PASSWORD").then(|| "secret".to_owned());
+        Config::load(&path, &environment).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check(text: &str, access: &str, words: &[&str]) {
+        let error = load(text, access).expect_err("the file is broken");
+        for word in words {
+            assert!(error.contains(word), "{word:?} is missing in: {error}");
+        }
+        assert!(!error.contains('\n'), "one sentence: {error}");
+    }
+
+    #[test]
+    fn a_small_file_is_enough() {
+        let config = load("data = \"data\"", "").unwrap();
+        assert!(config.data.ends_with("data") && config.data.is_absolute());
+        assert_eq!(config.http.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.database_url, None);
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        check("", "", &["server.toml", "data"]);
+        check("data = \"d\"\nport = 1", "", &["server.toml", "port"]);
+        check(
+            "data = \"d\"\n[http]\nlisten = \"8080\"",
+            "",
+            &["server.toml", "listen"],
+        );
+        check(
+            "data = \"d\"\n[[zone]]\nid = \"P 1\"\nname = {ko=\"a\",en=\"b\"}",
+            "",
+            &["server.toml", "zone id", "a-z"],
+        );
+        let zone = "[[zone]]\nid = \"p1\"\nname = {ko=\"a\",en=\"b\"}\n";
+        check(
+            &format!("data = \"d\"\n{zone}{zone}"),
+            "",
+            &["server.toml", "p1", "twice"],
+        );
+        check(
+            "data = \"d\"\n[pages]\nutc_offset_minutes = 2000",
+            "",
+            &["utc_offset_minutes"],
+        );
+        check(
+            "data = \"d\"\n[access]\nfile = \"missing.toml\"",
+            "",
+            &["missing.toml"],
+        );
+    }
+
+    #[test]
+    fn the_access_file_is_checked_too() {
+        let server = "data = \"d\"\n[access]\nfile = \"access.toml\"";
+        let user = |role: &str, zones: &str, variable: &str| {
+            format!(
+                "[[user]]\nname=\"kim\"\nfull_name=\"Kim\"\nrole=\"{role}\"\nzones=[\"{zones}\"]\npassword_env=\"{variable}\""
+            )
+        };
+        assert!(load(server, &user("operator", "*", "PASSWORD")).is_ok());
+        check(
+            server,
+            &user("operator", "*", "NOT_SET"),
+            &["access.toml", "kim", "NOT_SET"],
+        );
+        check(
+            server,
+            &user("agent", "*", "PASSWORD"),
+            &["access.toml", "kim", "agent"],
+        );
+        check(
+            server,
+            &user("boss", "*", "PASSWORD"),
+            &["access.toml", "boss"],
+        );
+        check(
+            server,
+            &user("operator", "P 1", "PASSWORD"),
+            &["access.toml", "kim", "P 1"],
+        );
+    }
+}

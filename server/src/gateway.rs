@@ -1,0 +1,411 @@
+//! Where every transport ends: the broker's guard and handler of Landside.
+//!
+//! A message means the same, is guarded the same and is answered the same, whichever way it came.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker::{Action, Admission, Denied, Guard, Handler, Refusal, SessionInfo};
+use contract::alarm::Acknowledge;
+use contract::command::{CommandRequest, CommandResult};
+use contract::destination::AlarmAction;
+use contract::event::{Events, MAX_EVENTS_PER_FRAME};
+use contract::heartbeat::Heartbeat;
+use contract::inventory::Inventory;
+use contract::reading::Readings;
+use contract::{AgentId, Destination};
+use serde::de::DeserializeOwned;
+use stomp::Frame;
+use tokio::sync::watch;
+
+use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
+use crate::announce::{Announcer, Topic};
+use crate::command::{AgentLink, CommandError, CommandHandle};
+use crate::identity::policy::Principal;
+use crate::identity::token::{TokenError, Tokens};
+use crate::live::LiveHandle;
+use crate::site::Site;
+use crate::store::{Store, StoreError};
+
+/// Lets in whoever brings a good token, and decides by the policy what they may do.
+pub(crate) struct Doorkeeper {
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) site: watch::Receiver<Arc<Site>>,
+}
+
+impl Guard for Doorkeeper {
+    type Principal = Principal;
+
+    async fn authenticate(
+        &self,
+        frame: &Frame,
+        _peer: SocketAddr,
+    ) -> Result<Admission<Principal>, Denied> {
+        let token = broker::token_of(frame).ok_or_else(|| {
+            Denied::unauthenticated(
+                "a token is needed: send it as `Authorization: Bearer …` or as `passcode`",
+            )
+        })?;
+        let checked = self.tokens.check(token).map_err(|error| match error {
+            TokenError::Expired => Denied::token_expired(),
+            TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
+        })?;
+        Ok(Admission {
+            subject: checked.principal.subject.clone(),
+            principal: checked.principal,
+            expires_at: Some(checked.expires_at),
+        })
+    }
+
+    fn authorize(
+        &self,
+        principal: &Principal,
+        action: Action,
+        destination: &str,
+    ) -> Result<(), Denied> {
+        let allowed = destination
+            .parse::<Destination>()
+            .is_ok_and(|known| match action {
+                Action::Send => self.may_send(principal, &known),
+                Action::Subscribe => self.may_subscribe(principal, &known),
+            });
+        if allowed {
+            return Ok(());
+        }
+        let verb = match action {
+            Action::Send => "send to",
+            Action::Subscribe => "subscribe to",
+        };
+        Err(Denied::forbidden(format!(
+            "you may not {verb} {destination}"
+        )))
+    }
+}
+
+impl Doorkeeper {
+    fn may_send(&self, principal: &Principal, destination: &Destination) -> bool {
+        match destination {
+            Destination::Inventory
+            | Destination::Heartbeats
+            | Destination::Events
+            | Destination::Readings
+            | Destination::CommandResults => principal.may_report(),
+            // Which alarm and which command decides more than a destination can: their engines ask the policy again.
+            Destination::AlarmAction(..) | Destination::DeviceCommands(_) => principal.may_act(),
+            Destination::UserCommands
+            | Destination::UserCommandProgress
+            | Destination::UserErrors
+            | Destination::Alarms
+            | Destination::ZoneAlarms(_)
+            | Destination::Device(_)
+            | Destination::Overview
+            | Destination::Ui(..) => false,
+        }
+    }
+
+    fn may_subscribe(&self, principal: &Principal, destination: &Destination) -> bool {
+        match destination {
+            Destination::UserCommands => principal.may_receive_commands(),
+            Destination::UserCommandProgress | Destination::UserErrors => true,
+            Destination::Alarms | Destination::Overview => principal.may_see_all(),
+            Destination::ZoneAlarms(zone) | Destination::Ui(_, zone, _) => principal.may_see(zone),
+            Destination::Device(device) => self
+                .site
+                .borrow()
+                .device(device)
+                .is_some_and(|device| principal.may_see(&device.zone)),
+            Destination::Inventory
+            | Destination::Heartbeats
+            | Destination::Events
+            | Destination::Readings
+            | Destination::CommandResults
+            | Destination::AlarmAction(..)
+            | Destination::DeviceCommands(_) => false,
+        }
+    }
+}
+
+/// Does what clients ask for.
+pub(crate) struct Desk {
+    pub(crate) store: Store,
+    pub(crate) site: Arc<watch::Sender<Arc<Site>>>,
+    pub(crate) live: LiveHandle,
+    pub(crate) alarms: AlarmHandle,
+    pub(crate) commands: CommandHandle,
+    pub(crate) announcer: Announcer,
+    pub(crate) approved_agents: HashSet<AgentId>,
+}
+
+impl Handler<Principal> for Desk {
+    async fn handle(&self, session: &SessionInfo<Principal>, frame: &Frame) -> Result<(), Refusal> {
+        let destination = frame.header("destination").unwrap_or_default();
+        let Ok(destination) = destination.parse::<Destination>() else {
+            return Err(Refusal::refused(
+                "unknown-destination",
+                format!("nobody listens at {destination}"),
+            ));
+        };
+        let body = &frame.body;
+        match destination {
+            Destination::Inventory => self.inventory(session, body).await,
+            Destination::Heartbeats => self.heartbeat(session, body).await,
+            Destination::Readings => self.readings(session, body).await,
+            Destination::Events => self.events(session, body).await,
+            Destination::CommandResults => self.command_result(session, body).await,
+            Destination::AlarmAction(alarm, AlarmAction::Acknowledge) => {
+                let seen: Acknowledge = parse(body)?;
+                self.alarms
+                    .acknowledge(alarm, seen, actor(session))
+                    .await
+                    .map(drop)
+                    .map_err(acknowledge_refusal)
+            }
+            Destination::DeviceCommands(device) => {
+                let request: CommandRequest = parse(body)?;
+                self.commands
+                    .submit(device, request, actor(session))
+                    .await
+                    .map(drop)
+                    .map_err(command_refusal)
+            }
+            Destination::UserCommands
+            | Destination::UserCommandProgress
+            | Destination::UserErrors
+            | Destination::Alarms
+            | Destination::ZoneAlarms(_)
+            | Destination::Device(_)
+            | Destination::Overview
+            | Destination::Ui(..) => Err(Refusal::refused(
+                "not-for-sending",
+                "this destination is for subscribing",
+            )),
+        }
+    }
+
+    fn ended(&self, session: &SessionInfo<Principal>) {
+        self.commands.session_ended(session.id);
+    }
+}
+
+impl Desk {
+    async fn inventory(
+        &self,
+        session: &SessionInfo<Principal>,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        let Some(inventory) = self
+            .reported::<Inventory>(session, &Destination::Inventory, body)
+            .await?
+        else {
+            return Err(Refusal::refused(
+                "bad-inventory",
+                "the inventory cannot be read; it is kept in quarantine",
+            ));
+        };
+        is_own(session, &inventory.agent)?;
+        check_inventory(&inventory)?;
+        let approved = self
+            .approved_agents
+            .contains(&inventory.agent)
+            .then_some("configuration");
+        self.store
+            .put_inventory(&inventory, approved)
+            .await
+            .map_err(unavailable)?;
+        let site = Arc::new(self.store.site().await.map_err(unavailable)?);
+        self.site.send_replace(Arc::clone(&site));
+        self.live
+            .agent_joined(inventory.agent.clone(), inventory.instance)
+            .await;
+        self.commands
+            .agent_joined(link(
+                session,
+                &inventory.agent,
+                inventory.instance,
+                inventory.monotonic_ms,
+            ))
+            .await;
+        for zone in site.zones() {
+            self.announcer.changed(&zone.id, &Topic::Devices);
+        }
+        tracing::info!(agent.id = %inventory.agent, devices = inventory.devices.len(), "an agent announced its devices");
+        Ok(())
+    }
+
+    async fn heartbeat(
+        &self,
+        session: &SessionInfo<Principal>,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        let heartbeat: Heartbeat = parse(body)?;
+        is_own(session, &heartbeat.agent)?;
+        let link = link(
+            session,
+            &heartbeat.agent,
+            heartbeat.instance,
+            heartbeat.monotonic_ms,
+        );
+        self.live
+            .agent_heard(heartbeat.agent, heartbeat.instance)
+            .await;
+        self.commands.agent_heard(link).await;
+        Ok(())
+    }
+
+    async fn readings(&self, session: &SessionInfo<Principal>, body: &[u8]) -> Result<(), Refusal> {
+        let readings: Readings = parse(body)?;
+        is_own(session, &readings.agent)?;
+        self.live.readings(readings).await;
+        Ok(())
+    }
+
+    async fn events(&self, session: &SessionInfo<Principal>, body: &[u8]) -> Result<(), Refusal> {
+        let Some(events) = self
+            .reported::<Events>(session, &Destination::Events, body)
+            .await?
+        else {
+            return Ok(()); // Kept in quarantine: refused for good, it must not block its outbox for ever.
+        };
+        is_own(session, &events.agent)?;
+        if events.events.len() > MAX_EVENTS_PER_FRAME {
+            let message = format!(
+                "at most {MAX_EVENTS_PER_FRAME} events fit one frame, not {}",
+                events.events.len()
+            );
+            return Err(Refusal::refused("too-many-events", message));
+        }
+        self.alarms.record(events).await.map_err(unavailable)
+    }
+
+    async fn command_result(
+        &self,
+        session: &SessionInfo<Principal>,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        let Some(result) = self
+            .reported::<CommandResult>(session, &Destination::CommandResults, body)
+            .await?
+        else {
+            return Ok(());
+        };
+        is_own(session, &result.agent)?;
+        self.commands.result(result).await.map_err(unavailable)
+    }
+
+    /// Reads what an agent sends until it is taken; `None` when it cannot be read and is kept in quarantine instead.
+    async fn reported<T: DeserializeOwned>(
+        &self,
+        session: &SessionInfo<Principal>,
+        destination: &Destination,
+        body: &[u8],
+    ) -> Result<Option<T>, Refusal> {
+        let reason = match serde_json::from_slice(body) {
+            Ok(message) => return Ok(Some(message)),
+            Err(error) => format!("the body cannot be read: {error}"),
+        };
+        tracing::error!(agent.id = %session.subject, %destination, reason, "a message was refused for good and kept in quarantine");
+        let mut unit = self.store.begin().await.map_err(unavailable)?;
+        Store::quarantine(
+            &mut unit,
+            &session.subject,
+            &destination.to_string(),
+            &reason,
+            body,
+        )
+        .await
+        .map_err(unavailable)?;
+        unit.commit()
+            .await
+            .map_err(|error| unavailable(error.into()))?;
+        Ok(None)
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::refused("bad-body", format!("the body cannot be read: {error}")))
+}
+
+/// An agent speaks for itself only.
+fn is_own(session: &SessionInfo<Principal>, agent: &AgentId) -> Result<(), Refusal> {
+    if agent.as_str() == session.subject {
+        return Ok(());
+    }
+    let message = format!(
+        "this session belongs to {}, it cannot report for {agent}",
+        session.subject
+    );
+    Err(Refusal::refused("not-yours", message))
+}
+
+fn check_inventory(inventory: &Inventory) -> Result<(), Refusal> {
+    let refuse = |message: String| Err(Refusal::refused("bad-inventory", message));
+    let mut seen = HashSet::new();
+    for device in &inventory.devices {
+        if !seen.insert(&device.id) {
+            return refuse(format!("the device {} is there twice", device.id));
+        }
+        if inventory
+            .profiles
+            .iter()
+            .all(|profile| profile.id != device.profile)
+        {
+            return refuse(format!(
+                "the device {} has the profile {}, which is not announced",
+                device.id, device.profile
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn link(
+    session: &SessionInfo<Principal>,
+    agent: &AgentId,
+    instance: contract::InstanceId,
+    monotonic_ms: u64,
+) -> AgentLink {
+    AgentLink {
+        agent: agent.clone(),
+        session: session.id,
+        instance,
+        monotonic_ms,
+        heard: std::time::Instant::now(),
+    }
+}
+
+fn actor(session: &SessionInfo<Principal>) -> Actor {
+    Actor {
+        principal: session.principal.clone(),
+        peer: session.peer.to_string(),
+    }
+}
+
+fn unavailable(error: StoreError) -> Refusal {
+    tracing::error!(%error, "a message could not be stored; its sender will send it again");
+    Refusal::Unavailable
+}
+
+fn acknowledge_refusal(error: AcknowledgeError) -> Refusal {
+    let code = match error {
+        AcknowledgeError::NotOpen(_) => "not-open",
+        AcknowledgeError::Forbidden(_) => "forbidden",
+        AcknowledgeError::Superseded(_) => "superseded",
+        AcknowledgeError::Store(error) => return unavailable(error),
+    };
+    Refusal::refused(code, error.to_string())
+}
+
+fn command_refusal(error: CommandError) -> Refusal {
+    let code = match error {
+        CommandError::NoSuchDevice(_) => "no-such-device",
+        CommandError::Unregistered(_) => "unregistered",
+        CommandError::NotSupported { .. } => "not-supported",
+        CommandError::BadParameter(_) => "bad-parameter",
+        CommandError::Forbidden { .. } => "forbidden",
+        CommandError::KeyReused(_) => "key-reused",
+        CommandError::Store(error) => return unavailable(error),
+    };
+    Refusal::refused(code, error.to_string())
+}

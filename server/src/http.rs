@@ -1,0 +1,139 @@
+//! HTTP: the whole route table, what handlers share, and the order of what happens around them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, FromRef, State, WebSocketUpgrade};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use broker::Publisher;
+use chrono::FixedOffset;
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::alarm::AlarmHandle;
+use crate::announce::Announcer;
+use crate::command::CommandHandle;
+use crate::gateway::{Desk, Doorkeeper};
+use crate::identity::password::Passwords;
+use crate::identity::token::Tokens;
+use crate::live::LiveHandle;
+use crate::site::Site;
+use crate::store::Store;
+
+mod api;
+mod asset;
+mod error;
+mod form;
+mod health;
+mod oauth;
+mod page;
+mod partial;
+mod sign_in;
+mod viewer;
+
+/// The broker as this server runs it.
+pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) site: Arc<watch::Sender<Arc<Site>>>,
+    pub(crate) live: LiveHandle,
+    pub(crate) alarms: AlarmHandle,
+    pub(crate) commands: CommandHandle,
+    pub(crate) publisher: Publisher,
+    pub(crate) announcer: Announcer,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) passwords: Passwords,
+    pub(crate) broker: Broker,
+    pub(crate) offset: FixedOffset,
+    /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
+    pub(crate) secure_cookies: bool,
+}
+
+impl FromRef<App> for Store {
+    fn from_ref(app: &App) -> Self {
+        app.store.clone()
+    }
+}
+
+impl App {
+    fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.site.borrow())
+    }
+}
+
+/// Nothing but our own files, no inline script or style, no framing. `ws:` and `wss:` to ourselves are covered by 'self'
+/// in current browsers only, so the scheme of older ones is named too.
+const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self' ws: wss:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Every route.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(page::overview))
+        .route("/alarms", get(page::alarms))
+        .route("/devices/{id}", get(page::device))
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
+        .route("/language", post(sign_in::language))
+        .route("/login/token", post(sign_in::token))
+        .route("/alarms/{id}/acknowledge", post(form::acknowledge))
+        .route("/devices/{id}/commands", post(form::command))
+        .route("/devices/{id}/approve", post(form::approve))
+        .route("/partials/strip", get(partial::strip))
+        .route("/partials/overview", get(partial::overview))
+        .route("/partials/alarms", get(partial::alarms))
+        .route("/partials/devices/{id}/alarms", get(partial::device_alarms))
+        .route("/partials/devices/{id}/panel", get(partial::device_panel))
+        .route(
+            "/partials/devices/{id}/commands",
+            get(partial::device_commands),
+        )
+        .route("/assets/{name}", get(asset::serve))
+        .route("/api/v1/devices", get(api::devices))
+        .route("/api/v1/devices/{id}", get(api::device))
+        .route(
+            "/api/v1/devices/{id}/commands",
+            get(api::commands).post(api::command),
+        )
+        .route("/api/v1/alarms", get(api::alarms))
+        .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
+        .route("/oauth/token", post(oauth::token))
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/ws", get(websocket))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(page::not_found)
+        .layer(set("content-security-policy", CONTENT_SECURITY))
+        .layer(set("x-content-type-options", "nosniff"))
+        .layer(set("referrer-policy", "same-origin"))
+        // What a page shows is of this moment and of this person; assets say otherwise themselves.
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(CatchPanicLayer::new())
+        .with_state(app)
+}
+
+fn set(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(
+        HeaderName::from_static(name),
+        HeaderValue::from_static(value),
+    )
+}
+
+/// STOMP over WebSocket.
+async fn websocket(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    app.broker.upgrade_websocket(upgrade, peer)
+}

@@ -1,0 +1,89 @@
+//! The API: what pages show and do, for programs. Lists answer `{"items": [...], "next": null}`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use contract::DeviceId;
+use contract::alarm::{Acknowledge, AlarmView};
+use contract::command::{CommandRequest, CommandView};
+use contract::device::DeviceView;
+use serde::Serialize;
+
+use super::App;
+use super::error::Problem;
+use super::viewer::Caller;
+
+/// A list; `next` will name the next page once lists are long enough to have one.
+#[derive(Serialize)]
+pub(super) struct List<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+impl<T> List<T> {
+    fn whole(items: Vec<T>) -> Json<Self> {
+        Json(Self { items, next: None })
+    }
+}
+
+pub(super) async fn devices(
+    State(app): State<App>,
+    Caller(actor): Caller,
+) -> Json<List<DeviceView>> {
+    let mut devices = app.live.devices().await;
+    devices.retain(|device| actor.principal.may_see(&device.zone));
+    List::whole(devices)
+}
+
+async fn visible(app: &App, actor: &crate::alarm::Actor, id: &str) -> Result<DeviceView, Problem> {
+    let known = match id.parse::<DeviceId>() {
+        Ok(id) => app.live.device(&id).await,
+        Err(_) => None,
+    };
+    known
+        .filter(|device| actor.principal.may_see(&device.zone))
+        .ok_or_else(|| Problem::not_found(format!("there is no device {id} that you may see")))
+}
+
+pub(super) async fn device(
+    State(app): State<App>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<DeviceView>, Problem> {
+    visible(&app, &actor, &id).await.map(Json)
+}
+
+pub(super) async fn commands(
+    State(app): State<App>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<List<CommandView>>, Problem> {
+    let device = visible(&app, &actor, &id).await?;
+    Ok(List::whole(app.store.recent_commands(&device.id).await?))
+}
+
+pub(super) async fn command(
+    State(app): State<App>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+    Json(request): Json<CommandRequest>,
+) -> Result<(StatusCode, Json<CommandView>), Problem> {
+    let device = visible(&app, &actor, &id).await?;
+    let command = app.commands.submit(device.id, request, actor).await?;
+    Ok((StatusCode::ACCEPTED, Json(command)))
+}
+
+pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Json<List<AlarmView>> {
+    let mut alarms = app.alarms.open().await;
+    alarms.retain(|alarm| actor.principal.may_see(&alarm.zone));
+    List::whole(alarms)
+}
+
+pub(super) async fn acknowledge(
+    State(app): State<App>,
+    Caller(actor): Caller,
+    Path(alarm): Path<i64>,
+    Json(seen): Json<Acknowledge>,
+) -> Result<Json<AlarmView>, Problem> {
+    Ok(Json(app.alarms.acknowledge(alarm, seen, actor).await?))
+}

@@ -1,0 +1,116 @@
+//! What goes wrong, for programs (RFC 9457 problem documents) and for people (pages). Causes are logged here, once, and
+//! never sent.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::alarm::AcknowledgeError;
+use crate::command::CommandError;
+use crate::store::StoreError;
+
+/// A refusal for a program.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "a good token is needed: `Authorization: Bearer …`",
+        )
+    }
+
+    pub(crate) fn not_found(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", what)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = json!({
+            "type": format!("urn:landside:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        let mut response = (self.status, Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Logs why the store failed; the answer carries the number under which it stands in the log.
+pub(crate) fn log_unavailable(error: &StoreError) -> Uuid {
+    let reference = Uuid::new_v4();
+    tracing::error!(%error, %reference, "a request could not be answered");
+    reference
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let reference = log_unavailable(&error);
+        let detail = format!(
+            "the database does not answer; try again later, or ask for {reference} in the log"
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+    }
+}
+
+impl From<AcknowledgeError> for Problem {
+    fn from(error: AcknowledgeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AcknowledgeError::NotOpen(_) => Self::not_found(detail),
+            AcknowledgeError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
+            AcknowledgeError::Superseded(_) => {
+                Self::new(StatusCode::CONFLICT, "superseded", detail)
+            }
+            AcknowledgeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CommandError::NoSuchDevice(_) => Self::not_found(detail),
+            CommandError::Unregistered(_) => {
+                Self::new(StatusCode::CONFLICT, "unregistered", detail)
+            }
+            CommandError::NotSupported { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not-supported", detail)
+            }
+            CommandError::BadParameter(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-parameter", detail)
+            }
+            CommandError::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
+            CommandError::KeyReused(_) => Self::new(StatusCode::CONFLICT, "key-reused", detail),
+            CommandError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What people do on pages. A script that sends a form along with its CSRF header gets the outcome as an answer;
+//! without scripts, the outcome comes with the page that the form leads back to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use contract::alarm::{Acknowledge, AlarmState};
+use contract::command::{CommandRequest, CommandState, Risk};
+use contract::{DeviceId, Value};
+use serde::Deserialize;
+use serde_json::json;
+use web_ui::{Notice, NoticeView, Template};
+
+use super::App;
+use super::error::log_unavailable;
+use super::page::html;
+use super::viewer::Viewer;
+use crate::alarm::AcknowledgeError;
+use crate::announce::Topic;
+use crate::command::CommandError;
+use crate::store::audit::AuditEntry;
+use crate::store::{Store, StoreError};
+
+/// The prefix of a parameter's field in a command's form.
+const PARAMETER: &str = "param.";
+
+/// Whether a form (or the script that sent it) comes from a page of this login.
+fn is_ours(viewer: &Viewer, field: Option<&str>) -> bool {
+    let shown = viewer.script_csrf.as_deref().or(field);
+    shown == Some(viewer.login.csrf.as_str())
+}
+
+/// A path of this site, or its start: whoever writes a form elsewhere cannot lead people away.
+pub(super) fn own_path(next: Option<&str>) -> &str {
+    next.filter(|path| {
+        path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n'])
+    })
+    .unwrap_or("/")
+}
+
+fn answer(viewer: &Viewer, next: Option<&str>, status: StatusCode, notice: &Notice) -> Response {
+    if viewer.script_csrf.is_some() {
+        return html(
+            status,
+            NoticeView {
+                viewing: viewer.viewing,
+                notice,
+            }
+            .render(),
+        );
+    }
+    let path = own_path(next);
+    // The notice of an earlier form does not stay beside this one's.
+    let kept: Vec<&str> = path
+        .split_once('?')
+        .map(|(_, query)| {
+            query
+                .split('&')
+                .filter(|pair| !pair.starts_with("notice="))
+                .collect()
+        })
+        .unwrap_or_default();
+    let path = path.split('?').next().unwrap_or("/");
+    let query: String = kept.iter().map(|pair| format!("{pair}&")).collect();
+    Redirect::to(&format!("{path}?{query}notice={}", notice.code())).into_response()
+}
+
+fn not_recording(error: &StoreError) -> (StatusCode, Notice) {
+    log_unavailable(error);
+    (StatusCode::SERVICE_UNAVAILABLE, Notice::NotRecording)
+}
+
+#[derive(Deserialize)]
+pub(super) struct AcknowledgeForm {
+    csrf: Option<String>,
+    occurrence: i64,
+    note: Option<String>,
+    next: Option<String>,
+}
+
+pub(super) async fn acknowledge(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(alarm): Path<i64>,
+    Form(form): Form<AcknowledgeForm>,
+) -> Response {
+    let next = form.next.as_deref();
+    if !is_ours(&viewer, form.csrf.as_deref()) {
+        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
+    }
+    let seen = Acknowledge {
+        occurrence: form.occurrence,
+        note: form.note.filter(|note| !note.is_empty()),
+    };
+    let (status, notice) = match app.alarms.acknowledge(alarm, seen, viewer.actor()).await {
+        Ok(view) => {
+            let mine = view
+                .acknowledged
+                .as_ref()
+                .is_some_and(|by| by.by == viewer.principal().subject);
+            let seen_by_another = !mine && view.state != AlarmState::Unacknowledged;
+            let notice = if seen_by_another {
+                Notice::AlreadyAcknowledged(view.acknowledged)
+            } else {
+                Notice::Acknowledged
+            };
+            (StatusCode::OK, notice)
+        }
+        Err(AcknowledgeError::NotOpen(_)) => (StatusCode::OK, Notice::AlreadyAcknowledged(None)),
+        Err(AcknowledgeError::Superseded(_)) => (StatusCode::CONFLICT, Notice::NewerOccurrence),
+        Err(AcknowledgeError::Forbidden(_)) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(AcknowledgeError::Store(error)) => not_recording(&error),
+    };
+    answer(&viewer, next, status, &notice)
+}
+
+/// A command's form, whose fields depend on the command.
+struct CommandForm {
+    csrf: Option<String>,
+    next: Option<String>,
+    confirmed: bool,
+    request: CommandRequest,
+}
+
+impl CommandForm {
+    fn read(fields: Vec<(String, String)>) -> Option<Self> {
+        let (mut csrf, mut next, mut confirmed, mut key, mut name) =
+            (None, None, false, None, None);
+        let mut params = BTreeMap::new();
+        for (field, value) in fields {
+            match field.as_str() {
+                "csrf" => csrf = Some(value),
+                "next" => next = Some(value),
+                "confirmed" => confirmed = value == "yes",
+                "key" => key = value.parse().ok(),
+                "name" => name = Some(value),
+                _ => {
+                    let parameter = field.strip_prefix(PARAMETER)?;
+                    params.insert(
+                        parameter.to_owned(),
+                        Value::Number(value.trim().parse().ok()?),
+                    );
+                }
+            }
+        }
+        Some(Self {
+            csrf,
+            next,
+            confirmed,
+            request: CommandRequest {
+                key: key?,
+                name: name?,
+                params,
+            },
+        })
+    }
+}
+
+pub(super) async fn command(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(device): Path<DeviceId>,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Response {
+    let page = format!("/devices/{device}");
+    let Some(form) = CommandForm::read(fields) else {
+        return answer(
+            &viewer,
+            Some(&page),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &Notice::BadInput,
+        );
+    };
+    let next = form.next.as_deref().or(Some(&page));
+    if !is_ours(&viewer, form.csrf.as_deref()) {
+        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
+    }
+    if !form.confirmed && needs_confirmation(&app, &device, &form.request.name) {
+        return answer(&viewer, next, StatusCode::CONFLICT, &Notice::NotConfirmed);
+    }
+    let (status, notice) = match app
+        .commands
+        .submit(device, form.request, viewer.actor())
+        .await
+    {
+        Ok(command) if command.state == CommandState::Rejected => {
+            (StatusCode::CONFLICT, Notice::CommandRefused(command.reason))
+        }
+        Ok(_) => (StatusCode::ACCEPTED, Notice::CommandQueued),
+        Err(CommandError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(CommandError::BadParameter(_)) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
+        Err(CommandError::NoSuchDevice(_)) => (StatusCode::NOT_FOUND, Notice::BadInput),
+        Err(CommandError::Store(error)) => not_recording(&error),
+        Err(
+            CommandError::Unregistered(_)
+            | CommandError::NotSupported { .. }
+            | CommandError::KeyReused(_),
+        ) => (StatusCode::CONFLICT, Notice::CommandRefused(None)),
+    };
+    answer(&viewer, next, status, &notice)
+}
+
+fn needs_confirmation(app: &App, device: &DeviceId, name: &str) -> bool {
+    let site = app.site();
+    let kind = site
+        .device(device)
+        .and_then(|device| site.command_type(device, name));
+    kind.is_some_and(|kind| kind.confirm || matches!(kind.risk, Risk::Critical | Risk::Emergency))
+}
+
+#[derive(Deserialize)]
+pub(super) struct ApproveForm {
+    csrf: Option<String>,
+    next: Option<String>,
+}
+
+pub(super) async fn approve(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(device): Path<DeviceId>,
+    Form(form): Form<ApproveForm>,
+) -> Response {
+    let next = form.next.as_deref();
+    if !is_ours(&viewer, form.csrf.as_deref()) {
+        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
+    }
+    if !viewer.principal().may_approve_devices() {
+        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::NotPermitted);
+    }
+    let (status, notice) = match approve_device(&app, &viewer, &device).await {
+        Ok(()) => (StatusCode::OK, Notice::Approved),
+        Err(error) => not_recording(&error),
+    };
+    answer(&viewer, next, status, &notice)
+}
+
+/// Approving a device that is approved already changes nothing.
+async fn approve_device(app: &App, viewer: &Viewer, device: &DeviceId) -> Result<(), StoreError> {
+    let mut unit = app.store.begin().await?;
+    if !Store::approve_device(&mut unit, device, &viewer.principal().subject).await? {
+        return Ok(());
+    }
+    let entry = AuditEntry {
+        actor: &viewer.principal().subject,
+        peer: &viewer.peer,
+        action: "device.approve",
+        subject: device.as_str(),
+        detail: json!({}),
+        outcome: "done",
+    };
+    Store::audit(&mut unit, entry).await?;
+    unit.commit().await?;
+    let site = Arc::new(app.store.site().await?);
+    app.site.send_replace(Arc::clone(&site));
+    if let Some(device) = site.device(device) {
+        app.announcer.changed(&device.zone, &Topic::Devices);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_lead_to_our_own_pages_only() {
+        for (next, path) in [
+            (None, "/"),
+            (Some("/alarms?zone=p1"), "/alarms?zone=p1"),
+            (Some("//evil.example"), "/"),
+            (Some("/\\evil.example"), "/"),
+            (Some("https://evil.example"), "/"),
+            (Some("/a\r\nset-cookie: x"), "/"),
+            (Some(""), "/"),
+        ] {
+            assert_eq!(own_path(next), path);
+        }
+    }
+
+    #[test]
+    fn a_commands_form_is_read_or_refused_as_a_whole() {
+        let fields = |pairs: &[(&str, &str)]| {
+            let key = (
+                "key".to_owned(),
+                "0193b3a0-0000-4000-8000-000000000004".to_owned(),
+            );
+            let mut fields = vec![key, ("name".to_owned(), "reboot".to_owned())];
+            fields.extend(
+                pairs
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            );
+            fields
+        };
+        let form =
+            CommandForm::read(fields(&[("param.delay", " 10 "), ("confirmed", "yes")])).unwrap();
+        assert_eq!(form.request.params["delay"], Value::Number(10.0));
+        assert!(form.confirmed);
+        assert!(CommandForm::read(fields(&[("param.delay", "soon")])).is_none());
+        assert!(CommandForm::read(fields(&[("surprise", "1")])).is_none());
+        assert!(
+            CommandForm::read(vec![("name".to_owned(), "open".to_owned())]).is_none(),
+            "no key"
+        );
+    }
+}

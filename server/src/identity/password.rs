@@ -1,0 +1,141 @@
+//! Passwords and client secrets: Argon2id, a bounded number at a time.
+
+use std::sync::Arc;
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use tokio::sync::Semaphore;
+
+/// RFC 9106 section 4, the second recommended option scaled to a control-room server: 19 MiB, 2 passes, 1 lane (OWASP's
+/// equivalent of it). About 20 ms on one core.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// Each check takes 19 MiB and a core for its time: a flood of wrong passwords queues here instead of starving the alarms.
+const CHECKS_AT_ONCE_MAX: usize = 2;
+
+/// The longest password or secret that is looked at: far beyond any that a person types, and cheap to refuse.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Checks and makes hashes, off the threads that serve sockets.
+#[derive(Debug, Clone)]
+pub struct Passwords {
+    places: Arc<Semaphore>,
+    /// What is checked when there is nobody of that name, so that the time it takes does not tell.
+    nobody: Arc<str>,
+}
+
+impl Passwords {
+    /// A checker with its own places.
+    pub fn new() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(CHECKS_AT_ONCE_MAX)),
+            nobody: hash("nobody has this password").into(),
+        }
+    }
+
+    /// Whether `password` is the one of `stored` (a PHC string); with `None`, takes as long and says no.
+    pub async fn verify(&self, password: String, stored: Option<String>) -> bool {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return false;
+        }
+        let known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| self.nobody.to_string());
+        let _place = self
+            .places
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        let right = tokio::task::spawn_blocking(move || matches(&password, &stored))
+            .await
+            .unwrap_or(false);
+        right && known
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn argon2() -> Argon2<'static> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
+        .expect("the constants are within Argon2's limits");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+/// Random bytes from the operating system.
+///
+/// # Panics
+/// When the operating system has no random numbers: nothing secret can be made then.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the operating system gives random numbers");
+    bytes
+}
+
+/// The PHC string of a new hash of `password`. Slow on purpose.
+pub fn hash(password: &str) -> String {
+    let salt = SaltString::encode_b64(&random::<16>()).expect("16 bytes are a valid salt");
+    argon2()
+        .hash_password(password.as_bytes(), &salt)
+        .expect("hashing with valid parameters cannot fail")
+        .to_string()
+}
+
+/// Whether `stored` is a hash of `password`. Slow on purpose.
+pub fn matches(password: &str, stored: &str) -> bool {
+    PasswordHash::new(stored).is_ok_and(|stored| {
+        argon2()
+            .verify_password(password.as_bytes(), &stored)
+            .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_of_somebody_passes() {
+        let passwords = Passwords::new();
+        let stored = hash("인천 gate 7");
+        assert!(
+            passwords
+                .verify("인천 gate 7".to_owned(), Some(stored.clone()))
+                .await
+        );
+        assert!(
+            !passwords
+                .verify("인천 gate 8".to_owned(), Some(stored.clone()))
+                .await
+        );
+        assert!(!passwords.verify(String::new(), Some(stored)).await);
+        assert!(
+            !passwords
+                .verify("nobody has this password".to_owned(), None)
+                .await
+        );
+        assert!(
+            !passwords
+                .verify("x".to_owned(), Some("not a hash".to_owned()))
+                .await
+        );
+        assert!(
+            !passwords
+                .verify("x".repeat(PASSWORD_BYTES_MAX + 1), None)
+                .await
+        );
+    }
+
+    #[test]
+    fn the_same_password_never_has_the_same_hash() {
+        assert_ne!(hash("x"), hash("x"));
+    }
+}

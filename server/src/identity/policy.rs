@@ -1,0 +1,191 @@
+//! Who may do what: the one place where rights are decided, for pages, API and STOMP alike. Pure.
+
+use std::collections::BTreeSet;
+
+use contract::command::Risk;
+use contract::{IdError, Role, ZoneId};
+
+/// The zones somebody may see and act in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Zones {
+    /// Every zone, also those that come later.
+    All,
+    /// These.
+    Some(BTreeSet<ZoneId>),
+}
+
+impl Zones {
+    /// The word for "every zone" in tokens and configuration.
+    pub const ALL_WORD: &'static str = "*";
+
+    /// Reads zone ids, or `*`.
+    ///
+    /// # Errors
+    /// [`IdError`] for a word that is neither.
+    pub fn from_words(words: &[String]) -> Result<Self, IdError> {
+        if words.iter().any(|word| word == Self::ALL_WORD) {
+            return Ok(Self::All);
+        }
+        words
+            .iter()
+            .map(|word| word.parse())
+            .collect::<Result<_, _>>()
+            .map(Self::Some)
+    }
+
+    /// The inverse of [`Self::from_words`].
+    pub fn to_words(&self) -> Vec<String> {
+        match self {
+            Self::All => vec![Self::ALL_WORD.to_owned()],
+            Self::Some(zones) => zones.iter().map(ZoneId::to_string).collect(),
+        }
+    }
+
+    /// Whether `zone` is among them.
+    pub fn contains(&self, zone: &ZoneId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(zones) => zones.contains(zone),
+        }
+    }
+}
+
+/// Somebody who has shown who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// A person's login name, or a program's id.
+    pub subject: String,
+    /// What others call them.
+    pub full_name: String,
+    /// What they are.
+    pub roles: Vec<Role>,
+    /// Where.
+    pub zones: Zones,
+}
+
+impl Principal {
+    fn has_any(&self, roles: &[Role]) -> bool {
+        self.roles.iter().any(|role| roles.contains(role))
+    }
+
+    /// May look at a zone: people, and programs with the role of one. Agents report, they do not look.
+    pub fn may_see(&self, zone: &ZoneId) -> bool {
+        self.may_look() && self.zones.contains(zone)
+    }
+
+    /// May look at what spans the zones.
+    pub fn may_see_all(&self) -> bool {
+        self.may_look() && self.zones == Zones::All
+    }
+
+    fn may_look(&self) -> bool {
+        self.has_any(&[
+            Role::Viewer,
+            Role::Operator,
+            Role::Technician,
+            Role::Supervisor,
+            Role::Administrator,
+        ])
+    }
+
+    /// May do something to some alarm or some device, somewhere.
+    pub fn may_act(&self) -> bool {
+        self.has_any(&[Role::Operator, Role::Technician, Role::Supervisor])
+    }
+
+    /// May say "I have seen this alarm" in a zone.
+    pub fn may_acknowledge(&self, zone: &ZoneId) -> bool {
+        self.has_any(&[Role::Operator, Role::Technician, Role::Supervisor])
+            && self.zones.contains(zone)
+    }
+
+    /// May give a command of this risk to a device of a zone.
+    pub fn may_command(&self, risk: Risk, zone: &ZoneId) -> bool {
+        let enough: &[Role] = match risk {
+            Risk::View | Risk::Normal | Risk::Emergency => {
+                &[Role::Operator, Role::Technician, Role::Supervisor]
+            }
+            Risk::Critical => &[Role::Technician, Role::Supervisor],
+        };
+        self.has_any(enough) && self.zones.contains(zone)
+    }
+
+    /// May approve a device that announced itself.
+    pub fn may_approve_devices(&self) -> bool {
+        self.has_any(&[Role::Administrator])
+    }
+
+    /// May report as a device-agent.
+    pub fn may_report(&self) -> bool {
+        self.has_any(&[Role::Agent])
+    }
+
+    /// May hear of its own commands and refusals: everybody who is somebody.
+    pub fn may_receive_commands(&self) -> bool {
+        self.has_any(&[Role::Agent, Role::Device])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn somebody(role: Role, zones: &[&str]) -> Principal {
+        let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
+        Principal {
+            subject: "somebody".to_owned(),
+            full_name: String::new(),
+            roles: vec![role],
+            zones: Zones::from_words(&zones).unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_whole_table_of_rights_in_ones_own_zone() {
+        // Sees, acknowledges, normal, critical, approves, reports.
+        for (role, rights) in [
+            (Role::Viewer, "s....."),
+            (Role::Operator, "san..."),
+            (Role::Technician, "sanc.."),
+            (Role::Supervisor, "sanc.."),
+            (Role::Administrator, "s...p."),
+            (Role::Agent, ".....r"),
+            (Role::Device, "......"),
+            (Role::Program, "......"),
+        ] {
+            let zone: ZoneId = "p1".parse().unwrap();
+            let who = somebody(role, &["p1"]);
+            let has: String = [
+                ('s', who.may_see(&zone)),
+                ('a', who.may_acknowledge(&zone)),
+                ('n', who.may_command(Risk::Normal, &zone)),
+                ('c', who.may_command(Risk::Critical, &zone)),
+                ('p', who.may_approve_devices()),
+                ('r', who.may_report()),
+            ]
+            .into_iter()
+            .map(|(letter, may)| if may { letter } else { '.' })
+            .collect();
+            assert_eq!(has, rights, "{role}");
+        }
+    }
+
+    #[test]
+    fn rights_end_at_the_zone() {
+        let elsewhere: ZoneId = "p2".parse().unwrap();
+        let who = somebody(Role::Supervisor, &["p1"]);
+        assert!(!who.may_see(&elsewhere) && !who.may_acknowledge(&elsewhere));
+        assert!(
+            !who.may_command(Risk::Normal, &elsewhere)
+                && !who.may_command(Risk::Emergency, &elsewhere)
+        );
+        assert!(!who.may_see_all());
+        assert!(somebody(Role::Viewer, &["*"]).may_see(&elsewhere));
+        assert!(somebody(Role::Viewer, &["p1", "*"]).may_see_all());
+    }
+
+    #[test]
+    fn a_zone_that_is_none_is_an_error() {
+        assert!(Zones::from_words(&["P 1".to_owned()]).is_err());
+    }
+}

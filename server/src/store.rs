@@ -1,0 +1,118 @@
+//! Everything that survives a restart: Postgres, and all SQL of the system.
+//!
+//! Functions are named after the question they answer; rows never leave this module, only domain types do. Whatever
+//! must happen together happens in one transaction, which the caller opens with [`Store::begin`].
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres, Transaction};
+use std::time::Duration;
+
+pub(crate) mod alarm;
+pub(crate) mod audit;
+pub(crate) mod command;
+pub(crate) mod event;
+pub(crate) mod identity;
+pub(crate) mod site;
+
+/// Enough for the writers (alarms, commands, inventories) and a page or two at once; Postgres' own default limit is 100.
+const CONNECTIONS_MAX: u32 = 12;
+
+/// Whoever waits longer for a connection is told "unavailable", and tries again: better than a queue that hides a dead database.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, full, or refused: nothing was stored.
+    #[error("the database did not answer as it should: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the database schema could not be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A row holds what this version cannot read.
+    #[error("{table} holds {what}, which this version cannot read: was it written by a newer one?")]
+    Corrupt {
+        /// Which table.
+        table: &'static str,
+        /// What was found.
+        what: String,
+    },
+}
+
+/// A pool of connections to the one database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// Everything done with it is stored when it is committed, or nothing is.
+pub(crate) type Unit<'a> = Transaction<'a, Postgres>;
+
+impl Store {
+    /// Connects to the database at `url` and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it cannot be reached, [`StoreError::Migrate`] when its schema is not ours.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.parse()?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        sqlx::migrate!("../migrations").run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Begins a unit of work.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when no connection can be had.
+    pub(crate) async fn begin(&self) -> Result<Unit<'static>, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!(r#"select 1 as "one!""#)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Reads a column of text as one of our types.
+fn read<T>(table: &'static str, text: &str) -> Result<T, StoreError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Corrupt {
+        table,
+        what: error.to_string(),
+    })
+}
+
+/// Reads a column of JSON as one of our types.
+fn read_json<T: serde::de::DeserializeOwned>(
+    table: &'static str,
+    json: serde_json::Value,
+) -> Result<T, StoreError> {
+    serde_json::from_value(json).map_err(|error| StoreError::Corrupt {
+        table,
+        what: error.to_string(),
+    })
+}
+
+/// Writes one of our types as JSON.
+fn write_json<T: serde::Serialize>(value: &T) -> serde_json::Value {
+    serde_json::to_value(value).expect("our types have text keys and no failing serializers")
+}
