@@ -324,7 +324,8 @@ impl Router {
 struct Encoder {
     /// Which message the cache is for, by its address.
     message: Option<Arc<Frame>>,
-    encoded: HashMap<(Version, Option<String>), Bytes>,
+    /// By version and subscription id; an empty one stands for none, since no id is empty.
+    encoded: HashMap<Version, HashMap<String, Bytes>>,
 }
 
 impl Encoder {
@@ -352,25 +353,26 @@ impl Encoder {
             self.encoded.clear();
         }
         let id = match &subscription.key {
-            SubscriptionKey::Id(id) => Some(id.clone()),
-            SubscriptionKey::Destination(_) => None,
+            SubscriptionKey::Id(id) => id.as_str(),
+            SubscriptionKey::Destination(_) => "",
         };
-        let encoded = self.encoded.entry((subscription.version, id));
-        encoded
-            .or_insert_with_key(|(version, id)| {
-                let mut frame = Frame::clone(message);
-                if let Some(id) = id {
-                    frame.headers.push_front("subscription", id.as_str());
-                }
-                let mut bytes = BytesMut::new();
-                encode(&frame, *version, &mut bytes);
-                bytes.freeze()
-            })
-            .clone()
+        let encoded = self.encoded.entry(subscription.version).or_default();
+        if let Some(bytes) = encoded.get(id) {
+            return bytes.clone();
+        }
+        let mut frame = Frame::clone(message);
+        if !id.is_empty() {
+            frame.headers.push_front("subscription", id);
+        }
+        let mut bytes = BytesMut::new();
+        encode(&frame, subscription.version, &mut bytes);
+        let bytes = bytes.freeze();
+        encoded.insert(id.to_owned(), bytes.clone());
+        bytes
     }
 }
 
-/// Kind of a destination that the application publishes to: its own code names it, so a wrong one is a bug there.
+/// The application's own code names what it publishes to, so a wrong one is a bug there.
 pub(crate) fn assert_topic(topic: &str) {
     debug_assert!(
         destination::for_send(topic) == Ok(Kind::Topic),

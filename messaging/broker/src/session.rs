@@ -74,8 +74,10 @@ struct Task<R, W, G: Guard, H: Handler<G::Principal>> {
     read_ended: bool,
     /// The peer takes nothing any more.
     write_failed: bool,
-    /// Since when the writer has not been empty.
+    /// Since when the writer has something that the peer does not take.
     writing_since: Option<Instant>,
+    /// The writer's progress when that was last looked at.
+    progress: u64,
 }
 
 /// Serves one connection until it ends.
@@ -105,6 +107,7 @@ pub(crate) async fn serve<R: Reader, W: Writer, G: Guard, H: Handler<G::Principa
         read_ended: false,
         write_failed: false,
         writing_since: None,
+        progress: 0,
     };
     task.run().await;
 }
@@ -270,6 +273,10 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
 
     fn on_deadline(&mut self) -> Option<End> {
         let now = now();
+        if self.writer.progress() != self.progress {
+            self.progress = self.writer.progress();
+            self.writing_since = self.writing_since.map(|_| now);
+        }
         if self
             .writing_since
             .is_some_and(|since| since + self.write_timeout() <= now)

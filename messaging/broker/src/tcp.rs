@@ -37,6 +37,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         let writer = TcpWriter {
             half: write,
             buffer: BytesMut::new(),
+            writes: 0,
         };
         session::serve(&self.shared, reader, writer, peer).await;
     }
@@ -90,6 +91,7 @@ struct TcpWriter {
     half: OwnedWriteHalf,
     /// Many small frames go out in one write. Bounded by the session, which pushes only while there is room.
     buffer: BytesMut,
+    writes: u64,
 }
 
 impl Writer for TcpWriter {
@@ -101,11 +103,16 @@ impl Writer for TcpWriter {
         self.buffer.len()
     }
 
+    fn progress(&self) -> u64 {
+        self.writes
+    }
+
     async fn flush(&mut self) -> io::Result<()> {
         while !self.buffer.is_empty() {
             if self.half.write_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            self.writes += 1;
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ where
             sink,
             queue: VecDeque::new(),
             backlog: 0,
+            writes: 0,
         };
         session::serve(&self.shared, WebSocketReader { stream }, writer, peer).await;
     }
@@ -76,6 +77,7 @@ struct WebSocketWriter {
     queue: VecDeque<Bytes>,
     /// Bytes of `queue` and of what the sink has taken since it was last flushed.
     backlog: usize,
+    writes: u64,
 }
 
 impl WebSocketWriter {
@@ -84,6 +86,7 @@ impl WebSocketWriter {
             ready!(self.sink.poll_ready_unpin(context))?;
             if let Some(frame) = self.queue.pop_front() {
                 self.sink.start_send_unpin(message(frame))?;
+                self.writes += 1;
             }
         }
         self.sink.poll_flush_unpin(context)
@@ -98,6 +101,10 @@ impl Writer for WebSocketWriter {
 
     fn backlog(&self) -> usize {
         self.backlog
+    }
+
+    fn progress(&self) -> u64 {
+        self.writes
     }
 
     async fn flush(&mut self) -> io::Result<()> {

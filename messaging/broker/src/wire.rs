@@ -20,6 +20,9 @@ pub(crate) trait Writer: Send {
     /// Bytes pushed and not flushed yet.
     fn backlog(&self) -> usize;
 
+    /// Rises when the peer takes something: tells a slow peer from a dead one.
+    fn progress(&self) -> u64;
+
     /// Writes everything that was pushed.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 

@@ -47,7 +47,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            server: concat!("landside/", env!("CARGO_PKG_VERSION")).to_owned(),
+            server: concat!("stomp/", env!("CARGO_PKG_VERSION")).to_owned(),
             heart_beat_send: Duration::from_secs(10),
             heart_beat_receive: Duration::from_secs(10),
             // Browsers let the timers of a page in the background fire once a minute, so a page that agreed on 10 s
@@ -441,12 +441,10 @@ impl ServerSession {
                     value: value.to_owned(),
                 })?,
         };
-        let subscription = match frame.header("id") {
-            Some(id) => SubscriptionKey::Id(id.to_owned()),
-            None if self.version == Version::V1_0 => {
-                SubscriptionKey::Destination(destination.clone())
-            }
-            None => required(&frame, "id").map(|id| SubscriptionKey::Id(id.to_owned()))?,
+        let subscription = if frame.header("id").is_none() && self.version == Version::V1_0 {
+            SubscriptionKey::Destination(destination.clone())
+        } else {
+            SubscriptionKey::Id(required(&frame, "id")?.to_owned())
         };
         self.subscriptions
             .add(subscription.clone(), &destination, ack)?;

@@ -1,0 +1,12 @@
+//! Tests of the protocol from outside: against the specifications' text, by properties, and with both sides joined.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics says so, and helpers are tests as well"
+)]
+
+mod codec;
+mod harness;
+mod pair;
+mod properties;
+mod server;

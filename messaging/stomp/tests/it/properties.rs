@@ -1,0 +1,178 @@
+//! What holds for every frame and every stream of bytes.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use stomp::{
+    ClientConfig, ClientSession, Command, Decoder, Frame, Limits, ServerConfig, ServerEvent,
+    ServerSession, Version, encode,
+};
+
+fn version() -> impl Strategy<Value = Version> {
+    prop::sample::select(Version::ALL.to_vec())
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop::sample::select(Command::ALL.to_vec())
+}
+
+/// Any text but a NUL, which no version can express in a header.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,8}",
+        "[\\\\:\n\r acnr]{1,8}",
+        any::<String>().prop_map(|text| text.replace('\0', "")),
+    ]
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let headers = vec((text(), text()), 0..6);
+    (command(), headers, vec(any::<u8>(), 0..64)).prop_map(|(command, headers, body)| {
+        let mut frame = Frame::new(command);
+        for (name, value) in headers {
+            if !name.is_empty() && name != "content-length" {
+                frame.headers.push(name, value);
+            }
+        }
+        if command.may_have_body() {
+            frame.body = body.into();
+        }
+        frame
+    })
+}
+
+fn encoded(frame: &Frame, version: Version) -> BytesMut {
+    let mut out = BytesMut::new();
+    encode(frame, version, &mut out);
+    out
+}
+
+fn decoder(version: Version) -> Decoder {
+    let mut decoder = Decoder::new(Limits::default());
+    decoder.set_version(version);
+    decoder
+}
+
+fn decode_all(decoder: &mut Decoder) -> Vec<Frame> {
+    std::iter::from_fn(|| decoder.decode().unwrap()).collect()
+}
+
+/// Whether `version` can say all of it: before 1.2, and without escapes, some octets have no spelling.
+fn is_expressible(frame: &Frame, version: Version) -> bool {
+    let escaped = frame.command.is_escaped() && version > Version::V1_0;
+    let forbidden: &[char] = match (escaped, version) {
+        (true, _) => &[],
+        (false, _) => &['\n', '\r'],
+    };
+    frame.headers.iter().all(|(name, value)| {
+        !name.contains(forbidden) && !value.contains(forbidden) && (escaped || !name.contains(':'))
+    })
+}
+
+/// Bytes that look enough like STOMP to get past the first line.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = prop::sample::select(vec![
+        "CONNECT\naccept-version:1.2\n\n\0",
+        "CONNECT\n\n\0",
+        "SEND\ndestination:/a\n",
+        "SUBSCRIBE\nid:1\ndestination:/a\nack:client\n\n\0",
+        "UNSUBSCRIBE\nid:1\n",
+        "ACK\nid:1-1\n\n\0",
+        "MESSAGE\nsubscription:s-1\nmessage-id:1\n",
+        "CONNECTED\nversion:1.1\nheart-beat:1,1\n\n\0",
+        "RECEIPT\nreceipt-id:r-1\n\n\0",
+        "content-length:5\n",
+        "receipt:1\n",
+        "\n",
+        "\r\n",
+        "\0",
+        "\\",
+        ":",
+    ])
+    .prop_map(|piece| piece.as_bytes().to_vec());
+    vec(
+        prop_oneof![4 => pieces, 1 => vec(any::<u8>(), 0..16)],
+        0..12,
+    )
+    .prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_decodes_to_itself(frame in frame(), version in version()) {
+        prop_assume!(is_expressible(&frame, version));
+        let mut decoder = decoder(version);
+        decoder.push(&encoded(&frame, version));
+        prop_assert_eq!(decode_all(&mut decoder), vec![frame]);
+        prop_assert_eq!(decoder.buffered(), 0);
+    }
+
+    #[test]
+    fn no_frame_becomes_two_or_gets_another_header(frame in frame(), version in version()) {
+        let mut decoder = decoder(version);
+        decoder.push(&encoded(&frame, version));
+        let frames = decode_all(&mut decoder);
+        prop_assert_eq!(frames.len(), 1);
+        prop_assert_eq!(frames[0].headers.len(), frame.headers.len());
+        prop_assert_eq!(&frames[0].body, &frame.body);
+    }
+
+    #[test]
+    fn any_split_of_the_bytes_gives_the_same_frames(
+        frames in vec(frame(), 1..4),
+        version in version(),
+        cuts in vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| encoded(frame, version)).collect();
+        let mut whole = decoder(version);
+        whole.push(&bytes);
+        let expected = decode_all(&mut whole);
+
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let mut split = decoder(version);
+        let mut found = Vec::new();
+        for cut in cuts.windows(2) {
+            split.push(&bytes[cut[0]..cut[1]]);
+            found.extend(decode_all(&mut split));
+        }
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn any_bytes_never_panic_a_server_and_are_answered_at_most_once_after_the_end(bytes in noise()) {
+        let now = Instant::now();
+        let mut server = ServerSession::new(ServerConfig::default(), now);
+        let mut ended = false;
+        for byte in bytes {
+            server.handle_bytes(&[byte], now);
+            while let Some(event) = server.poll_event() {
+                prop_assert!(!ended, "an event after the end");
+                match event {
+                    ServerEvent::Connect(_) => server.accept("1", now),
+                    ServerEvent::Send(frame) => server.receipt(&frame),
+                    ServerEvent::Closed(_) => ended = true,
+                    ServerEvent::Subscribe { subscription, .. } => {
+                        let message = Frame::new(Command::Message).with_header("message-id", "1");
+                        server.message(&subscription, &message).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+        }
+        prop_assert_eq!(ended, server.is_closed());
+    }
+
+    #[test]
+    fn any_bytes_never_panic_a_client(bytes in noise()) {
+        let now = Instant::now();
+        let mut client = ClientSession::new(ClientConfig::default(), now);
+        client.handle_bytes(&bytes, now);
+        while client.poll_event().is_some() {}
+        while client.poll_transmit(now).is_some() {}
+        client.handle_deadline(now);
+    }
+}
