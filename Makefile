@@ -28,12 +28,14 @@ demo: ## a small airport in the foreground; Ctrl-C stops it, starting again goes
 clean-demo: ## forget the demo's data
 	@tools/clean-demo $(DEMO_DATA)
 
+# Cargo chooses the features of dependencies for what is built at once: every step of `make test` names the same packages, and
+# builds tests along with programs, so that nothing is compiled a second time with other features.
 test: ## everything that CI runs
 	@$(STEP) set-up tools/setup test
 	@$(STEP) format cargo fmt --all --check
 	@$(STEP) clippy cargo clippy --workspace --all-targets -- -D warnings
 	@$(STEP) docs env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
-	@$(STEP) build cargo build --workspace --bins
+	@$(STEP) build cargo build --workspace --all-targets
 	@$(STEP) tests $(IN_DATABASE) cargo test --workspace
 	@$(STEP) queries $(IN_DATABASE) tools/sqlx-queries check
 	@$(STEP) browser browser-tests/run
