@@ -1,5 +1,7 @@
 //! A device: its header, its readings with quality and age, its alarms, and the page that holds them. Pure.
 
+use std::cmp::Ordering;
+
 use askama::Template;
 use askama::filters::HtmlSafe;
 use chrono::{DateTime, Utc};
@@ -160,7 +162,7 @@ impl Scale {
     const WIDTH: f64 = 120.0;
 
     fn new(viewing: &Viewing, (min, max): (f64, f64), value: f64) -> Option<Self> {
-        if !value.is_finite() || !(max > min) {
+        if !value.is_finite() || max.partial_cmp(&min) != Some(Ordering::Greater) {
             return None;
         }
         let share = ((value - min) / (max - min)).clamp(0.0, 1.0);

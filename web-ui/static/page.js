@@ -202,7 +202,7 @@
     request.onload = function () {
       setSending(form, false);
       if (request.status === 401) { window.location.reload(); return; }
-      if (/^\s*<p class="notice/.test(request.responseText)) { say(form, request.responseText); } else { say(form, "", landside.word("outcome-unsure")); }
+      if (request.responseText.indexOf("data-notice=") > 0) { say(form, request.responseText); } else { say(form, "", landside.word("outcome-unsure")); }
       /* Whatever the server answered, it will not answer this key differently: the panel comes again with a new one. */
       if (request.status < 500) {
         unfold(form);

@@ -1,0 +1,360 @@
+//! Every page in every language: sound HTML, no inline code, and the same parts as the stream.
+
+use std::collections::BTreeSet;
+
+use contract::alarm::AlarmState;
+use contract::command::Risk;
+use contract::device::Condition;
+use contract::{Language, Text};
+use uuid::Uuid;
+use web_ui::{
+    AlarmRow, AlarmsPage, Blocked, DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage,
+    KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone, Permissions, SignIn,
+    SignInProblem, Template, ZoneTile, alarm_order, asset,
+};
+
+use crate::html::{Piece, assert_tags_close, attributes, pieces};
+use crate::sample::{Airport, OPERATOR, ago, alarms, commands, shell, viewing, zone_ids};
+
+pub(crate) fn overview(airport: &Airport, language: Language) -> String {
+    let zones = airport.zones.iter().map(|zone| {
+        let devices = airport
+            .devices
+            .iter()
+            .filter(|device| device.zone == zone.id);
+        OverviewZone::new(
+            zone,
+            devices.map(|device| airport.known(device.id.as_str())),
+        )
+    });
+    let (zone_ids, alarms) = (zone_ids(), alarms());
+    let page = Overview {
+        shell: shell(language, "/", &zone_ids, &alarms, None),
+        zones: &zones.collect::<Vec<_>>(),
+    };
+    page.render().unwrap()
+}
+
+fn offers(device: KnownDevice<'_>, may: Permissions) -> Vec<Offer<'_>> {
+    let mut key = 0;
+    Offer::all(device, may, true, || {
+        key += 1;
+        Uuid::from_u128(key)
+    })
+}
+
+pub(crate) fn device_page(device: KnownDevice<'_>, zone_name: &Text, language: Language) -> String {
+    let mut alarms = alarms();
+    alarms.retain(|alarm| alarm.device == device.view.id);
+    let zones = zone_ids();
+    let page = DevicePage {
+        shell: shell(language, "/devices/x", &zones, &alarms, None),
+        device,
+        zone_name,
+        alarms: &alarms,
+        offers: &offers(device, OPERATOR),
+        commands: &commands(&device.view.id),
+    };
+    page.render().unwrap()
+}
+
+fn every_page(language: Language) -> Vec<String> {
+    let airport = Airport::new();
+    let (zones, alarms) = (zone_ids(), alarms());
+    let shell = |notice| shell(language, "/alarms?zone=p1", &zones, &alarms, notice);
+    let mut pages = vec![overview(&airport, language)];
+    for alarms in [&alarms[..], &[]] {
+        let page = AlarmsPage {
+            shell: shell(Some(Notice::Acknowledged)),
+            alarms,
+            zone: None,
+        };
+        pages.push(page.render().unwrap());
+    }
+    for device in &airport.devices {
+        let device = airport.known(device.id.as_str());
+        pages.push(device_page(device, &airport.zones[0].name, language));
+    }
+    for problem in [
+        None,
+        Some(SignInProblem::Locked(ago(0))),
+        Some(SignInProblem::SignedOut),
+    ] {
+        let page = SignIn {
+            viewing: viewing(language),
+            problem,
+            name: "kim",
+            next: "/alarms?zone=p1&x=y",
+            csrf: Some("before-login"),
+            version: "0.1.0",
+        };
+        pages.push(page.render().unwrap());
+    }
+    for kind in [
+        ErrorKind::NotFound,
+        ErrorKind::Forbidden,
+        ErrorKind::Internal,
+        ErrorKind::Unavailable,
+    ] {
+        for shell in [None, Some(&shell(None))] {
+            let page = ErrorPage {
+                viewing: viewing(language),
+                kind,
+                reference: Some("0193"),
+                path: "/lost",
+                shell,
+            };
+            pages.push(page.render().unwrap());
+        }
+    }
+    pages
+}
+
+#[test]
+fn every_page_is_sound_and_names_its_language() {
+    for language in Language::ALL {
+        for page in every_page(language) {
+            assert_tags_close(&page);
+            assert!(page.contains(&format!("<html lang=\"{language}\">")));
+        }
+    }
+}
+
+#[test]
+fn an_id_stands_once_on_a_page() {
+    for page in every_page(Language::En) {
+        let mut seen = BTreeSet::new();
+        for (_, id) in attributes(&pieces(&page)).filter(|(name, _)| name == "id") {
+            assert!(seen.insert(id.clone()), "{id} stands twice");
+        }
+    }
+}
+
+#[test]
+fn a_page_holds_no_inline_code_or_style_and_only_assets_that_exist() {
+    for page in every_page(Language::Ko) {
+        let pieces = pieces(&page);
+        for (name, value) in attributes(&pieces) {
+            assert!(!name.starts_with("on") && name != "style", "{name}={value}");
+            if value.starts_with("/assets/") {
+                assert!(asset(value).is_some(), "{value}");
+            }
+            assert!(
+                !value.contains("//"),
+                "nothing from elsewhere: {name}={value}"
+            );
+        }
+        for pair in pieces.windows(2) {
+            if let [Piece::Open(name, _), Piece::Text(text)] = pair {
+                assert!(name != "script" && name != "style", "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_shows_exactly_what_the_stream_carries() {
+    let airport = Airport::new();
+    for language in Language::ALL {
+        let page = overview(&airport, language);
+        let viewing = viewing(language);
+        for device in &airport.devices {
+            let device = airport.known(device.id.as_str());
+            let glyph = DeviceGlyph { viewing, device }.render().unwrap();
+            assert!(page.contains(&glyph), "{glyph}");
+            let page = device_page(device, &airport.zones[0].name, language);
+            let atoms = DeviceAtoms::new(viewing, device).render().unwrap();
+            let shown = atoms.strip_prefix(&glyph).unwrap();
+            let (header, readings) = shown.split_at(shown.find("<section").unwrap());
+            assert!(
+                page.contains(header.trim()) && page.contains(readings),
+                "{shown}"
+            );
+        }
+        for zone in &airport.zones {
+            let tile = ZoneTile { viewing, zone }.render().unwrap();
+            assert!(page.contains(&tile), "{tile}");
+        }
+    }
+}
+
+#[test]
+fn what_all_viewers_get_holds_nothing_of_one_viewer() {
+    let airport = Airport::new();
+    let viewing = viewing(Language::En);
+    let mut atoms = Vec::new();
+    for device in &airport.devices {
+        let device = airport.known(device.id.as_str());
+        atoms.push(DeviceAtoms::new(viewing, device).render().unwrap());
+    }
+    for alarm in &alarms() {
+        let row = AlarmRow {
+            viewing,
+            alarm,
+            form: None,
+        };
+        atoms.push(row.render().unwrap());
+    }
+    for atom in atoms {
+        assert!(
+            !atom.contains("csrf") && !atom.contains("name=\"next\""),
+            "{atom}"
+        );
+    }
+}
+
+#[test]
+fn only_what_nobody_acknowledged_offers_to_be() {
+    let viewing = viewing(Language::En);
+    let mut alarm = alarms().remove(3);
+    for (state, offers) in [
+        (AlarmState::Normal, false),
+        (AlarmState::Unacknowledged, true),
+        (AlarmState::Acknowledged, false),
+        (AlarmState::ReturnedUnacknowledged, true),
+    ] {
+        alarm.state = state;
+        let row = AlarmRow {
+            viewing,
+            alarm: &alarm,
+            form: None,
+        }
+        .render()
+        .unwrap();
+        assert_eq!(row.contains("/alarms/9/acknowledge"), offers, "{state:?}");
+        assert_eq!(
+            row.contains("name=\"occurrence\" value=\"3\""),
+            offers,
+            "{state:?}"
+        );
+        assert_eq!(row.contains("김민서"), !offers, "{state:?}");
+    }
+}
+
+#[test]
+fn unacknowledged_alarms_come_first_then_the_urgent_then_the_new() {
+    let mut shuffled = alarms();
+    shuffled.reverse();
+    shuffled.sort_by(alarm_order);
+    let ids: Vec<i64> = shuffled.iter().map(|alarm| alarm.id).collect();
+    assert_eq!(ids, [12, 15, 17, 9, 21, 7]);
+}
+
+#[test]
+fn a_command_that_is_not_offered_says_why() {
+    let airport = Airport::new();
+    let all = Permissions {
+        command_critical: true,
+        ..OPERATOR
+    };
+    for (device, may, why) in [
+        ("gate-p1-in-1", OPERATOR, None),
+        (
+            "gate-p1-in-1",
+            Permissions::default(),
+            Some(Blocked::Forbidden),
+        ),
+        ("gate-p1-out-2", OPERATOR, Some(Blocked::DeviceUnknown)),
+        ("kiosk-p1-in-1", OPERATOR, Some(Blocked::Forbidden)),
+        ("kiosk-p1-in-1", all, None),
+        ("kiosk-t1-4", all, Some(Blocked::Unregistered)),
+    ] {
+        let offers = offers(airport.known(device), may);
+        assert!(
+            offers.iter().all(|offer| offer.blocked == why),
+            "{device} {may:?}"
+        );
+    }
+    let page = device_page(
+        airport.known("gate-p1-out-2"),
+        &airport.zones[0].name,
+        Language::En,
+    );
+    assert!(page.contains("disabled") && page.contains("The device does not answer."));
+    assert!(!page.contains("/devices/gate-p1-out-2/commands\" data-post"));
+}
+
+#[test]
+fn an_emergency_command_is_not_hindered_by_silence_or_a_missing_database() {
+    let airport = Airport::new();
+    let mut device = airport.known("gate-p1-out-2");
+    assert_eq!(device.view.condition, Condition::Unknown);
+    let mut profile = device.profile.unwrap().clone();
+    for command in &mut profile.commands {
+        command.risk = Risk::Emergency;
+    }
+    device.profile = Some(&profile);
+    let offers = Offer::all(device, OPERATOR, false, || Uuid::from_u128(1));
+    assert!(offers.iter().all(|offer| offer.blocked.is_none()));
+}
+
+#[test]
+fn a_question_is_asked_before_what_needs_one_and_works_without_scripts() {
+    let airport = Airport::new();
+    let page = device_page(
+        airport.known("gate-p1-in-1"),
+        &airport.zones[0].name,
+        Language::En,
+    );
+    let form_of = |name: &str| {
+        let (_, after) = page
+            .split_once(&format!("name=\"name\" value=\"{name}\""))
+            .unwrap();
+        after.split_once("</form>").unwrap().0.to_owned()
+    };
+    assert!(form_of("close").contains("name=\"confirmed\" value=\"yes\""));
+    assert!(!form_of("open").contains("confirmed"));
+    assert_eq!(page.matches("<details").count(), 2, "close and reset ask");
+    assert!(page.contains("name=\"key\" value=\"00000000-0000-0000-0000-000000000001\""));
+}
+
+#[test]
+fn every_notice_is_a_sentence_that_comes_back_by_its_name() {
+    for code in [
+        "acknowledged",
+        "command-queued",
+        "newer-occurrence",
+        "not-recording",
+    ] {
+        let notice = Notice::from_code(code).unwrap();
+        for language in Language::ALL {
+            let view = NoticeView {
+                viewing: viewing(language),
+                notice: &notice,
+            };
+            let html = view.render().unwrap();
+            // The script tells an answer by this attribute.
+            assert!(html.contains(&format!("data-notice=\"{code}\"")), "{html}");
+            assert!(html.trim_end().ends_with(".</p>"), "{html}");
+        }
+    }
+}
+
+#[test]
+fn devices_without_a_lane_stand_last() {
+    let airport = Airport::new();
+    let mut devices: Vec<_> = airport
+        .devices
+        .iter()
+        .map(|device| airport.known(device.id.as_str()))
+        .collect();
+    devices.reverse();
+    let zone = OverviewZone::new(&airport.zones[1], devices);
+    let lanes: Vec<_> = zone
+        .lanes
+        .iter()
+        .map(|lane| lane.id.map(|id| id.as_str()))
+        .collect();
+    assert_eq!(
+        lanes,
+        [
+            Some("kerb-a"),
+            Some("out-2"),
+            Some("out-1"),
+            Some("in-3"),
+            Some("in-2"),
+            Some("in-1"),
+            None
+        ]
+    );
+}
