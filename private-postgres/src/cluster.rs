@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use sqlx::migrate::MigrateDatabase;
 use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
 use sqlx::{ConnectOptions, Connection};
@@ -74,8 +73,6 @@ impl ClusterConfig {
 pub struct Cluster {
     place: Place,
     postmaster: Postmaster,
-    /// False once it was stopped, so that dropping does nothing more.
-    running: bool,
     // Dropped last: while anything of ours may still run, nobody else may have the directory.
     _lock: DirectoryLock,
 }
@@ -100,7 +97,6 @@ impl Cluster {
         Ok(Self {
             place,
             postmaster,
-            running: true,
             _lock: lock,
         })
     }
@@ -152,7 +148,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ClusterError::DidNotStop`] when even an immediate shutdown takes longer than ten seconds.
-    pub async fn stop(mut self) -> Result<(), ClusterError> {
+    pub async fn stop(self) -> Result<(), ClusterError> {
         self.shut_down().await
     }
 
@@ -160,14 +156,13 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`Self::stop`]; [`ClusterError::Io`] when something cannot be deleted.
-    pub async fn destroy(mut self) -> Result<(), ClusterError> {
+    pub async fn destroy(self) -> Result<(), ClusterError> {
         self.shut_down().await?;
         self.place.remove()
     }
 
-    async fn shut_down(&mut self) -> Result<(), ClusterError> {
+    async fn shut_down(&self) -> Result<(), ClusterError> {
         self.postmaster.stop().await?;
-        self.running = false;
         tracing::info!(directory = %self.place.root.display(), "the private Postgres cluster stopped");
         Ok(())
     }
@@ -177,14 +172,6 @@ impl Cluster {
             what,
             directory: self.place.data.clone(),
             source,
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if self.running {
-            self.postmaster.signal(Signal::INT);
         }
     }
 }

@@ -27,7 +27,7 @@ const RECENT_LINES: usize = 12;
 /// An adopted postmaster is nobody's child here, so its end has to be looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A postmaster and how to learn of its end.
+/// A postmaster and how to learn of its end. Dropping it asks it to stop, and does not wait.
 #[derive(Debug)]
 pub(crate) struct Postmaster {
     pub(crate) pid: i32,
@@ -158,7 +158,7 @@ impl Postmaster {
     }
 
     /// Sends a signal, unless the process is gone and its id may be another's.
-    pub(crate) fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         let gone = match &self.kind {
             Kind::Child { ended, .. } => *ended.borrow(),
             Kind::Adopted => !runs_in(self.pid, &self.data),
@@ -170,6 +170,12 @@ impl Postmaster {
             // It ended at this very moment.
             tracing::debug!(pid = self.pid, %error, "the postmaster could not be signalled");
         }
+    }
+}
+
+impl Drop for Postmaster {
+    fn drop(&mut self) {
+        self.signal(Signal::INT);
     }
 }
 
