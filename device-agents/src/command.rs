@@ -135,10 +135,7 @@ pub fn check(
     Ok(order)
 }
 
-fn check_params(
-    given: &BTreeMap<String, Value>,
-    known: &[Parameter],
-) -> Result<Vec<f64>, Outcome> {
+fn check_params(given: &BTreeMap<String, Value>, known: &[Parameter]) -> Result<Vec<f64>, Outcome> {
     let bad = |detail: String| Outcome::rejected(ReasonCode::BadParameter, detail);
     if let Some(name) = given
         .keys()
@@ -150,9 +147,7 @@ fn check_params(
         .iter()
         .map(|parameter| match given.get(&parameter.name) {
             None => Ok(parameter.default),
-            Some(Value::Number(number))
-                if (parameter.min..=parameter.max).contains(number) =>
-            {
+            Some(Value::Number(number)) if (parameter.min..=parameter.max).contains(number) => {
                 Ok(*number)
             }
             Some(other) => Err(bad(format!(
@@ -245,12 +240,7 @@ pub struct Execution {
 
 impl Execution {
     /// The wire write ended at `written_at`.
-    pub fn new(
-        order: Order,
-        profile: &Profile,
-        acknowledged: bool,
-        written_at: Instant,
-    ) -> Self {
+    pub fn new(order: Order, profile: &Profile, acknowledged: bool, written_at: Instant) -> Self {
         let verify = &profile.commands[order.kind].verify;
         let plus = verify.plus_param.map_or(Duration::ZERO, |param| {
             Duration::from_secs_f64(order.params[param])
@@ -302,10 +292,7 @@ impl Execution {
     fn sees(&mut self, profile: &Profile, feedback: &Feedback, samples: &[Sample]) -> bool {
         let point = feedback.point(&profile.faults);
         let sample = &samples[point];
-        let passed = sample
-            .at
-            .mono
-            .saturating_duration_since(self.written_at);
+        let passed = sample.at.mono.saturating_duration_since(self.written_at);
         if passed.is_zero() || sample.known().is_none() {
             return false;
         }

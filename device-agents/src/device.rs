@@ -250,7 +250,9 @@ mod tests {
             .readings
             .into_iter()
             .map(|reading| {
-                let value = reading.value.map_or_else(|| "-".to_owned(), |v| v.to_string());
+                let value = reading
+                    .value
+                    .map_or_else(|| "-".to_owned(), |v| v.to_string());
                 format!("{}={value} {}", reading.point, reading.quality.as_str())
             })
             .collect()
@@ -262,7 +264,11 @@ mod tests {
     fn only_changes_are_reported_and_a_deadband_counts_from_the_last_report() {
         let now = Moment::now();
         let mut device = gate(now);
-        assert_eq!(changed(&mut device).len(), 9, "the first report has every point, unknown");
+        assert_eq!(
+            changed(&mut device).len(),
+            9,
+            "the first report has every point, unknown"
+        );
         device.handle_answer(0, &fast(17, 0), now);
         assert_eq!(
             changed(&mut device),
@@ -315,7 +321,10 @@ mod tests {
             assert_eq!(reading.quality, Quality::CommLost);
             assert_eq!(reading.at, now.wall);
         }
-        assert_eq!(report.readings[0].value, Some(Value::Text("closed".to_owned())));
+        assert_eq!(
+            report.readings[0].value,
+            Some(Value::Text("closed".to_owned()))
+        );
         device.handle_answer(0, &fast(17, 0), now.plus(SECOND * 5));
         assert_eq!(
             changed(&mut device),

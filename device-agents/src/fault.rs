@@ -151,7 +151,9 @@ impl Faults {
     }
 
     fn comm(&self) -> &FaultState {
-        self.states.last().expect("the loss of contact is always there")
+        self.states
+            .last()
+            .expect("the loss of contact is always there")
     }
 
     fn comm_mut(&mut self) -> &mut FaultState {

@@ -5,9 +5,7 @@
 
 use contract::{Quality, Value};
 
-use crate::profile::{
-    ByteOrder, EnumLabel, Enumeration, JsonType, Point, RegisterType, Source,
-};
+use crate::profile::{ByteOrder, EnumLabel, Enumeration, JsonType, Point, RegisterType, Source};
 
 /// What one read brought, before it means anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,9 +121,11 @@ fn integer(point: &Point, (bits, number): (u64, f64)) -> Decoded {
         None => (bits, number),
     };
     match &point.enumeration {
-        Some(Enumeration::ByNumber(labels)) => labels.get(&bits).map_or_else(Decoded::bad, |label| {
-            Decoded::good(Value::Text(label.id.clone()), Some(bits))
-        }),
+        Some(Enumeration::ByNumber(labels)) => {
+            labels.get(&bits).map_or_else(Decoded::bad, |label| {
+                Decoded::good(Value::Text(label.id.clone()), Some(bits))
+            })
+        }
         Some(Enumeration::ByText(_)) => Decoded::bad(),
         None => plausible(point, number, Some(bits)),
     }
@@ -167,7 +167,9 @@ fn json_value(point: &Point, member: &serde_json::Value, kind: JsonType) -> Deco
 fn word(point: &Point, text: &str) -> Option<String> {
     match &point.enumeration {
         None => Some(text.to_owned()),
-        Some(Enumeration::ByText(labels)) => labels.get(text).map(|EnumLabel { id, .. }| id.clone()),
+        Some(Enumeration::ByText(labels)) => {
+            labels.get(text).map(|EnumLabel { id, .. }| id.clone())
+        }
         Some(Enumeration::ByNumber(_)) => None,
     }
 }
@@ -213,7 +215,11 @@ mod tests {
 
     fn check(point: &Point, raw: Raw, value: Option<Value>, quality: Quality) {
         let decoded = decode(point, 100, &raw);
-        assert_eq!((decoded.value, decoded.quality), (value, quality), "{raw:?}");
+        assert_eq!(
+            (decoded.value, decoded.quality),
+            (value, quality),
+            "{raw:?}"
+        );
     }
 
     fn number(number: f64) -> Option<Value> {

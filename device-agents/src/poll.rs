@@ -126,14 +126,10 @@ impl Schedule {
     }
 
     fn all_due(&self) -> impl Iterator<Item = (Due, Instant)> {
-        self.devices
-            .iter()
-            .enumerate()
-            .flat_map(|(device, polls)| {
-                (0..polls.entries.len()).filter_map(move |block| {
-                    polls.due(block).map(|due| (Due { device, block }, due))
-                })
-            })
+        self.devices.iter().enumerate().flat_map(|(device, polls)| {
+            (0..polls.entries.len())
+                .filter_map(move |block| polls.due(block).map(|due| (Due { device, block }, due)))
+        })
     }
 
     /// When something is due next.
@@ -311,8 +307,7 @@ mod tests {
     fn what_a_command_waits_for_comes_first_even_on_a_demoted_device() {
         let (profile, ids) = (gate(), ids(2));
         let start = Instant::now();
-        let mut schedule =
-            Schedule::new(ids.iter().map(|id| (id, &*profile)), start);
+        let mut schedule = Schedule::new(ids.iter().map(|id| (id, &*profile)), start);
         for _ in 0..3 {
             schedule.handle_failure(1, start);
         }

@@ -556,7 +556,10 @@ pub fn load_dir(dir: &Path) -> Result<BTreeMap<ProfileId, Arc<Profile>>, ConfigE
         let path = entry
             .map_err(|error| ConfigError::new(dir, format!("cannot be listed: {error}")))?
             .path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             files.push(path);
         }
     }

@@ -207,10 +207,7 @@ fn line(raw: RawLine) -> Result<Line, String> {
     })
 }
 
-fn device(
-    raw: RawDevice,
-    profiles: &BTreeMap<ProfileId, Arc<Profile>>,
-) -> Result<Device, String> {
+fn device(raw: RawDevice, profiles: &BTreeMap<ProfileId, Arc<Profile>>) -> Result<Device, String> {
     let profile = profiles.get(&raw.profile).ok_or_else(|| {
         let known: Vec<_> = profiles.keys().map(ProfileId::as_str).collect();
         format!(
@@ -315,10 +312,9 @@ zone = "p1"
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("site.toml");
         std::fs::write(&path, text).unwrap();
-        let profiles = crate::profile::load_dir(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles"),
-        )
-        .unwrap();
+        let profiles =
+            crate::profile::load_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles"))
+                .unwrap();
         Site::load(&path, &profiles).map_err(|error| error.to_string())
     }
 
@@ -344,10 +340,22 @@ zone = "p1"
             ("gate.came.crp", "gate.unknown", "use one of gate.came.crp"),
             ("id = \"l2\"", "id = \"l1\"", "twice"),
             ("id = \"printer-1\"", "id = \"gate-1\"", "twice"),
-            ("line = \"l2\"", "line = \"l1\"", "only Modbus devices can share"),
+            (
+                "line = \"l2\"",
+                "line = \"l1\"",
+                "only Modbus devices can share",
+            ),
             ("127.0.0.1:502", "127.0.0.1", "host:port"),
-            ("kind = \"serial\"", "kind = \"carrier-pigeon\"", "carrier-pigeon"),
-            ("zone = \"p1\"\nlane", "zone = \"p1\"\nlift = 1\nlane", "lift"),
+            (
+                "kind = \"serial\"",
+                "kind = \"carrier-pigeon\"",
+                "carrier-pigeon",
+            ),
+            (
+                "zone = \"p1\"\nlane",
+                "zone = \"p1\"\nlift = 1\nlane",
+                "lift",
+            ),
         ] {
             let error = load(&GOOD.replacen(from, to, 1)).unwrap_err();
             assert!(

@@ -13,9 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout_at;
 use tokio_serial::{DataBits, SerialStream, StopBits};
 
-use super::{
-    DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp,
-};
+use super::{DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp};
 use crate::point::Raw;
 use crate::profile::{EscposSettings, Parity, SerialSettings};
 use crate::site::LineAddress;
@@ -84,7 +82,8 @@ impl EscposDriver {
                     .map(|stream| Box::new(stream) as Box<dyn Port>)
             }
         };
-        self.port = Some(port.map_err(|error| self.error("line", DriverErrorKind::Connect(error)))?);
+        self.port =
+            Some(port.map_err(|error| self.error("line", DriverErrorKind::Connect(error)))?);
         Ok(())
     }
 
@@ -185,10 +184,7 @@ fn hung_up() -> DriverErrorKind {
 }
 
 /// Throws away what waits, and whatever comes until `quiet_until`.
-async fn discard_input(
-    port: &mut Box<dyn Port>,
-    quiet_until: Option<Instant>,
-) -> io::Result<()> {
+async fn discard_input(port: &mut Box<dyn Port>, quiet_until: Option<Instant>) -> io::Result<()> {
     let mut scratch = [0; 64];
     loop {
         let read = match quiet_until {

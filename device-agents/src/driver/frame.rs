@@ -14,9 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::{
-    DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp,
-};
+use super::{DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp};
 use crate::point::Raw;
 use crate::profile::{DriverSettings, FrameSettings};
 

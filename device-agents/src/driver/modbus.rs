@@ -15,9 +15,7 @@ use tokio_modbus::client::{Client, Context, tcp};
 use tokio_modbus::slave::{Slave, SlaveContext};
 use tokio_modbus::{Error as ModbusError, ExceptionCode, Request, Response};
 
-use super::{
-    DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp,
-};
+use super::{DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp};
 use crate::point::Raw;
 use crate::profile::{DriverSettings, ModbusSettings, RegisterWrite, Table};
 

@@ -44,7 +44,12 @@ impl Bench {
         let mut bench = Self::new(|_| Some(false));
         bench.set("flags", Value::Number(0.0), Some(0), Quality::Good);
         bench.set("last_error", Value::Number(0.0), Some(0), Quality::Good);
-        bench.set("state", Value::Text("open".to_owned()), Some(16), Quality::Good);
+        bench.set(
+            "state",
+            Value::Text("open".to_owned()),
+            Some(16),
+            Quality::Good,
+        );
         bench
     }
 
@@ -64,7 +69,12 @@ impl Bench {
     }
 
     fn flags(&mut self, bits: u16, quality: Quality) {
-        self.set("flags", Value::Number(f64::from(bits)), Some(u64::from(bits)), quality);
+        self.set(
+            "flags",
+            Value::Number(f64::from(bits)),
+            Some(u64::from(bits)),
+            quality,
+        );
     }
 
     /// Answers each 250 ms for `ms`.
@@ -132,7 +142,12 @@ fn a_short_flicker_is_no_fault() {
 
 #[test]
 fn bad_quality_never_clears_and_never_raises() {
-    for quality in [Quality::Bad, Quality::Unknown, Quality::Stale, Quality::CommLost] {
+    for quality in [
+        Quality::Bad,
+        Quality::Unknown,
+        Quality::Stale,
+        Quality::CommLost,
+    ] {
         let mut bench = Bench::healthy();
         bench.flags(1, quality);
         bench.answer_for(60_000);
@@ -177,9 +192,20 @@ fn contact_is_lost_after_three_failures_and_three_seconds() {
     assert_eq!(bench.faults.deadline(), None, "two failures");
     bench.fail_for(250);
     let first_failure = bench.now - Duration::from_millis(500);
-    assert_eq!(bench.faults.deadline(), Some(first_failure + Duration::from_secs(3)));
-    assert!(!bench.faults.handle_deadline(first_failure + Duration::from_millis(2999)));
-    assert!(bench.faults.handle_deadline(first_failure + Duration::from_secs(3)));
+    assert_eq!(
+        bench.faults.deadline(),
+        Some(first_failure + Duration::from_secs(3))
+    );
+    assert!(
+        !bench
+            .faults
+            .handle_deadline(first_failure + Duration::from_millis(2999))
+    );
+    assert!(
+        bench
+            .faults
+            .handle_deadline(first_failure + Duration::from_secs(3))
+    );
     assert_eq!(bench.told(), ["+COMM"]);
     assert_eq!(bench.faults.deadline(), None);
 }
@@ -221,7 +247,12 @@ fn a_new_store_is_told_everything_once() {
     assert_eq!(bench.told(), ["-BAR-ERR", "-COMM"]);
     bench.answer_for(2000);
     assert_eq!(bench.told(), ["+BAR-CAL"]);
-    bench.set("state", Value::Text("open".to_owned()), Some(16), Quality::Good);
+    bench.set(
+        "state",
+        Value::Text("open".to_owned()),
+        Some(16),
+        Quality::Good,
+    );
     bench.answer_for(0);
     assert_eq!(bench.told(), ["-BAR-STUCK"]);
     bench.answer_for(60_000);
@@ -236,7 +267,10 @@ fn a_restart_raises_nothing_twice_and_clears_what_went_away() {
     bench.answer_for(1000);
     assert_eq!(bench.told(), ["-COMM"]);
     bench.answer_for(10_000);
-    assert!(bench.told().is_empty(), "BAR-ERR was told before the restart");
+    assert!(
+        bench.told().is_empty(),
+        "BAR-ERR was told before the restart"
+    );
     bench.set("last_error", Value::Number(0.0), Some(0), Quality::Good);
     bench.answer_for(2000);
     assert_eq!(bench.told(), ["-BAR-ERR"]);

@@ -133,36 +133,116 @@ fn check(name: &str, from: &str, to: &str, expected: &str) {
 fn a_mistake_in_a_gate_is_told() {
     let file = "gate-came-crp.toml";
     for (from, to, expected) in [
-        ("max_regs = 40", "max_regs = 126", "max_regs must be 1 to 125"),
-        ("kind = \"modbus\"", "kind = \"rtu\"", "unknown variant `rtu`"),
-        ("min_gap = \"5ms\"", "min_gap = \"5ms\"\nspeed = 9", "unknown field `speed`"),
-        ("timeout = \"400ms\"", "timeout = \"400\"", "no length of time"),
-        ("ref = \"40101\"", "ref = \"40102\"", "is address 101, but addr says 100"),
-        ("ref = \"40101\"", "ref = \"30101\"", "not of the point's table"),
-        ("value = 100000 }", "value = 100001 }", "sample decodes to 100000, but says 100001"),
-        ("byte_order = \"CDAB\"            # least", "byte_order = \"ABCD\"            # least", "sample decodes to"),
-        ("sample = { regs = [0x86A0, 0x0001], value = 100000 }\n", "", "needs a sample"),
-        ("type = \"u16\"\npoll = \"fast\"\nrole", "type = \"f64\"\npoll = \"fast\"\nrole", "in a Modbus table"),
-        ("table = \"holding\"\naddr = 101", "addr = 101", "say where it comes from"),
+        (
+            "max_regs = 40",
+            "max_regs = 126",
+            "max_regs must be 1 to 125",
+        ),
+        (
+            "kind = \"modbus\"",
+            "kind = \"rtu\"",
+            "unknown variant `rtu`",
+        ),
+        (
+            "min_gap = \"5ms\"",
+            "min_gap = \"5ms\"\nspeed = 9",
+            "unknown field `speed`",
+        ),
+        (
+            "timeout = \"400ms\"",
+            "timeout = \"400\"",
+            "no length of time",
+        ),
+        (
+            "ref = \"40101\"",
+            "ref = \"40102\"",
+            "is address 101, but addr says 100",
+        ),
+        (
+            "ref = \"40101\"",
+            "ref = \"30101\"",
+            "not of the point's table",
+        ),
+        (
+            "value = 100000 }",
+            "value = 100001 }",
+            "sample decodes to 100000, but says 100001",
+        ),
+        (
+            "byte_order = \"CDAB\"            # least",
+            "byte_order = \"ABCD\"            # least",
+            "sample decodes to",
+        ),
+        (
+            "sample = { regs = [0x86A0, 0x0001], value = 100000 }\n",
+            "",
+            "needs a sample",
+        ),
+        (
+            "type = \"u16\"\npoll = \"fast\"\nrole",
+            "type = \"f64\"\npoll = \"fast\"\nrole",
+            "in a Modbus table",
+        ),
+        (
+            "table = \"holding\"\naddr = 101",
+            "addr = 101",
+            "say where it comes from",
+        ),
         ("range = [0, 100]", "range = [100, 0]", "wrong way round"),
         ("fast = \"250ms\"", "fast = \"1ms\"", "at least 20ms"),
         ("fast = \"250ms\"\n", "", "has no period"),
-        ("0 = { id = \"unknown\"", "x = { id = \"unknown\"", "is no number"),
+        (
+            "0 = { id = \"unknown\"",
+            "x = { id = \"unknown\"",
+            "is no number",
+        ),
         ("en = \"State\" }", "}", "missing field `en`"),
-        ("point = \"flags\", bit = 0", "point = \"flag\", bit = 0", "no point \"flag\""),
+        (
+            "point = \"flags\", bit = 0",
+            "point = \"flag\", bit = 0",
+            "no point \"flag\"",
+        ),
         ("bit = 0", "bit = 16", "bit (below 16)"),
         ("bit = 0", "bit = 0, eq = 1", "exactly one of"),
-        ("in = [\"opening\", \"closing\"], for", "in = [\"flying\"], for", "no value that the point can have"),
-        ("for = \"15s\" }", "for = \"15s\" }\non_delay = \"1s\"", "keep one of them"),
-        ("suppress_when = [\"COMM\"]", "suppress_when = [\"COMN\"]", "no fault of this profile"),
+        (
+            "in = [\"opening\", \"closing\"], for",
+            "in = [\"flying\"], for",
+            "no value that the point can have",
+        ),
+        (
+            "for = \"15s\" }",
+            "for = \"15s\" }\non_delay = \"1s\"",
+            "keep one of them",
+        ),
+        (
+            "suppress_when = [\"COMM\"]",
+            "suppress_when = [\"COMN\"]",
+            "no fault of this profile",
+        ),
         ("code = \"BAR-CAL\"", "code = \"COMM\"", "built in"),
         ("code = \"BAR-CAL\"", "code = \"BAR-ERR\"", "twice"),
         ("detail = \"last_error\"\n", "", "{value}"),
-        ("write = [{ table = \"coil\", addr = 1, value = true }]", "write = [{ table = \"coil\", addr = 1, value = 7 }]", "a coil takes true or false"),
-        ("write = [{ table = \"coil\", addr = 1, value = true }]", "raw = \"10\"", "the modbus driver cannot do that"),
-        ("not = { fault = \"COMM\" }", "not = { fault = \"X\" }", "no fault \"X\""),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"coil\", addr = 1, value = 7 }]",
+            "a coil takes true or false",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "raw = \"10\"",
+            "the modbus driver cannot do that",
+        ),
+        (
+            "not = { fault = \"COMM\" }",
+            "not = { fault = \"X\" }",
+            "no fault \"X\"",
+        ),
         ("within = \"3s\", final", "final", "say `within`"),
-        ("expire = \"10s\"", "expire = \"0s\"", "expire must be more than 0"),
+        (
+            "expire = \"10s\"",
+            "expire = \"0s\"",
+            "expire must be more than 0",
+        ),
         ("name = \"open\"", "name = \"close\"", "twice"),
     ] {
         check(file, from, to, expected);
@@ -173,11 +253,27 @@ fn a_mistake_in_a_gate_is_told() {
 fn a_mistake_in_a_kiosk_or_a_printer_is_told() {
     let kiosk = "kiosk-jsonl.toml";
     for (from, to, expected) in [
-        ("type = \"line\"", "type = \"stx_etx\"", "unknown variant `stx_etx`"),
-        ("payload = \"json\"", "payload = \"xml\"", "unknown variant `xml`"),
-        ("correlate = \"/id\"", "correlate = \"id\"", "no JSON pointer"),
+        (
+            "type = \"line\"",
+            "type = \"stx_etx\"",
+            "unknown variant `stx_etx`",
+        ),
+        (
+            "payload = \"json\"",
+            "payload = \"xml\"",
+            "unknown variant `xml`",
+        ),
+        (
+            "correlate = \"/id\"",
+            "correlate = \"id\"",
+            "no JSON pointer",
+        ),
         ("\"id\":\"{seq}\"", "\"id\":\"1\"", "must hold {seq}"),
-        ("from = \"status\"", "from = \"state\"", "no request \"state\""),
+        (
+            "from = \"status\"",
+            "from = \"state\"",
+            "no request \"state\"",
+        ),
         ("{delay}", "{delai}", "{delai}"),
         ("\"id\":\"{cmd_id}\",", "", "must hold {cmd_id}"),
         ("default = 10", "default = 601", "must rise"),
@@ -190,10 +286,18 @@ fn a_mistake_in_a_kiosk_or_a_printer_is_told() {
     let printer = "printer-escpos.toml";
     for (from, to, expected) in [
         ("query = 1", "query = 5", "1 to 4"),
-        ("query = 1", "query = 1\ntable = \"coil\"\naddr = 1", "nothing else"),
+        (
+            "query = 1",
+            "query = 1\ntable = \"coil\"\naddr = 1",
+            "nothing else",
+        ),
         ("value = 0x12", "value = 0x16", "no reply could pass"),
         ("raw = \"10 05 02\"", "raw = \"10 5\"", "not hexadecimal"),
-        ("mask = 0x0C, eq = 0x0C", "mask = 0x10C, eq = 0x0C", "8 bits"),
+        (
+            "mask = 0x0C, eq = 0x0C",
+            "mask = 0x10C, eq = 0x0C",
+            "8 bits",
+        ),
         ("data = 8", "data = 9", "7 or 8"),
     ] {
         check(printer, from, to, expected);
@@ -204,11 +308,7 @@ fn a_mistake_in_a_kiosk_or_a_printer_is_told() {
 fn two_files_with_one_id_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["a.toml", "b.toml"] {
-        std::fs::write(
-            directory.path().join(name),
-            file("printer-escpos.toml"),
-        )
-        .unwrap();
+        std::fs::write(directory.path().join(name), file("printer-escpos.toml")).unwrap();
     }
     let error = load_dir(directory.path()).unwrap_err().to_string();
     assert!(

@@ -45,7 +45,10 @@ pub(super) fn profile(raw: RawProfile, hash: String) -> Result<Profile, String> 
         factor: raw.health.demote.factor,
     };
     if demote.after == 0 || demote.factor == 0 || demote.first > demote.max {
-        return Err("[health] demote: `after` and `factor` must be at least 1, and `first` not above `max`".to_owned());
+        return Err(
+            "[health] demote: `after` and `factor` must be at least 1, and `first` not above `max`"
+                .to_owned(),
+        );
     }
     let (driver, limits) = driver(&raw.driver, &raw.request)?;
     let context = Context {
@@ -144,7 +147,10 @@ fn driver(raw: &RawDriver, requests: &[RawRequest]) -> Result<(DriverSettings, L
                 || !(1..=2).contains(&serial.stop)
                 || serial.baud == 0
             {
-                return Err("[driver] serial: `baud` must be more than 0, `data` 7 or 8, `stop` 1 or 2".to_owned());
+                return Err(
+                    "[driver] serial: `baud` must be more than 0, `data` 7 or 8, `stop` 1 or 2"
+                        .to_owned(),
+                );
             }
             let settings = EscposSettings {
                 serial: SerialSettings {
@@ -281,7 +287,9 @@ fn fault(
         .map(|detail| test::point_index(detail, points))
         .transpose()?;
     let has_place = |text: &str| text.contains("{value}");
-    if has_place(&raw.text.ko) != has_place(&raw.text.en) || has_place(&raw.text.en) != detail.is_some() {
+    if has_place(&raw.text.ko) != has_place(&raw.text.en)
+        || has_place(&raw.text.en) != detail.is_some()
+    {
         return Err("text has {value} in both languages exactly when `detail` names a point: correct one of them".to_owned());
     }
     Ok(FaultRule {

@@ -80,16 +80,21 @@ impl Names<'_> {
 
     fn action(&self, raw: &RawCommand, params: &[Parameter]) -> Result<Action, String> {
         let action = match (&raw.write, &raw.send, &raw.raw, &raw.reply) {
-            (Some(writes), None, None, None) if !writes.is_empty() => {
-                Action::Modbus(writes.iter().map(register_write).collect::<Result<_, _>>()?)
-            }
+            (Some(writes), None, None, None) if !writes.is_empty() => Action::Modbus(
+                writes
+                    .iter()
+                    .map(register_write)
+                    .collect::<Result<_, _>>()?,
+            ),
             (None, Some(send), None, Some(reply)) => {
                 let request = Template::parse(send);
                 let known = |place: &str| {
                     place == "cmd_id" || params.iter().any(|param| param.name == place)
                 };
                 if let Some(place) = request.places().find(|place| !known(place)) {
-                    return Err(format!("send has a place {{{place}}} that is no parameter: use {{cmd_id}} or a parameter's name"));
+                    return Err(format!(
+                        "send has a place {{{place}}} that is no parameter: use {{cmd_id}} or a parameter's name"
+                    ));
                 }
                 if !request.places().any(|place| place == "cmd_id") {
                     return Err(
@@ -149,7 +154,10 @@ impl Names<'_> {
             }),
             (None, Some(code), None) => fault(code, true),
             (None, None, Some(not)) => fault(&not.fault, false),
-            _ => Err("an interlock is { point = .., test }, { fault = .. } or { not = { fault = .. } }".to_owned()),
+            _ => Err(
+                "an interlock is { point = .., test }, { fault = .. } or { not = { fault = .. } }"
+                    .to_owned(),
+            ),
         }
     }
 
@@ -182,10 +190,7 @@ impl Names<'_> {
 
     /// `point` is the step's own, or that of the step before it.
     fn step(&self, raw: &RawVerify, point: Option<&PointId>) -> Result<VerifyStep, String> {
-        let within = raw
-            .within
-            .ok_or("verify must say `within` what time")?
-            .0;
+        let within = raw.within.ok_or("verify must say `within` what time")?.0;
         if within.is_zero() {
             return Err("verify.within must be more than 0".to_owned());
         }
@@ -196,7 +201,9 @@ impl Names<'_> {
             (Some(point), None, Some(true)) => {
                 let index = test::point_index(point, self.points)?;
                 if !counts_seconds(&self.points[index]) {
-                    return Err(format!("verify.restarted: point \"{point}\" must be a number of unit \"s\""));
+                    return Err(format!(
+                        "verify.restarted: point \"{point}\" must be a number of unit \"s\""
+                    ));
                 }
                 Feedback::Restarted(index)
             }
@@ -276,6 +283,8 @@ fn bytes_of(hex: &str) -> Result<Vec<u8>, String> {
         .collect();
     match bytes {
         Some(bytes) if !bytes.is_empty() => Ok(bytes),
-        _ => Err(format!("raw \"{hex}\" is not hexadecimal: write it as \"10 05 02\"")),
+        _ => Err(format!(
+            "raw \"{hex}\" is not hexadecimal: write it as \"10 05 02\""
+        )),
     }
 }

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::reading::PollClass;
 
-use super::super::raw::{
-    RawByteOrder, RawDriver, RawLabel, RawPoint, RawRole, RawTable, RawType,
-};
+use super::super::raw::{RawByteOrder, RawDriver, RawLabel, RawPoint, RawRole, RawTable, RawType};
 use super::super::{
     ByteOrder, EnumLabel, Enumeration, JsonType, Point, RegisterType, Source, Table,
 };
@@ -43,8 +41,7 @@ pub(super) fn points(raw: &[RawPoint], context: &Context) -> Result<Vec<Point>, 
     let mut states = 0;
     let mut points = Vec::with_capacity(raw.len());
     for raw in raw {
-        let point =
-            point(raw, context).map_err(|what| format!("point \"{}\": {what}", raw.id))?;
+        let point = point(raw, context).map_err(|what| format!("point \"{}\": {what}", raw.id))?;
         if !seen.insert(point.id.clone()) {
             return Err(format!(
                 "point \"{}\" is defined twice: rename one",
@@ -81,10 +78,7 @@ fn point(raw: &RawPoint, context: &Context) -> Result<Point, String> {
     if !(deadband.is_finite() && deadband >= 0.0) {
         return Err("deadband must be 0 or more".to_owned());
     }
-    let numeric = !matches!(
-        raw.kind,
-        RawType::Bool | RawType::String
-    ) && raw.labels.is_empty();
+    let numeric = !matches!(raw.kind, RawType::Bool | RawType::String) && raw.labels.is_empty();
     if !numeric && (raw.range.is_some() || raw.deadband.is_some() || !raw.invalid.is_empty()) {
         return Err("range, deadband and invalid are for numbers: remove them".to_owned());
     }
@@ -173,8 +167,9 @@ fn source(raw: &RawPoint, context: &Context) -> Result<(Source, PollClass), Stri
 }
 
 fn explicit_class(raw: &RawPoint) -> Result<PollClass, String> {
-    raw.poll
-        .ok_or_else(|| "say how often it is read: poll = \"fast\", \"normal\", \"slow\" or \"once\"".to_owned())
+    raw.poll.ok_or_else(|| {
+        "say how often it is read: poll = \"fast\", \"normal\", \"slow\" or \"once\"".to_owned()
+    })
 }
 
 fn register_type(raw: RawType, table: Table) -> Result<RegisterType, String> {
@@ -192,7 +187,9 @@ fn register_type(raw: RawType, table: Table) -> Result<RegisterType, String> {
         }
     };
     if table.is_bits() != (kind == RegisterType::Bool) {
-        return Err("type bool is for coils and discrete inputs, the others for registers".to_owned());
+        return Err(
+            "type bool is for coils and discrete inputs, the others for registers".to_owned(),
+        );
     }
     Ok(kind)
 }
@@ -249,9 +246,8 @@ fn enumeration(raw: &RawPoint) -> Result<Option<Enumeration>, String> {
             Some(hex) => u64::from_str_radix(hex, 16).ok(),
             None => key.parse().ok(),
         };
-        let number = number.ok_or_else(|| {
-            format!("enum key \"{key}\" is no number: write it as 16 or 0x10")
-        })?;
+        let number = number
+            .ok_or_else(|| format!("enum key \"{key}\" is no number: write it as 16 or 0x10"))?;
         if labels.insert(number, label(raw)).is_some() {
             return Err(format!("enum key \"{key}\" is there twice: keep one"));
         }
@@ -278,10 +274,7 @@ fn check_sample(raw: &RawPoint, point: &Point) -> Result<(), String> {
         };
     };
     if table.is_bits() || sample.regs.len() != usize::from(kind.width()) {
-        return Err(format!(
-            "sample.regs must be {} register(s)",
-            kind.width()
-        ));
+        return Err(format!("sample.regs must be {} register(s)", kind.width()));
     }
     let decoded = decode(point, *addr, &Raw::Registers(sample.regs.clone()));
     if decoded.value.as_ref() == Some(&sample.value) {

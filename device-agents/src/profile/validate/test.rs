@@ -60,7 +60,8 @@ pub(super) fn condition(
     points: &[Point],
 ) -> Result<Condition, String> {
     let index = point_index(id, points)?;
-    let test = test(raw, &points[index]).map_err(|what| format!("test of point \"{id}\": {what}"))?;
+    let test =
+        test(raw, &points[index]).map_err(|what| format!("test of point \"{id}\": {what}"))?;
     Ok(Condition { point: index, test })
 }
 

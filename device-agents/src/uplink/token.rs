@@ -1,0 +1,112 @@
+//! Tokens by client credentials (RFC 6749, 4.4).
+
+use std::fmt;
+use std::time::Duration;
+
+use contract::AgentId;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use url::Url;
+
+/// The token endpoint hashes a secret, which is slow on purpose, on a machine that may be busy.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A token is renewed when this much of its life is over: two more attempts fit into the rest.
+const RENEW_AFTER: (u32, u32) = (2, 3);
+
+/// The shortest life that is believed; a server that says less would be asked without pause.
+const MIN_LIFE: Duration = Duration::from_secs(30);
+
+/// What an agent proves itself with. Not printed by `Debug`.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Client id.
+    pub agent: AgentId,
+    /// Client secret.
+    pub secret: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A token for CONNECT and for renewal.
+#[derive(Clone)]
+pub(super) struct Token {
+    /// `Bearer …`.
+    pub(super) authorization: String,
+    /// Time to ask for the next one.
+    pub(super) renew_in: Duration,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokenError {
+    #[error("{url} does not answer: {source}")]
+    Unreachable {
+        url: Url,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error(
+        "{url} does not know client \"{agent}\" or its secret ({status}): give the server's access file a [[client]] of that name whose secret is the one in LANDSIDE_AGENT_SECRET here"
+    )]
+    Refused {
+        url: Url,
+        agent: AgentId,
+        status: StatusCode,
+    },
+    #[error("{url} answered {status} instead of a token: is server.url right?")]
+    Unexpected { url: Url, status: StatusCode },
+}
+
+#[derive(Deserialize)]
+struct TokenReply {
+    access_token: String,
+    expires_in: u64,
+}
+
+pub(super) async fn fetch(
+    client: reqwest::Client,
+    url: Url,
+    credentials: Credentials,
+) -> Result<Token, TokenError> {
+    let unreachable = |source| TokenError::Unreachable {
+        url: url.clone(),
+        source,
+    };
+    let reply = client
+        .post(url.clone())
+        .timeout(TOKEN_TIMEOUT)
+        .form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", credentials.agent.as_str()),
+            ("client_secret", &credentials.secret),
+        ])
+        .send()
+        .await
+        .map_err(unreachable)?;
+    let status = reply.status();
+    match status {
+        StatusCode::OK => {}
+        // RFC 6749, 5.2: invalid_client is 401, and 400 for servers that want no WWW-Authenticate.
+        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+            return Err(TokenError::Refused {
+                url,
+                agent: credentials.agent,
+                status,
+            });
+        }
+        _ => return Err(TokenError::Unexpected { url, status }),
+    }
+    let reply: TokenReply = reply.json().await.map_err(unreachable)?;
+    let life = Duration::from_secs(reply.expires_in).max(MIN_LIFE);
+    Ok(Token {
+        authorization: format!("Bearer {}", reply.access_token),
+        renew_in: life * RENEW_AFTER.0 / RENEW_AFTER.1,
+    })
+}
