@@ -379,3 +379,6 @@ pub(crate) fn assert_topic(topic: &str) {
         "{topic:?} is no topic"
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Resuming as a property: whatever was published, whenever one resumes, nothing is missed untold and nothing doubled.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::destination::matches;
+
+const TOPICS: [&str; 4] = ["/topic/a", "/topic/a/b", "/topic/c/b", "/topic/d"];
+const PATTERNS: [&str; 5] = [
+    "/topic/a",
+    "/topic/*",
+    "/topic/*/b",
+    "/topic/**",
+    "/topic/d",
+];
+
+const TIGHT: ReplayBounds = ReplayBounds {
+    messages_per_destination: 3,
+    messages: 8,
+    bytes: usize::MAX,
+};
+
+const WIDE: ReplayBounds = ReplayBounds {
+    messages_per_destination: 1000,
+    messages: 1000,
+    bytes: usize::MAX,
+};
+
+fn wanted<'request>(
+    destination: &'request str,
+    resume_from: Option<&'request str>,
+) -> Wanted<'request> {
+    Wanted {
+        key: SubscriptionKey::Id("s".to_owned()),
+        destination,
+        kind: Kind::Topic,
+        // Deliveries keep their frames, which the test can look into.
+        ack: AckMode::ClientIndividual,
+        resume_from,
+    }
+}
+
+fn frame(outbound: &Outbound) -> &Frame {
+    match &outbound.payload {
+        Payload::Frame(frame) => frame,
+        Payload::Encoded(_) => panic!("the subscription acknowledges"),
+    }
+}
+
+fn sequence(frame: &Frame) -> u64 {
+    let id: Position = frame.header("message-id").unwrap().parse().unwrap();
+    id.sequence
+}
+
+/// Publishes to all `topics` in turn, resumes `pattern` after the first `seen` of them, then publishes `live`.
+/// Returns the sequence of the gap notice, and those of all messages that came.
+fn resume(
+    bounds: ReplayBounds,
+    topics: &[usize],
+    pattern: usize,
+    seen: usize,
+    live: &[usize],
+) -> (Option<u64>, Vec<u64>) {
+    let mut router = Router::new("i", bounds);
+    let mut position = router.position();
+    for (index, topic) in topics.iter().enumerate() {
+        let (after, _) = router.publish(TOPICS[*topic], Outgoing::default());
+        if index < seen {
+            position = after;
+        }
+    }
+    let session = router.open("kim", Version::V1_2);
+    let position = position.to_string();
+    let wanted = wanted(PATTERNS[pattern], Some(&position));
+    let (_, replayed) = router.subscribe(session, &wanted).unwrap();
+    let mut messages: Vec<Frame> = replayed.iter().map(|out| frame(out).clone()).collect();
+    for topic in live {
+        let (_, deliveries) = router.publish(TOPICS[*topic], Outgoing::default());
+        messages.extend(deliveries.iter().map(|(_, out)| frame(out).clone()));
+    }
+    let gap = messages
+        .first()
+        .filter(|first| first.header(GAP).is_some())
+        .map(sequence);
+    let rest = &messages[usize::from(gap.is_some())..];
+    assert!(rest.iter().all(|message| message.header(GAP).is_none()));
+    (gap, rest.iter().map(sequence).collect())
+}
+
+/// Sequences after `from` that `pattern` covers.
+fn expected(topics: &[usize], live: &[usize], pattern: usize, from: u64) -> Vec<u64> {
+    (1..)
+        .zip(topics.iter().chain(live))
+        .filter(|(sequence, topic)| *sequence > from && matches(PATTERNS[pattern], TOPICS[**topic]))
+        .map(|(sequence, _)| sequence)
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn resuming_misses_nothing_untold_and_doubles_nothing(
+        topics in vec(0..TOPICS.len(), 0..24),
+        pattern in 0..PATTERNS.len(),
+        seen in 0_usize..24,
+        live in vec(0..TOPICS.len(), 0..6),
+    ) {
+        let seen = seen.min(topics.len());
+        let from = seen as u64;
+        let (gap, messages) = resume(TIGHT, &topics, pattern, seen, &live);
+        match gap {
+            None => prop_assert_eq!(messages, expected(&topics, &live, pattern, from)),
+            Some(gap) => {
+                // After the gap's position everything is there; what came of before is in order and was missed.
+                prop_assert!(gap > from);
+                let complete = expected(&topics, &live, pattern, gap);
+                prop_assert!(messages.ends_with(&complete));
+                prop_assert!(messages.is_sorted());
+                let all = expected(&topics, &live, pattern, from);
+                prop_assert!(messages.iter().all(|sequence| all.contains(sequence)));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_called_lost_as_long_as_everything_is_kept(
+        topics in vec(0..TOPICS.len(), 0..24),
+        pattern in 0..PATTERNS.len(),
+        seen in 0_usize..24,
+    ) {
+        let seen = seen.min(topics.len());
+        let (gap, messages) = resume(WIDE, &topics, pattern, seen, &[]);
+        prop_assert_eq!(gap, None);
+        prop_assert_eq!(messages, expected(&topics, &[], pattern, seen as u64));
+    }
+}
+
+#[test]
+fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
+    let mut router = Router::new("i", WIDE);
+    router.publish("/topic/a", Outgoing::default());
+    let session = router.open("kim", Version::V1_2);
+    for position in ["other-0", "i-2", "rubbish", ""] {
+        let (_, replayed) = router
+            .subscribe(session, &wanted("/topic/a", Some(position)))
+            .unwrap();
+        assert_eq!(replayed.len(), 1, "{position}");
+        let notice = frame(&replayed[0]);
+        assert_eq!(notice.header(GAP), Some("true"), "{position}");
+        assert_eq!(notice.header("message-id"), Some("i-1-gap"), "{position}");
+        assert!(notice.body.is_empty());
+    }
+}
+
+#[test]
+fn bytes_are_bounded_as_well() {
+    let bounds = ReplayBounds {
+        bytes: 10_000,
+        ..WIDE
+    };
+    let mut router = Router::new("i", bounds);
+    let start = router.position().to_string();
+    for _ in 0..100 {
+        router.publish("/topic/a", Outgoing::new("text/plain", vec![b'x'; 1000]));
+    }
+    let session = router.open("kim", Version::V1_2);
+    let (_, replayed) = router
+        .subscribe(session, &wanted("/topic/a", Some(&start)))
+        .unwrap();
+    assert!(frame(&replayed[0]).header(GAP).is_some());
+    assert!((2..10).contains(&replayed.len()), "{}", replayed.len());
+    assert_eq!(sequence(frame(replayed.last().unwrap())), 100);
+}
+
+#[test]
+fn a_fan_out_encodes_once_for_each_version_and_id() {
+    let mut router = Router::new("i", WIDE);
+    let mut subscribe = |version, id: &str| {
+        let session = router.open("kim", version);
+        let wanted = Wanted {
+            key: SubscriptionKey::Id(id.to_owned()),
+            ack: AckMode::Auto,
+            ..wanted("/topic/a", None)
+        };
+        router.subscribe(session, &wanted).unwrap();
+    };
+    subscribe(Version::V1_2, "s-1");
+    subscribe(Version::V1_2, "s-1");
+    subscribe(Version::V1_2, "s-2");
+    subscribe(Version::V1_1, "s-1");
+    let (_, deliveries) = router.publish("/topic/a", Outgoing::json("{}"));
+    let mut buffers: Vec<*const u8> = deliveries
+        .iter()
+        .map(|(_, outbound)| match &outbound.payload {
+            Payload::Encoded(bytes) => bytes.as_ptr(),
+            Payload::Frame(_) => panic!("the subscription does not acknowledge"),
+        })
+        .collect();
+    assert_eq!(buffers.len(), 4);
+    buffers.sort_unstable();
+    buffers.dedup();
+    assert_eq!(buffers.len(), 3);
+}
+
+#[test]
+fn a_closed_session_leaves_nothing_behind() {
+    let mut router = Router::new("i", WIDE);
+    let session = router.open("kim", Version::V1_2);
+    router
+        .subscribe(session, &wanted("/topic/**", None))
+        .unwrap();
+    router.close(session);
+    assert_eq!(router.session_count(), 0);
+    assert_eq!(router.subscription_count(), 0);
+    assert!(router.sessions_of("kim").is_empty());
+    let (_, deliveries) = router.publish("/topic/a", Outgoing::default());
+    assert!(deliveries.is_empty());
+    assert!(
+        router
+            .subscribe(session, &wanted("/topic/a", None))
+            .is_none()
+    );
+}

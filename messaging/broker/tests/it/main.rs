@@ -1,0 +1,14 @@
+//! Tests of the broker over real sockets.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics says so, and helpers are tests as well"
+)]
+
+mod client;
+mod connections;
+mod handling;
+mod harness;
+mod resuming;
+mod subscriptions;
+mod tokens;
