@@ -30,19 +30,41 @@ pub struct KnownDevice<'a> {
 
 /// How a device is and what it is doing, in a word each, and whether that is known now.
 pub(crate) struct StateWord {
-    /// Absent when it is ok and its state says enough.
-    condition: Option<&'static str>,
+    condition: &'static str,
+    shown: Shown,
     /// Absent for devices without a state, and for silent ones.
     pub(crate) doing: Option<String>,
     pub(crate) is_live: bool,
 }
 
+/// What the sign on the overview has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Doing,
+    Both,
+    Condition,
+}
+
+impl Shown {
+    fn of(condition: Condition) -> Self {
+        match condition {
+            Condition::Ok => Self::Doing,
+            Condition::Faulty => Self::Both,
+            // What a machine that nobody counts on is doing stands on its page.
+            Condition::Unknown
+            | Condition::OutOfService
+            | Condition::OffOnPurpose
+            | Condition::Unregistered => Self::Condition,
+        }
+    }
+}
+
 impl StateWord {
     pub(crate) fn text(&self) -> String {
-        match (self.condition, &self.doing) {
-            (Some(condition), Some(doing)) => format!("{condition} · {doing}"),
-            (Some(condition), None) => condition.to_owned(),
-            (None, doing) => doing.clone().unwrap_or_default(),
+        match (self.shown, &self.doing) {
+            (Shown::Doing, Some(doing)) => doing.clone(),
+            (Shown::Both, Some(doing)) => format!("{} · {doing}", self.condition),
+            (Shown::Condition, _) | (_, None) => self.condition.to_owned(),
         }
     }
 }
@@ -80,9 +102,9 @@ impl<'a> KnownDevice<'a> {
                 }
             });
         }
-        let is_said = condition == Condition::Ok && doing.is_some();
         StateWord {
-            condition: (!is_said).then(|| words.condition(&condition)),
+            condition: words.condition(&condition),
+            shown: Shown::of(condition),
             doing,
             is_live,
         }

@@ -11,6 +11,8 @@
   var PATIENCE = 3000;      /* Milliseconds that the first connection may take before the page counts as lost. */
   var PER_SECOND = 4;       /* How often a part is fetched again at most; alarms are exempt. */
   var CATCH_UP = 10000;     /* Milliseconds from CONNECTED until the subscriptions must be there. */
+  var GAP_PAUSE = 100;      /* Milliseconds from a gap until the page is fetched again. */
+  var GAP_LIMIT = 1000;     /* Milliseconds that it may take before the page counts as lost. */
   var BACK_SHOWN = 5000;    /* Milliseconds that the good news stays. */
   var ASLEEP = 15000;       /* A tick this late in sight means that the computer slept. */
 
@@ -22,6 +24,7 @@
   var renewAt = 0;
   var attempt = 0;
   var opening = false;
+  var subscribed = false;
   var quiet = false;        /* A connection that is replaced on purpose is not a lost one. */
   var retryTimer = null;
   var heardAt = Number(body.getAttribute("data-server-time"));
@@ -126,18 +129,29 @@
 
   landside.conditionChanged = function (topic) { landside.changed([topic]); };
 
-  /* The whole page again: after a gap in the stream. */
-  var pageWanted = false, pageTriedAt = 0;
+  /* The whole page again: after a gap in the stream. Until it is there, the page is not live. */
+  var pageWanted = false, pageUnderway = false, pageTriedAt = 0;
 
   function refreshPage() {
+    if (pageUnderway || !pageWanted) { return; }
     pageWanted = false;
+    pageUnderway = true;
     pageTriedAt = Date.now();
     get(window.location.href, function (html) {
       var other = document.implementation.createHTMLDocument("");
+      pageUnderway = false;
       if (html === null) { pageWanted = true; return; }
       other.documentElement.innerHTML = html;
-      if (!landside.swap("main", other) || !landside.swap("strip", other)) { window.location.reload(); }
+      if (!landside.swap("main", other) || !landside.swap("strip", other)) { window.location.reload(); return; }
+      settle();
     });
+  }
+
+  /* Each zone may tell of a gap; one look after the last of them is enough. */
+  function onGap() {
+    pageWanted = true;
+    window.setTimeout(refreshPage, GAP_PAUSE);
+    window.setTimeout(function () { if (pageWanted || pageUnderway) { setState("lost"); } }, GAP_LIMIT);
   }
 
   /* The stream. */
@@ -145,7 +159,7 @@
     var zone = frame.headers.subscription, notice;
     heardAt = landside.now();
     if (frame.headers["message-id"]) { resume[zone] = frame.headers["message-id"]; }
-    if (frame.headers["x-gap"] === "true") { refreshPage(); return; }
+    if (frame.headers["x-gap"] === "true") { onGap(); return; }
     if (/\/changed$/.test(frame.headers.destination)) {
       try { notice = JSON.parse(frame.body); } catch (ignored) { notice = {}; }
       landside.changed(notice.topics || []);
@@ -164,7 +178,7 @@
   function onClosed() {
     var wasLive = body.getAttribute("data-connection") === "live";
     link = null;
-    opening = false;
+    opening = subscribed = false;
     if (quiet) { quiet = false; connect(); return; }
     if (wasLive) { attempt = 0; }
     setState("lost");
@@ -186,10 +200,16 @@
 
   function caughtUp(stranded) {
     window.clearTimeout(stranded);
+    subscribed = true;
+    attempt = 0;
+    settle();
+  }
+
+  /* Live is: every zone is subscribed, and the page is not waiting for itself. */
+  function settle() {
+    if (!link || !subscribed || pageWanted || pageUnderway) { return; }
     heardAt = landside.now();
     setState("live");
-    attempt = 0;
-    if (pageWanted) { refreshPage(); }
   }
 
   function open() {
@@ -247,7 +267,7 @@
         heardAt = Math.max(heardAt, landside.now() - (now - link.received()));
       }
     }
-    if (pageWanted && link && now - pageTriedAt > 2000) { refreshPage(); }
+    if (link && now - pageTriedAt > 2000) { refreshPage(); }
     for (url in parts) { if (parts.hasOwnProperty(url)) { look(url); } } /* Those that were held. */
   }, 1000);
 
@@ -260,7 +280,7 @@
 
   if (!/^http/.test(window.location.protocol)) { return; } /* A page that was saved to a file. */
   if (!window.WebSocket) {
-    window.setInterval(refreshPage, 10000);
+    window.setInterval(function () { pageWanted = true; refreshPage(); }, 10000);
     return;
   }
   setState("connecting");

@@ -1,5 +1,10 @@
 //! The pages as a whole: what they say, what they must never say, and what they are made of.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up shall fail"
+)]
+
 mod escaping;
 mod html;
 mod live;
