@@ -1,0 +1,208 @@
+//! Who gets in, and who may do what over STOMP and HTTP.
+
+use crate::harness::{Browser, PASSWORD, TestServer};
+use crate::stomp_client::StompClient;
+
+#[tokio::test]
+async fn nobody_connects_without_a_good_token() {
+    let server = TestServer::start().await;
+    let address = server.stomp_address();
+    for token in ["", "nonsense", "eyJhbGciOiJub25lIn0.e30."] {
+        let mut client = StompClient::begin(address, token).await;
+        assert_eq!(client.error().await, "unauthenticated", "{token:?}");
+    }
+    let mut tampered = server.token("agent-1").await;
+    tampered.replace_range(tampered.len() - 4.., "AAAA");
+    assert_eq!(
+        StompClient::begin(address, &tampered).await.error().await,
+        "unauthenticated"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn each_subscription_is_guarded() {
+    let server = TestServer::start().await;
+    let _agent = server.agent().await;
+    for (client, destination, allowed) in [
+        ("agent-1", "/user/queue/commands", true),
+        ("agent-1", "/user/queue/errors", true),
+        ("agent-1", "/topic/alarms", false),
+        ("agent-1", "/topic/devices/gate-1", false),
+        ("program", "/user/queue/commands", false),
+        ("program", "/user/queue/command-progress", true),
+        ("program", "/topic/alarms", true),
+        ("program", "/topic/overview", true),
+        ("program", "/topic/devices/gate-1", true),
+        ("program", "/topic/devices/gate-9", false),
+        ("program", "/topic/ui/ko/zones/p1/**", true),
+        ("program", "/topic/**", false),
+        ("program", "/topic/ui/ko/zones/*/**", false),
+        ("program", "/topic/devices/*", false),
+        ("program-p2", "/topic/zones/p2/alarms", true),
+        ("program-p2", "/topic/zones/p1/alarms", false),
+        ("program-p2", "/topic/ui/en/zones/p1/**", false),
+        ("program-p2", "/topic/devices/gate-1", false),
+        ("program-p2", "/topic/alarms", false),
+    ] {
+        let mut stomp = server.stomp(client).await;
+        if allowed {
+            stomp.subscribe(destination).await;
+        } else {
+            stomp.try_subscribe(destination).await;
+            assert_eq!(stomp.error().await, "forbidden", "{client} {destination}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn each_send_is_guarded() {
+    let server = TestServer::start().await;
+    for (client, destination) in [
+        ("program", "/app/events"),
+        ("program", "/app/inventory"),
+        ("program", "/app/command-results"),
+        ("program", "/topic/alarms"),
+        ("agent-1", "/app/devices/gate-1/commands"),
+        ("agent-1", "/app/alarms/1/acknowledge"),
+        ("agent-1", "/topic/alarms"),
+        ("agent-1", "/user/queue/commands"),
+        ("agent-1", "/app/nothing"),
+    ] {
+        let mut stomp = server.stomp(client).await;
+        stomp.cast(destination, &serde_json::json!({})).await;
+        let code = stomp.error().await;
+        let refusals = ["forbidden", "bad-destination", "unsupported-destination"];
+        assert!(
+            refusals.contains(&code.as_str()),
+            "{client} {destination}: {code}"
+        );
+    }
+    server.stop().await;
+}
+
+/// Every route, and what it answers to nobody: a page leads to sign-in, the API says 401, the rest is public.
+#[tokio::test]
+async fn every_route_asks_who_is_there() {
+    let server = TestServer::start().await;
+    let nobody = Browser::new(server.url(""));
+    for (path, status) in [
+        ("/", 303),
+        ("/alarms", 303),
+        ("/devices/gate-1", 303),
+        ("/no/such/page", 303),
+        ("/partials/strip", 401),
+        ("/partials/overview", 401),
+        ("/partials/alarms", 401),
+        ("/partials/devices/gate-1/alarms", 401),
+        ("/partials/devices/gate-1/panel", 401),
+        ("/partials/devices/gate-1/commands", 401),
+        ("/api/v1/devices", 401),
+        ("/api/v1/devices/gate-1", 401),
+        ("/api/v1/devices/gate-1/commands", 401),
+        ("/api/v1/alarms", 401),
+        ("/sign-in", 200),
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/.well-known/jwks.json", 200),
+    ] {
+        assert_eq!(nobody.get(path).await.status(), status, "GET {path}");
+    }
+    for (path, status) in [
+        ("/alarms/1/acknowledge", 303),
+        ("/devices/gate-1/commands", 303),
+        ("/devices/gate-1/approve", 303),
+        ("/sign-out", 303),
+        ("/login/token", 303),
+        ("/api/v1/alarms/1/acknowledge", 401),
+        ("/api/v1/devices/gate-1/commands", 401),
+    ] {
+        let answer = nobody.post(path, &[]).await;
+        assert_eq!(answer.status(), status, "POST {path}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_are_given_to_those_who_know_the_secret() {
+    let server = TestServer::start().await;
+    for (grant, client, secret, status, error) in [
+        ("client_credentials", "program", PASSWORD, 200, ""),
+        (
+            "client_credentials",
+            "program",
+            "wrong",
+            401,
+            "invalid_client",
+        ),
+        (
+            "client_credentials",
+            "nobody",
+            PASSWORD,
+            401,
+            "invalid_client",
+        ),
+        (
+            "client_credentials",
+            "omar",
+            PASSWORD,
+            401,
+            "invalid_client",
+        ),
+        (
+            "password",
+            "program",
+            PASSWORD,
+            400,
+            "unsupported_grant_type",
+        ),
+    ] {
+        let form = [
+            ("grant_type", grant),
+            ("client_id", client),
+            ("client_secret", secret),
+        ];
+        let answer = reqwest::Client::new()
+            .post(server.url("/oauth/token"))
+            .form(&form)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status, "{grant} {client}");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(body["error"].as_str().unwrap_or_default(), error);
+    }
+    let basic = reqwest::Client::new()
+        .post(server.url("/oauth/token"))
+        .basic_auth("program", Some("correct%20horse"))
+        .form(&[("grant_type", "client_credentials")])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(basic.status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_written_down() {
+    let server = TestServer::start().await;
+    let browser = Browser::new(server.url(""));
+    for (name, password) in [
+        ("omar", "wrong"),
+        ("nobody", PASSWORD),
+        ("program", PASSWORD),
+        ("", ""),
+    ] {
+        assert_eq!(
+            browser.sign_in(name, password).await.status(),
+            401,
+            "{name}"
+        );
+    }
+    assert_eq!(browser.get("/").await.status(), 303);
+    let audit = "select count(*) from audit where action = 'login.begin' and outcome <> 'done'";
+    assert_eq!(server.database.count(audit).await, 4);
+    server.stop().await;
+}

@@ -1,0 +1,68 @@
+//! A database for each test, dropped when the test is over.
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// A database of its own.
+pub(crate) struct Database {
+    admin: PgConnectOptions,
+    name: String,
+    pool: PgPool,
+}
+
+impl Database {
+    /// Makes an empty one beside that of `DATABASE_URL`.
+    pub(crate) async fn create() -> Self {
+        let url = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL is not set: run `make test`, or name a Postgres whose role may create databases");
+        let admin: PgConnectOptions = url.parse().unwrap();
+        let name = format!("landside_test_{}", Uuid::new_v4().simple());
+        let mut connection = admin.connect().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}")))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_lazy_with(admin.clone().database(&name));
+        Self { admin, name, pool }
+    }
+
+    /// Its URL, for the server.
+    pub(crate) fn url(&self) -> String {
+        self.admin
+            .clone()
+            .database(&self.name)
+            .to_url_lossy()
+            .to_string()
+    }
+
+    /// One number that a query answers.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Every text that a query answers.
+    pub(crate) async fn texts(&self, query: &'static str) -> Vec<String> {
+        sqlx::query_scalar(query)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Drops it.
+    pub(crate) async fn drop(self) {
+        self.pool.close().await;
+        let mut connection: PgConnection = self.admin.connect().await.unwrap();
+        let drop = format!("drop database {} with (force)", self.name);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+}

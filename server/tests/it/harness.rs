@@ -1,0 +1,330 @@
+//! A server in this process, with people and programs that may use it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use server::config::Config;
+use server::store::Store;
+use server::{Listeners, Server};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::agent::FakeAgent;
+use crate::database::Database;
+use crate::stomp_client::StompClient;
+
+/// The one password and secret of everybody.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+const CONFIG: &str = r#"
+data = "data"
+[[zone]]
+id = "p1"
+name = { ko = "주차장 P1", en = "Car park P1" }
+[[zone]]
+id = "p2"
+name = { ko = "주차장 P2", en = "Car park P2" }
+[inventory]
+approve = ["agent-1", "agent-2"]
+[access]
+file = "access.toml"
+"#;
+
+fn access() -> String {
+    let people = [
+        ("vera", "viewer", "*"),
+        ("omar", "operator", "*"),
+        ("tess", "technician", "*"),
+        ("ada", "administrator", "*"),
+        ("pia", "operator", "p1"),
+    ];
+    let clients = [
+        ("agent-1", r#""agent""#, "*"),
+        ("agent-2", r#""agent""#, "*"),
+        ("agent-3", r#""agent""#, "*"),
+        ("program", r#""program", "operator""#, "*"),
+        ("program-p2", r#""program", "operator""#, "p2"),
+    ];
+    let people = people.map(|(name, role, zones)| {
+        format!("[[user]]\nname = \"{name}\"\nfull_name = \"{name} <x1>\"\nrole = \"{role}\"\nzones = [\"{zones}\"]\npassword_env = \"SECRET\"\n")
+    });
+    let clients = clients.map(|(id, roles, zones)| {
+        format!("[[client]]\nid = \"{id}\"\nroles = [{roles}]\nzones = [\"{zones}\"]\nsecret_env = \"SECRET\"\n")
+    });
+    people.concat() + &clients.concat()
+}
+
+/// A server with a database of its own.
+pub(crate) struct TestServer {
+    pub(crate) database: Database,
+    directory: TempDir,
+    server: Option<Server>,
+}
+
+impl TestServer {
+    /// Starts one on free ports.
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("server.toml"), CONFIG).unwrap();
+        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
+        let mut server = Self {
+            database: Database::create().await,
+            directory,
+            server: None,
+        };
+        server.run().await;
+        server
+    }
+
+    fn config(&self) -> PathBuf {
+        self.directory.path().join("server.toml")
+    }
+
+    async fn run(&mut self) {
+        let environment = |name: &str| (name == "SECRET").then(|| PASSWORD.to_owned());
+        let config = Config::load(&self.config(), &environment).unwrap();
+        let store = Store::open(&self.database.url()).await.unwrap();
+        let listeners = Listeners {
+            http: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            stomp: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
+        self.server = Some(Server::start(config, listeners, store).await.unwrap());
+    }
+
+    /// Stops the server and starts another one on the same database.
+    pub(crate) async fn restart(&mut self) {
+        self.halt().await;
+        self.run().await;
+    }
+
+    async fn halt(&mut self) {
+        let server = self
+            .server
+            .take()
+            .expect("the server runs between the calls of `restart` and `stop`");
+        // A task that hangs is a defect of its own, and must not hang the test run.
+        tokio::time::timeout(Duration::from_secs(20), server.stop())
+            .await
+            .expect("the server stops in time");
+    }
+
+    /// Stops everything.
+    pub(crate) async fn stop(mut self) {
+        self.halt().await;
+        self.database.drop().await;
+    }
+
+    /// Where STOMP over TCP is served.
+    pub(crate) fn stomp_address(&self) -> std::net::SocketAddr {
+        self.running().stomp()
+    }
+
+    fn running(&self) -> &Server {
+        self.server.as_ref().expect("the server runs")
+    }
+
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running().http())
+    }
+
+    /// A token of a client.
+    pub(crate) async fn token(&self, client: &str) -> String {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client),
+            ("client_secret", PASSWORD),
+        ];
+        let answer = reqwest::Client::new()
+            .post(self.url("/oauth/token"))
+            .form(&form)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json::<Value>().await.unwrap()["access_token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// A STOMP connection over TCP with a client's token.
+    pub(crate) async fn stomp(&self, client: &str) -> StompClient {
+        StompClient::connect(self.running().stomp(), &self.token(client).await).await
+    }
+
+    /// An agent with a gate `gate-1` and a kiosk `kiosk-1` in zone p1, announced.
+    pub(crate) async fn agent(&self) -> FakeAgent {
+        FakeAgent::join(self.stomp("agent-1").await, "agent-1").await
+    }
+
+    /// A program that calls the API.
+    pub(crate) async fn program(&self, client: &str) -> Program {
+        Program {
+            base: self.url(""),
+            token: self.token(client).await,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// Somebody who signed in with a browser.
+    pub(crate) async fn browser(&self, person: &str) -> Browser {
+        let browser = Browser::new(self.url(""));
+        let answer = browser.sign_in(person, PASSWORD).await;
+        assert_eq!(answer.status(), 303, "{person} signs in");
+        browser
+    }
+}
+
+/// A client of the API.
+pub(crate) struct Program {
+    base: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+impl Program {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        Self::answer(
+            self.http
+                .get(format!("{}{path}", self.base))
+                .bearer_auth(&self.token),
+        )
+        .await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        Self::answer(
+            self.http
+                .post(format!("{}{path}", self.base))
+                .bearer_auth(&self.token)
+                .json(&body),
+        )
+        .await
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+        let answer = request.send().await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.json().await.unwrap_or(Value::Null),
+        )
+    }
+
+    /// The open alarms.
+    pub(crate) async fn alarms(&self) -> Vec<Value> {
+        self.items("/api/v1/alarms").await
+    }
+
+    /// The items of a list.
+    pub(crate) async fn items(&self, path: &str) -> Vec<Value> {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(body["next"], Value::Null);
+        body["items"].as_array().unwrap().clone()
+    }
+
+    /// Gives a command to `gate-1`.
+    pub(crate) async fn command(&self, key: u128, name: &str) -> (u16, Value) {
+        let key = uuid::Uuid::from_u128(key);
+        self.post(
+            "/api/v1/devices/gate-1/commands",
+            json!({"key": key, "name": name}),
+        )
+        .await
+    }
+
+    /// Asks again until the answer is as expected: for what happens a moment later.
+    pub(crate) async fn eventually(&self, path: &str, expected: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            let (_, body) = self.get(path).await;
+            if expected(&body) {
+                return body;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{path} stayed {body}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A browser with cookies and without scripts.
+pub(crate) struct Browser {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Browser {
+    pub(crate) fn new(base: String) -> Self {
+        let http = reqwest::Client::builder()
+            .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { base, http }
+    }
+
+    pub(crate) async fn sign_in(&self, name: &str, password: &str) -> reqwest::Response {
+        self.post("/sign-in", &[("name", name), ("password", password)])
+            .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        self.http
+            .get(format!("{}{path}", self.base))
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// A page that must be there.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.text().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
+        self.http
+            .post(format!("{}{path}", self.base))
+            .form(form)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// As the page's script does it: with a header.
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        header: (&str, &str),
+        form: &[(&str, &str)],
+    ) -> reqwest::Response {
+        self.http
+            .post(format!("{}{path}", self.base))
+            .header(header.0, header.1)
+            .form(form)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// The CSRF token of this login, as a page's form holds it.
+    pub(crate) async fn csrf(&self) -> String {
+        field(&self.page("/").await, "csrf")
+    }
+}
+
+/// The value of a form's field in a page.
+pub(crate) fn field(page: &str, name: &str) -> String {
+    let start = format!("name=\"{name}\" value=\"");
+    let rest = page
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no field {name} in {page}"))
+        .1;
+    rest.split_once('"').unwrap().0.to_owned()
+}

@@ -1,0 +1,201 @@
+//! What agents report: stored once, whatever is repeated; refused for good and kept, where it cannot be stored.
+
+use serde_json::json;
+
+use crate::agent::event;
+use crate::harness::TestServer;
+
+const OCCURRENCES: &str = "select count(*) from alarm_occurrence";
+const QUARANTINE: &str = "select count(*) from quarantine";
+
+#[tokio::test]
+async fn an_event_that_is_sent_again_happens_once() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    for _ in 0..3 {
+        agent
+            .events(vec![event(1, "gate-1", "BAR-ERR", true)])
+            .await;
+    }
+    assert_eq!(server.database.count(OCCURRENCES).await, 1);
+    assert_eq!(server.database.count(QUARANTINE).await, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_key_with_other_content_is_kept_apart() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent
+        .events(vec![event(1, "gate-1", "BAR-ERR", true)])
+        .await;
+    agent
+        .events(vec![
+            event(1, "kiosk-1", "BAR-ERR", true),
+            event(2, "gate-1", "BAR-ERR", false),
+        ])
+        .await;
+    assert_eq!(server.database.count(OCCURRENCES).await, 1);
+    let reasons = server.database.texts("select reason from quarantine").await;
+    assert_eq!(
+        reasons,
+        ["another event is stored under the same agent, epoch and sequence"]
+    );
+    assert_eq!(
+        server.database.count("select count(*) from event").await,
+        2,
+        "the rest of the frame is stored"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_can_never_be_stored_does_not_block_the_outbox() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    let stranger = event(1, "gate-9", "BAR-ERR", true);
+    let foreign = event(2, "kiosk-1", "BAR-ERR", true);
+    agent.events(vec![stranger, foreign]).await;
+    agent
+        .stomp
+        .send_raw("/app/events", b"{\"agent\": 1}".to_vec())
+        .await;
+    agent
+        .stomp
+        .send_raw("/app/command-results", b"not json \xff\x00".to_vec())
+        .await;
+    let nul = json!({"agent": "agent-1", "epoch": agent.epoch, "events": [{
+        "sequence": 3, "device": "gate-1", "at": "2026-11-22T07:00:00Z", "kind": "fault_raised",
+        "fault": "BAR-ERR", "severity": "major", "detail": "a\u{0}b",
+    }]});
+    agent.stomp.send("/app/events", &nul).await;
+    assert_eq!(server.database.count(QUARANTINE).await, 4);
+    assert_eq!(server.database.count(OCCURRENCES).await, 1);
+    let bodies = server
+        .database
+        .texts("select encode(body, 'escape') from quarantine order by id")
+        .await;
+    assert!(bodies[0].contains("gate-9"), "kept whole: {}", bodies[0]);
+    assert_eq!(bodies[2], "not json \\377\\000");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_speaks_for_itself_only() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.stomp.subscribe("/user/queue/errors").await;
+    let mut other = event(1, "gate-1", "BAR-ERR", true);
+    other.sequence = 1;
+    agent
+        .stomp
+        .cast(
+            "/app/events",
+            &json!({"agent": "agent-2", "epoch": agent.epoch, "events": [other]}),
+        )
+        .await;
+    let refusal = agent.stomp.message().await;
+    assert_eq!(refusal.header("code"), Some("not-yours"));
+    assert_eq!(server.database.count("select count(*) from event").await, 0);
+
+    // Another agent cannot raise alarms on our devices either.
+    let mut second = crate::agent::FakeAgent::join(server.stomp("agent-2").await, "agent-2").await;
+    second
+        .events(vec![event(1, "gate-1", "BAR-ERR", true)])
+        .await;
+    assert_eq!(server.database.count(OCCURRENCES).await, 0);
+    assert_eq!(server.database.count(QUARANTINE).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_is_not_heard_before_it_is_approved() {
+    let server = TestServer::start().await;
+    let _agent = crate::agent::FakeAgent::join(server.stomp("agent-3").await, "agent-3").await;
+    let program = server.program("program").await;
+    let devices = program.items("/api/v1/devices").await;
+    assert_eq!(devices[0]["condition"], "unregistered");
+    let key = uuid::Uuid::new_v4();
+    let (status, body) = program
+        .post(
+            "/api/v1/devices/gate-3/commands",
+            json!({"key": key, "name": "open"}),
+        )
+        .await;
+    assert_eq!((status, &body["code"]), (409, &json!("unregistered")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_inventory_changes_nothing() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.stomp.subscribe("/user/queue/errors").await;
+    let mut inventory = crate::agent::inventory("agent-1", agent.instance, agent.epoch);
+    inventory.profiles.clear();
+    agent.stomp.cast("/app/inventory", &inventory).await;
+    let refusal = agent.stomp.message().await;
+    assert_eq!(refusal.header("code"), Some("bad-inventory"));
+    assert!(refusal.header("message").unwrap().contains("gate.test"));
+    assert_eq!(
+        server
+            .program("program")
+            .await
+            .items("/api/v1/devices")
+            .await
+            .len(),
+        2
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn readings_are_live_and_a_silent_device_is_unknown() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.gate_is("open").await;
+    let program = server.program("program").await;
+    let (_, gate) = program.get("/api/v1/devices/gate-1").await;
+    assert_eq!(gate["condition"], "ok");
+    assert_eq!(
+        (&gate["points"][0]["value"], &gate["points"][0]["quality"]),
+        (&json!("open"), &json!("good"))
+    );
+    assert_eq!(
+        (&gate["points"][1]["value"], &gate["points"][1]["quality"]),
+        (&json!(null), &json!("unknown"))
+    );
+    let (_, kiosk) = program.get("/api/v1/devices/kiosk-1").await;
+    assert_eq!(kiosk["condition"], "unknown", "it never spoke");
+
+    agent.events(vec![event(1, "gate-1", "COMM", true)]).await;
+    let gate = program
+        .eventually("/api/v1/devices/gate-1", |gate| {
+            gate["condition"] == "unknown"
+        })
+        .await;
+    assert_eq!(gate["points"][0]["quality"], "comm_lost");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_no_longer_announced_is_gone() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    let mut inventory = crate::agent::inventory("agent-1", agent.instance, agent.epoch);
+    inventory.devices.pop();
+    agent.stomp.send("/app/inventory", &inventory).await;
+    let devices = server
+        .program("program")
+        .await
+        .items("/api/v1/devices")
+        .await;
+    assert_eq!(
+        devices
+            .iter()
+            .map(|device| &device["id"])
+            .collect::<Vec<_>>(),
+        ["gate-1"]
+    );
+    server.stop().await;
+}

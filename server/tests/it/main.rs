@@ -1,0 +1,15 @@
+//! The server as its clients see it: real Postgres, real sockets, one database for each test.
+//!
+//! Needs `DATABASE_URL` of a role that may create databases; `make test` brings a throw-away cluster.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod access;
+mod agent;
+mod alarms;
+mod commands;
+mod database;
+mod harness;
+mod ingest;
+mod pages;
+mod restart;
+mod stomp_client;

@@ -1,0 +1,104 @@
+//! What is still true after a restart.
+
+use contract::command::CommandState;
+use serde_json::json;
+
+use crate::agent::{FakeAgent, event};
+use crate::harness::TestServer;
+
+#[tokio::test]
+async fn open_alarms_go_on_and_live_state_is_unknown_until_told() {
+    let mut server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.gate_is("open").await;
+    agent
+        .events(vec![event(1, "gate-1", "BAR-ERR", true)])
+        .await;
+    let before = server.program("program").await.alarms().await;
+    server.restart().await;
+
+    let program = server.program("program").await;
+    assert_eq!(program.alarms().await, before);
+    let (_, gate) = program.get("/api/v1/devices/gate-1").await;
+    assert_eq!(
+        (&gate["condition"], &gate["active_alarms"]),
+        (&json!("unknown"), &json!(1))
+    );
+    assert_eq!(
+        gate["points"][0]["value"],
+        json!(null),
+        "nothing from before is shown as now"
+    );
+
+    let epoch = agent.epoch;
+    let mut agent = FakeAgent::join(server.stomp("agent-1").await, "agent-1").await;
+    agent.epoch = epoch;
+    agent.gate_is("open").await;
+    program
+        .eventually("/api/v1/devices/gate-1", |gate| {
+            gate["condition"] == "faulty"
+        })
+        .await;
+    agent
+        .events(vec![
+            event(1, "gate-1", "BAR-ERR", true),
+            event(2, "gate-1", "BAR-ERR", false),
+        ])
+        .await;
+    assert_eq!(
+        program.alarms().await[0]["state"],
+        "returned_unacknowledged"
+    );
+    assert_eq!(
+        server
+            .database
+            .count("select count(*) from alarm_occurrence")
+            .await,
+        1
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_that_was_on_its_way_can_still_end() {
+    let mut server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.stomp.subscribe("/user/queue/commands").await;
+    server.program("program").await.command(1, "open").await;
+    let command = agent.command().await;
+    server.restart().await;
+    let mut agent = FakeAgent::join(server.stomp("agent-1").await, "agent-1").await;
+    agent.result(&command, CommandState::Succeeded, None).await;
+    let commands = server
+        .program("program")
+        .await
+        .items("/api/v1/devices/gate-1/commands")
+        .await;
+    assert_eq!(commands[0]["state"], "succeeded");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn passwords_and_tokens_outlive_a_restart() {
+    let mut server = TestServer::start().await;
+    let browser = server.browser("omar").await;
+    let cookie = browser.csrf().await;
+    let token = server.token("program").await;
+    server.restart().await;
+    let answer = reqwest::Client::new()
+        .get(server.url("/api/v1/alarms"))
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "the signing key is the same");
+    assert!(!cookie.is_empty());
+    assert_eq!(
+        server
+            .database
+            .count("select count(*) from signing_key")
+            .await,
+        1
+    );
+    server.stop().await;
+}
