@@ -15,8 +15,8 @@ async fn every_page_is_there_in_both_languages() {
         .await;
     let browser = server.browser("omar").await;
     for (language, word) in [
-        ("ko", "gate 1 &lt;x2&gt; (ko)"),
-        ("en", "gate 1 &lt;x2&gt;"),
+        ("ko", "gate 1 &#60;x2&#62; (ko)"),
+        ("en", "gate 1 &#60;x2&#62;"),
     ] {
         let answer = browser
             .post("/language", &[("lang", language), ("next", "/")])

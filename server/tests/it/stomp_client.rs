@@ -103,9 +103,8 @@ impl StompClient {
     /// Sends JSON and waits for nothing.
     pub(crate) async fn cast(&mut self, destination: &str, body: &impl serde::Serialize) {
         let body = Bytes::from(serde_json::to_vec(body).unwrap());
-        let _ = self
-            .session
-            .send_with_receipt(destination, "application/json", body, &[]);
+        self.session
+            .send(destination, "application/json", body, &[]);
         self.flush().await;
     }
 
