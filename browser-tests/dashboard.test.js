@@ -29,7 +29,7 @@ let browser;
 before(async () => {
   demo = await startDemo();
   browser = await startBrowser();
-}, { timeout: 180_000 });
+}, { timeout: 300_000 });
 
 after(async () => {
   await browser?.close();
