@@ -76,7 +76,7 @@ class Demo {
   }
 
   async control(path) {
-    const address = await readFile(join(this.data, 'simulators', 'control.addr'), 'utf8');
+    const address = await readFile(join(this.data, 'airport', 'control.addr'), 'utf8');
     return `http://${address.trim()}${path}`;
   }
 
