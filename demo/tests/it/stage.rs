@@ -1,0 +1,144 @@
+//! A directory in which the demo finds dummy programs beside itself.
+
+use std::fs::Permissions;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Says that it runs; on SIGTERM says that it ends. `$diary` is common to all programs of a stage.
+pub(crate) const OBEDIENT: &str = r#"
+trap 'echo "$name ends" >> "$diary"; exit 0' TERM
+echo "$name runs" >> "$diary"
+echo ready
+while :; do sleep 0.02; done"#;
+
+pub(crate) struct Stage {
+    dir: TempDir,
+}
+
+impl Stage {
+    /// A stage with the demo, and programs that obey.
+    pub(crate) fn new() -> Self {
+        let stage = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        std::fs::copy(
+            env!("CARGO_BIN_EXE_landside-demo"),
+            stage.path("landside-demo"),
+        )
+        .unwrap();
+        for name in ["landside-simulators", "landside-server", "landside-agent"] {
+            stage.program(name, OBEDIENT);
+        }
+        stage
+    }
+
+    /// Replaces a program by a script.
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        let path = self.path(name);
+        let diary = self.path("diary");
+        let text = format!(
+            "#!/bin/sh\nname={name} diary={}\n{script}\n",
+            diary.display()
+        );
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The demo, with free ports and a data directory of its own.
+    pub(crate) fn demo(&self) -> Command {
+        let mut command = Command::new(self.path("landside-demo"));
+        // Bound at the same time, so that they differ.
+        let ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = ports
+            .each_ref()
+            .map(|port| port.local_addr().unwrap().to_string());
+        for (variable, address) in ["LANDSIDE_HTTP", "LANDSIDE_STOMP", "LANDSIDE_METRICS"]
+            .into_iter()
+            .zip(addresses)
+        {
+            command.env(variable, address);
+        }
+        command.env("LANDSIDE_DATA", self.path("data"));
+        command.env("LANDSIDE_DEMO_PASSWORD", "password");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        let mut child = self.demo().spawn().unwrap();
+        let lines = follow(child.stdout.take().unwrap());
+        Running { child, lines }
+    }
+
+    /// Waits until the diary has `line`, and gives all of its lines.
+    pub(crate) fn until_diary_has(&self, line: &str) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(self.path("diary")).unwrap_or_default();
+            let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            if lines.iter().any(|written| written == line) {
+                return lines;
+            }
+            assert!(Instant::now() < deadline, "no {line:?} in {lines:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A demo that was started.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for a line that starts with `beginning`.
+    pub(crate) fn until_says(&self, beginning: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap();
+            if line.starts_with(beginning) {
+                return line;
+            }
+        }
+    }
+
+    /// How it ended, and what it complained about.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        let mut complaint = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut complaint).unwrap();
+        (self.child.wait().unwrap(), complaint)
+    }
+}
+
+/// Reads lines on a thread of their own, so that waiting for one can end.
+fn follow(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // A test that has seen enough is gone.
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
