@@ -114,9 +114,19 @@ impl Inlet {
     /// The next message; never ends while the session is open. Cancel-safe.
     pub(crate) async fn recv(&mut self) -> Option<Outbound> {
         let outbound = self.queue.recv().await?;
+        Some(self.taken(outbound))
+    }
+
+    /// The next message, if one waits.
+    pub(crate) fn try_recv(&mut self) -> Option<Outbound> {
+        let outbound = self.queue.try_recv().ok()?;
+        Some(self.taken(outbound))
+    }
+
+    fn taken(&self, outbound: Outbound) -> Outbound {
         self.queued_bytes
             .fetch_sub(outbound.payload.len(), Ordering::Relaxed);
-        Some(outbound)
+        outbound
     }
 }
 

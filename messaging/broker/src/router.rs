@@ -35,7 +35,8 @@ pub(crate) struct Outbound {
 pub(crate) enum Payload {
     /// Encoded for the receiver's version and subscription id, shared with others that have the same.
     Encoded(Bytes),
-    /// For a subscription that acknowledges: each delivery has an `ack` header of its own.
+    /// For a subscription that acknowledges, since each delivery has an `ack` header of its own; and for what a
+    /// subscription has missed.
     Frame(Arc<Frame>),
 }
 
@@ -162,10 +163,13 @@ impl Router {
             (Kind::Topic, Some(position)) => self.missed(wanted.destination, position),
             _ => Vec::new(),
         };
-        let mut encoder = Encoder::default();
+        // Shared with the rings until each is written: a long past costs no more than a list of it.
         let replayed = missed
-            .iter()
-            .map(|message| encoder.outbound(serial, &subscription, message))
+            .into_iter()
+            .map(|message| Outbound {
+                serial,
+                payload: Payload::Frame(message),
+            })
             .collect();
         if wanted.kind == Kind::Topic {
             self.topics.insert(wanted.destination, serial);
@@ -197,14 +201,14 @@ impl Router {
         message: Outgoing,
     ) -> (Position, Vec<(SessionId, Outbound)>) {
         let frame = Arc::new(self.message_frame(topic, message));
-        let mut encoder = Encoder::default();
+        let mut encoder = Encoder::new(&frame);
         let mut deliveries = Vec::new();
         self.topics.for_each_match(topic, |serial| {
             let subscription = self
                 .subscriptions
                 .get(serial)
                 .expect("the tree holds live subscriptions only");
-            let outbound = encoder.outbound(*serial, subscription, &frame);
+            let outbound = encoder.outbound(*serial, subscription);
             deliveries.push((subscription.session, outbound));
         });
         self.replay.keep(self.sequence, topic, frame);
@@ -234,11 +238,11 @@ impl Router {
             return Some(Vec::new());
         }
         let frame = Arc::new(self.message_frame(queue, message.clone()));
-        let mut encoder = Encoder::default();
+        let mut encoder = Encoder::new(&frame);
         Some(
             subscribed
                 .into_iter()
-                .map(|serial| encoder.outbound(serial, &self.subscriptions[&serial], &frame))
+                .map(|serial| encoder.outbound(serial, &self.subscriptions[&serial]))
                 .collect(),
         )
     }
@@ -320,38 +324,30 @@ impl Router {
 }
 
 /// Encodes a message once for each (version, subscription id): most clients use the same ids.
-#[derive(Default)]
 struct Encoder {
-    /// Which message the cache is for, by its address.
-    message: Option<Arc<Frame>>,
+    message: Arc<Frame>,
     /// By version and subscription id; an empty one stands for none, since no id is empty.
     encoded: HashMap<Version, HashMap<String, Bytes>>,
 }
 
 impl Encoder {
-    fn outbound(
-        &mut self,
-        serial: Serial,
-        subscription: &Subscription,
-        message: &Arc<Frame>,
-    ) -> Outbound {
+    fn new(message: &Arc<Frame>) -> Self {
+        Self {
+            message: Arc::clone(message),
+            encoded: HashMap::new(),
+        }
+    }
+
+    fn outbound(&mut self, serial: Serial, subscription: &Subscription) -> Outbound {
         let payload = if subscription.ack == AckMode::Auto {
-            Payload::Encoded(self.encoded(subscription, message))
+            Payload::Encoded(self.encoded(subscription))
         } else {
-            Payload::Frame(Arc::clone(message))
+            Payload::Frame(Arc::clone(&self.message))
         };
         Outbound { serial, payload }
     }
 
-    fn encoded(&mut self, subscription: &Subscription, message: &Arc<Frame>) -> Bytes {
-        if !self
-            .message
-            .as_ref()
-            .is_some_and(|m| Arc::ptr_eq(m, message))
-        {
-            self.message = Some(Arc::clone(message));
-            self.encoded.clear();
-        }
+    fn encoded(&mut self, subscription: &Subscription) -> Bytes {
         let id = match &subscription.key {
             SubscriptionKey::Id(id) => id.as_str(),
             SubscriptionKey::Destination(_) => "",
@@ -360,7 +356,7 @@ impl Encoder {
         if let Some(bytes) = encoded.get(id) {
             return bytes.clone();
         }
-        let mut frame = Frame::clone(message);
+        let mut frame = Frame::clone(&self.message);
         if !id.is_empty() {
             frame.headers.push_front("subscription", id);
         }

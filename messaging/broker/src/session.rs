@@ -222,7 +222,6 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                     Some(inlet) => inlet.recv().await,
                     None => None,
                 } }, if may_deliver => Wake::Outbound(outbound),
-                else => pending().await,
             }
         };
         tokio::select! {
@@ -258,6 +257,10 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                 // A flood of input must not keep our own heart-beats from going out.
                 self.protocol.handle_deadline(now);
             }
+            Wake::Read(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                self.protocol
+                    .error("malformed-message", &error.to_string(), None);
+            }
             Wake::Read(Ok(None) | Err(_)) => self.read_ended = true,
             Wake::Flushed(Ok(())) => self.writing_since = None,
             Wake::Flushed(Err(_)) => {
@@ -265,10 +268,23 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                 self.write_failed = true;
                 self.writing_since = None;
             }
-            Wake::Outbound(outbound) => self.deliver(&outbound),
+            Wake::Outbound(outbound) => self.deliver_all(outbound),
             Wake::Deadline => return self.on_deadline(),
         }
         None
+    }
+
+    /// What waits in the queue goes out together, as far as there is room.
+    fn deliver_all(&mut self, first: Outbound) {
+        let mut next = Some(first);
+        while let Some(outbound) = next {
+            self.deliver(&outbound);
+            self.collect();
+            if !self.has_room() {
+                break;
+            }
+            next = self.open.as_mut().and_then(|open| open.inlet.try_recv());
+        }
     }
 
     fn on_deadline(&mut self) -> Option<End> {

@@ -2,6 +2,7 @@
 //! split frames over messages and put several into one.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -65,7 +66,7 @@ impl Reader for WebSocketReader {
                 Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
                 // Answered by the WebSocket itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Err(error)) => Err(io::Error::other(error)),
+                Some(Err(error)) => Err(read_error(error)),
             };
         }
     }
@@ -118,6 +119,19 @@ impl Writer for WebSocketWriter {
     async fn close(&mut self) -> io::Result<()> {
         self.sink.close().await.map_err(io::Error::other)
     }
+}
+
+/// A lost connection, or (`InvalidData`) a message that is too long or malformed: only the latter can still be told.
+fn read_error(error: axum::Error) -> io::Error {
+    if is_io(&error) {
+        io::Error::other(error)
+    } else {
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
+fn is_io(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some() || error.source().is_some_and(is_io)
 }
 
 /// A text message must be UTF-8, which headers are and bodies may not be.

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 /// The half that bytes come from.
 pub(crate) trait Reader: Send {
-    /// What has come, split anyhow; `None` when the peer has ended its side.
+    /// What has come, split anyhow; `None` when the peer has ended its side. An error of kind `InvalidData` means that
+    /// the peer sent what the transport does not allow, and that it can still be told.
     fn read(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
 }
 

@@ -71,6 +71,24 @@ async fn protocol_errors_are_told_and_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_long_is_told() {
+    let broker = TestBroker::start().await;
+    for (way, code) in [(Way::Tcp, "body-too-large"), (Way::Ws, "malformed-message")] {
+        let mut client = Client::connect(&broker, way, "kim").await;
+        let body = Bytes::from(vec![b'x'; 2 * 1024 * 1024]);
+        client.session.send("/app/x", "text/plain", body, &[]);
+        let frame = client.session.poll_transmit(std::time::Instant::now());
+        // The server stops reading long before the end, so the rest need not be written.
+        let mut head = frame.unwrap();
+        if let Way::Tcp = way {
+            head.truncate(1024);
+        }
+        client.socket.write(head).await;
+        assert_eq!(client.error_code().await, code, "{way:?}");
+    }
+}
+
+#[tokio::test]
 async fn disconnect_is_answered_after_everything_before_it() {
     let broker = TestBroker::start().await;
     for way in Way::BOTH {
