@@ -47,12 +47,7 @@ fn mistakes_end_with_64_and_one_sentence() {
         "/dev/null/data",
         "cannot make the data directory",
     );
-    let _holder = TcpListener::bind(taken).unwrap();
-    check(
-        "LANDSIDE_METRICS",
-        &taken.to_string(),
-        "is taken by another program",
-    );
+    check("LANDSIDE_METRICS", &taken, "is taken by another program");
 
     std::fs::remove_file(stage.path("landside-agent")).unwrap();
     let (code, complaint) = refused(&stage, "LANDSIDE_DATA", "unused");
