@@ -23,8 +23,18 @@
 //! | [`DeviceAlarms`] | [`partial::device_alarms`] | `alarms` |
 //! | [`CommandPanel`], [`CommandList`] | [`partial::device_panel`], [`partial::device_commands`] | `commands:{device}` |
 //!
-//! The script replaces the element of the page that has the same id as a root element of what arrived. Outcomes of
-//! forms are a [`NoticeView`].
+//! The script replaces the element of the page that has the same id as a root element of what arrived.
+//!
+//! | forms | fields |
+//! |---|---|
+//! | `POST /sign-in`, `/sign-out`, `/language` | `name`, `password`, `next`; none; `lang`, `next` |
+//! | `POST /alarms/{id}/acknowledge` | `occurrence`, `next` |
+//! | `POST /devices/{id}/commands` | `key`, `name`, `param.{name}`…, `confirmed=yes` where a question was asked, `next` |
+//! | `POST /devices/{id}/approve` | `next` |
+//!
+//! Each carries `csrf`. Without scripts the answer is a redirect to `next`, with [`Shell::notice`] on that page. The script
+//! sends acknowledgements and commands with the headers `x-csrf-token` and `x-requested-with: XMLHttpRequest`, and
+//! expects a [`NoticeView`] as the answer, with the status that fits it; after 401 it loads the page again.
 
 mod alarms;
 mod asset;

@@ -167,6 +167,22 @@ impl Shell<'_> {
         self.path.split('?').next() == Some(path)
     }
 
+    /// Where the page refreshes itself to: what became of a form is told once.
+    pub(crate) fn without_notice(&self) -> String {
+        let Some((path, query)) = self.path.split_once('?') else {
+            return self.path.to_owned();
+        };
+        let kept: Vec<&str> = query
+            .split('&')
+            .filter(|pair| !pair.starts_with("notice="))
+            .collect();
+        if kept.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", kept.join("&"))
+        }
+    }
+
     pub(crate) fn zone_list(&self) -> String {
         let ids: Vec<&str> = self.zones.iter().map(ZoneId::as_str).collect();
         ids.join(" ")

@@ -59,7 +59,7 @@
     landside.apply(html);
   }
 
-  function get(url, done) {
+  function get(url, done, missingToo) {
     var request = new XMLHttpRequest(), begin = counter;
     underway += 1;
     function end(text) {
@@ -75,7 +75,7 @@
     request.setRequestHeader("x-requested-with", "XMLHttpRequest");
     request.onload = function () {
       if (request.status === 401 || request.status === 403) { window.location.reload(); return; }
-      end(request.status === 200 ? request.responseText : null);
+      end(request.status === 200 || (missingToo && request.status === 404) ? request.responseText : null);
     };
     request.onerror = request.ontimeout = function () { end(null); };
     request.send();
@@ -144,7 +144,7 @@
       other.documentElement.innerHTML = html;
       if (!landside.swap("main", other) || !landside.swap("strip", other)) { window.location.reload(); return; }
       settle();
-    });
+    }, true); /* "Not found" is a page as well. */
   }
 
   /* Each zone may tell of a gap; one look after the last of them is enough. */
@@ -180,6 +180,7 @@
     link = null;
     opening = subscribed = false;
     if (quiet) { quiet = false; connect(); return; }
+    if (landside.leaving) { window.setTimeout(onClosed, 3500); return; }
     if (wasLive) { attempt = 0; }
     setState("lost");
     retry();

@@ -211,6 +211,7 @@
     };
     /* Nobody knows whether it arrived. The form keeps its key: sent again, it is still the same command. */
     request.onerror = request.ontimeout = function () {
+      if (landside.leaving) { return; }
       setSending(form, false);
       say(form, "", landside.word("outcome-unsure"));
     };
@@ -258,8 +259,20 @@
     if (asked && Date.now() - askedAt > CONFIRM && !asked.querySelector("[data-sending=yes]")) { closeQuestion(); }
   }, 1000);
 
+  /* Browsers cut connections before they show the next page: that is no loss to speak of. */
+  landside.leaving = false;
+  window.addEventListener("beforeunload", function () {
+    landside.leaving = true;
+    window.setTimeout(function () { landside.leaving = false; }, 3000);
+  });
+
   /* A page out of the history is the past. */
   window.addEventListener("pageshow", function (event) { if (event.persisted) { window.location.reload(); } });
+
+  /* What became of a form is told once, not after each reload. */
+  if (/[?&]notice=/.test(window.location.search) && window.history.replaceState) {
+    window.history.replaceState(null, "", window.location.pathname + window.location.search.replace(/([?&])notice=[^&]*&?/, "$1").replace(/[?&]$/, ""));
+  }
 
   landside.changed = function () { return; }; /* live.js knows better. */
   if (Math.abs(clockOffset) > CLOCK_OFF) {

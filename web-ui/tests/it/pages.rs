@@ -331,6 +331,28 @@ fn every_notice_is_a_sentence_that_comes_back_by_its_name() {
 }
 
 #[test]
+fn a_page_that_refreshes_itself_does_not_tell_an_outcome_twice() {
+    let (zones, alarms) = (zone_ids(), alarms());
+    for (path, refreshed) in [
+        ("/alarms", "/alarms"),
+        ("/alarms?notice=acknowledged", "/alarms"),
+        ("/alarms?zone=p1&notice=acknowledged", "/alarms?zone=p1"),
+        ("/alarms?notice=acknowledged&zone=p1", "/alarms?zone=p1"),
+    ] {
+        let page = AlarmsPage {
+            shell: shell(Language::En, path, &zones, &alarms, None),
+            alarms: &alarms,
+            zone: None,
+        };
+        let html = page.render().unwrap();
+        assert!(
+            html.contains(&format!("content=\"10;url={refreshed}\"")),
+            "{html}"
+        );
+    }
+}
+
+#[test]
 fn devices_without_a_lane_stand_last() {
     let airport = Airport::new();
     let mut devices: Vec<_> = airport
