@@ -1,6 +1,6 @@
 //! STOMP 1.0, 1.1 and 1.2 without sockets or clocks: frames, codec, client and server sessions.
 //!
-//! Pure: bytes and `Instant`s go in, bytes and events come out; whoever owns the socket decides when.
+//! Nothing here waits or reads a clock: bytes and `Instant`s go in, bytes and events come out; whoever owns the socket decides when.
 //!
 //! | layer | what it does |
 //! |---|---|

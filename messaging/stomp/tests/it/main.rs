@@ -7,6 +7,7 @@
 
 mod codec;
 mod harness;
+mod heartbeat;
 mod pair;
 mod properties;
 mod server;
