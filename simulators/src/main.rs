@@ -1,5 +1,6 @@
 //! `landside-simulators`: a simulated airport from a file, on real wires, until it is told to stop.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -70,6 +71,7 @@ async fn run(config: AirportConfig, data: &Path) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     // Before anything is bound: a signal that comes while starting is not lost.
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
