@@ -1,5 +1,6 @@
 //! A database for each test, dropped when the test is over.
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
@@ -50,6 +51,18 @@ impl Database {
     /// Every text that a query answers.
     pub(crate) async fn texts(&self, query: &'static str) -> Vec<String> {
         sqlx::query_scalar(query)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// When each occurrence of an alarm was raised, by its source.
+    pub(crate) async fn raises(&self, device: &str, code: &str) -> Vec<DateTime<Utc>> {
+        let query = "select o.raised_at from alarm_occurrence o join alarm a on a.id = o.alarm_id
+                     where a.device_id = $1 and a.code = $2 order by o.id";
+        sqlx::query_scalar(query)
+            .bind(device)
+            .bind(code)
             .fetch_all(&self.pool)
             .await
             .unwrap()

@@ -14,10 +14,14 @@ use crate::agent::FakeAgent;
 use crate::database::Database;
 use crate::stomp_client::StompClient;
 
+/// Nothing that a test waits for takes this long unless it never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The one password and secret of everybody.
 pub(crate) const PASSWORD: &str = "correct horse";
 
-const CONFIG: &str = r#"
+/// The configuration of every test, without its addresses.
+pub(crate) const CONFIG: &str = r#"
 data = "data"
 [[zone]]
 id = "p1"
@@ -31,7 +35,8 @@ approve = ["agent-1", "agent-2"]
 file = "access.toml"
 "#;
 
-fn access() -> String {
+/// The access file of every test.
+pub(crate) fn access() -> String {
     let people = [
         ("vera", "viewer", "*"),
         ("omar", "operator", "*"),

@@ -11,5 +11,8 @@ mod database;
 mod harness;
 mod ingest;
 mod pages;
+mod processes;
 mod restart;
 mod stomp_client;
+mod tidy;
+mod truth;
