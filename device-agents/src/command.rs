@@ -301,7 +301,8 @@ impl Execution {
             Feedback::Holds(condition) => condition.holds(samples) == Some(true),
             Feedback::NoFault(rule) => profile.faults[*rule].when.holds(samples) == Some(false),
             Feedback::Restarted(_) => match sample.value {
-                Some(Value::Number(uptime)) => uptime < passed.as_secs_f64(),
+                // Devices count whole seconds, so that one of them may not be over yet.
+                Some(Value::Number(uptime)) => uptime + 1.0 < passed.as_secs_f64(),
                 Some(Value::Bool(_) | Value::Text(_)) | None => false,
             },
         }

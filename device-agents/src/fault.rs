@@ -5,7 +5,7 @@
 //! | condition holds | raised when it has held for `on_delay` | stays |
 //! | condition does not hold | stays | cleared when it has not held for `off_delay` |
 //! | no value to judge by | stays, the delay stands still | stays, the delay begins anew |
-//! | contact lost | as it was, nothing is judged | as it was, nothing is judged |
+//! | contact lost | as it was, nothing is judged, delays begin anew | as it was, nothing is judged, delays begin anew |
 //!
 //! A fault whose state was never known is told once it is, raised or cleared. What was told already (`recorded`) is
 //! given back by the store after a restart; [`Faults::untold`] is the difference, and it stays until the store has it.
@@ -206,9 +206,12 @@ impl Faults {
     /// Time passed. True when contact has just been lost.
     pub fn handle_deadline(&mut self, now: Instant) -> bool {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            let comm = self.comm_mut();
-            comm.active = Some(true);
-            comm.turning_since = None;
+            for state in &mut self.states {
+                // What was about to change has to earn it again once contact is back.
+                state.turning_since = None;
+                state.silent_since = None;
+            }
+            self.comm_mut().active = Some(true);
             return true;
         }
         false

@@ -1,5 +1,6 @@
 //! `landside-agent`: arguments, log, signals.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,6 @@ use clap::{Parser, Subcommand};
 use device_agents::{Agent, SECRET_VARIABLE};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 /// sysexits.h EX_USAGE: something that a person wrote is wrong; starting again does not help.
@@ -41,9 +41,9 @@ enum Action {
 }
 
 #[expect(clippy::print_stderr, reason = "the one place that talks to a person")]
-fn complain(what: &str) -> ExitCode {
+fn complain(what: &str, code: u8) -> ExitCode {
     eprintln!("landside-agent: {what}");
-    ExitCode::from(EXIT_CONFIG)
+    ExitCode::from(code)
 }
 
 #[expect(clippy::print_stdout, reason = "the one place that talks to a person")]
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     let (Action::Run { config } | Action::Check { config }) = &action;
     let agent = match Agent::load(config) {
         Ok(agent) => agent,
-        Err(error) => return complain(&error.to_string()),
+        Err(error) => return complain(&error.to_string(), EXIT_CONFIG),
     };
     if matches!(action, Action::Check { .. }) {
         println!("{}", agent.summary());
@@ -61,23 +61,22 @@ fn main() -> ExitCode {
     let secret = match std::env::var(SECRET_VARIABLE) {
         Ok(secret) if !secret.is_empty() => secret,
         Ok(_) | Err(_) => {
-            return complain(&format!(
+            let what = format!(
                 "{SECRET_VARIABLE} is not set: put the secret of client \"{}\" there",
                 agent.id()
-            ));
+            );
+            return complain(&what, EXIT_CONFIG);
         }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match run(agent, secret) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            error!("{failure:#}");
-            ExitCode::from(EXIT_UNAVAILABLE)
-        }
+        Err(failure) => complain(&format!("{failure:#}"), EXIT_UNAVAILABLE),
     }
 }
 

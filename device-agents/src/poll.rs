@@ -339,6 +339,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         /// However slow the exchanges and whoever is dead: each block of each living device is read again and again,
         /// never later than one full round of everything that can be due.
         #[test]

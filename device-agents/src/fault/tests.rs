@@ -346,6 +346,9 @@ proptest! {
                     Step::Answer(false) => (evidence_for, evidence_against) = (Duration::ZERO, evidence_against + period),
                     Step::BadValue | Step::Failure => evidence_against = Duration::ZERO,
                 }
+                if bench.faults.contact_lost() == Some(true) {
+                    (evidence_for, evidence_against) = (Duration::ZERO, Duration::ZERO);
+                }
                 for told in bench.told() {
                     match told.as_str() {
                         "+BAR-CAL" => {

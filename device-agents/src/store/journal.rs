@@ -88,6 +88,22 @@ pub(super) fn receive(
     Ok(Received::New)
 }
 
+pub(super) fn start(connection: &Connection, accepted: &CommandResult) -> Result<bool, StoreError> {
+    set(
+        connection,
+        accepted.command,
+        "delivered",
+        "started",
+        accepted,
+    )
+}
+
+pub(super) fn finish(connection: &Connection, result: &CommandResult) -> Result<bool, StoreError> {
+    let id = result.command;
+    Ok(set(connection, id, "started", "done", result)?
+        || set(connection, id, "delivered", "done", result)?)
+}
+
 pub(super) fn recover(
     connection: &Connection,
     agent: &AgentId,
@@ -179,9 +195,8 @@ impl Store {
     /// # Errors
     /// The store cannot do it: nothing may be written to the device then.
     pub async fn start_command(&self, accepted: CommandResult) -> Result<bool, StoreError> {
-        let id = accepted.command;
         let started = self
-            .ask(move |connection| set(connection, id, "delivered", "started", &accepted))
+            .ask(move |connection| start(connection, &accepted))
             .await?;
         self.outgoing.notify_one();
         Ok(started)
@@ -204,13 +219,8 @@ impl Store {
     /// # Errors
     /// The store cannot do it: it must be tried again, or the command ends as unknown with the next start.
     pub async fn finish_command(&self, result: CommandResult) -> Result<(), StoreError> {
-        let id = result.command;
-        self.ask(move |connection| {
-            let finished = set(connection, id, "started", "done", &result)?
-                || set(connection, id, "delivered", "done", &result)?;
-            Ok(finished)
-        })
-        .await?;
+        self.ask(move |connection| finish(connection, &result))
+            .await?;
         self.outgoing.notify_one();
         Ok(())
     }

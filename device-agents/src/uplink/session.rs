@@ -342,3 +342,6 @@ fn describe(frame: &Frame) -> String {
     let message = frame.header("message").unwrap_or("no message");
     format!("{message} ({code})")
 }
+
+#[cfg(test)]
+mod tests;
