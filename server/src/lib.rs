@@ -17,16 +17,19 @@
 //! | [`alarm`] | the alarm machine, and the task that owns all alarms |
 //! | [`command`] | the command machine, and the task that sends and follows them |
 //! | `announce` | what programs and pages are told |
+//! | `observability` | every metric |
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
 //! | `http` | routes, pages, API |
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 use broker::{BrokerConfig, Publisher};
 use chrono::FixedOffset;
+use contract::AgentId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,6 +44,7 @@ mod http;
 pub mod identity;
 mod live;
 mod mailbox;
+mod observability;
 pub mod site;
 pub mod store;
 
@@ -53,7 +57,9 @@ use config::Config;
 use gateway::{Desk, Doorkeeper};
 use identity::password::Passwords;
 use identity::token::Tokens;
-use live::Live;
+use live::{Live, LiveHandle};
+use observability::Observed;
+use site::Site;
 use store::Store;
 
 /// Sockets that are bound already, so that a busy port is told before anything starts and tests know their ports.
@@ -63,16 +69,31 @@ pub struct Listeners {
     pub http: TcpListener,
     /// STOMP over TCP.
     pub stomp: TcpListener,
+    /// Metrics.
+    pub metrics: TcpListener,
+}
+
+/// Where a server is served.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Pages, API, WebSocket.
+    pub http: SocketAddr,
+    /// STOMP over TCP.
+    pub stomp: SocketAddr,
+    /// Metrics.
+    pub metrics: SocketAddr,
 }
 
 /// A server that runs.
 #[derive(Debug)]
 pub struct Server {
-    http: SocketAddr,
-    stomp: SocketAddr,
+    addresses: Addresses,
     shutdown: CancellationToken,
-    tasks: JoinSet<&'static str>,
+    tasks: Tasks,
 }
+
+/// Every task of the server; each gives its name when it ends.
+type Tasks = JoinSet<&'static str>;
 
 impl Server {
     /// Starts everything on these sockets and this store.
@@ -89,116 +110,42 @@ impl Server {
             .put_zones(&config.zones)
             .await
             .context("cannot store the zones")?;
-        let tokens = Arc::new(
-            Tokens::open(&store)
-                .await
-                .context("cannot open the signing key")?,
-        );
-        let (site, site_seen) = watch::channel(Arc::new(
-            store.site().await.context("cannot read the site")?,
-        ));
-        let site = Arc::new(site);
+        let mut tasks = Tasks::new();
+        let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
-
-        let publisher = Publisher::new(BrokerConfig::default());
-        let announcer = Announcer::new(publisher.clone(), offset);
-        let (live_task, live) = Live::new(site_seen.clone(), announcer.clone());
-        let (alarms, alarm_requests) = AlarmHandle::new();
-        let (commands, command_requests) = CommandHandle::new();
-
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            live_task.run().await;
-            "live state"
-        });
-        let engine = Engine::load(
-            store.clone(),
-            site_seen.clone(),
-            live.clone(),
-            announcer.clone(),
-        )
-        .await
-        .context("cannot load the open alarms")?;
-        tasks.spawn(async move {
-            engine.run(alarm_requests).await;
-            "the alarm engine"
-        });
-        let dispatcher = Dispatcher::load(
-            store.clone(),
-            site_seen.clone(),
-            publisher.clone(),
-            announcer.clone(),
-        )
-        .await
-        .context("cannot load the open commands")?;
-        tasks.spawn(async move {
-            dispatcher.run(command_requests).await;
-            "the command dispatcher"
-        });
-
-        let shutdown = CancellationToken::new();
-        let desk = Desk {
-            store: store.clone(),
-            site: Arc::clone(&site),
-            live: live.clone(),
-            alarms: alarms.clone(),
-            commands: commands.clone(),
-            announcer: announcer.clone(),
-            approved_agents: config.approved_agents,
+        let core = Core::load(store, offset, &mut tasks).await?;
+        let addresses = Addresses {
+            http: listeners.http.local_addr()?,
+            stomp: listeners.stomp.local_addr()?,
+            metrics: listeners.metrics.local_addr()?,
         };
-        let doorkeeper = Doorkeeper {
-            tokens: Arc::clone(&tokens),
-            site: site_seen,
-        };
-        let broker = http::Broker::new(publisher.clone(), doorkeeper, desk, shutdown.clone());
-        let (http, stomp) = (listeners.http.local_addr()?, listeners.stomp.local_addr()?);
-        let app = http::App {
-            store,
-            site,
-            live,
-            alarms,
-            commands,
-            publisher,
-            announcer,
-            tokens,
-            passwords: Passwords::new(),
-            broker: broker.clone(),
-            offset,
-            secure_cookies: !http.ip().is_loopback(),
-        };
+        let broker = core.broker(config.approved_agents, shutdown.clone());
+        let metrics = core.metrics();
+        let pages =
+            http::router(core.app(broker.clone(), offset, !addresses.http.ip().is_loopback()));
         tasks.spawn(async move {
             broker.listen_tcp(listeners.stomp).await;
             "STOMP over TCP"
         });
-        let stop = shutdown.clone();
-        let service = http::router(app).into_make_service_with_connect_info::<SocketAddr>();
-        tasks.spawn(async move {
-            let served = axum::serve(listeners.http, service)
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await;
-            if let Err(error) = served {
-                tracing::error!(%error, "HTTP ended");
-            }
-            "HTTP"
-        });
-        tracing::info!(%http, %stomp, "the server runs");
+        tasks.spawn(serve(listeners.http, pages, shutdown.clone(), "HTTP"));
+        tasks.spawn(serve(
+            listeners.metrics,
+            metrics,
+            shutdown.clone(),
+            "metrics",
+        ));
+        tracing::info!(http = %addresses.http, stomp = %addresses.stomp, metrics = %addresses.metrics, "the server runs");
         Ok(Self {
-            http,
-            stomp,
+            addresses,
             shutdown,
             tasks,
         })
     }
 
-    /// Where pages, API and WebSocket are served.
-    pub fn http(&self) -> SocketAddr {
-        self.http
-    }
-
-    /// Where STOMP over TCP is served.
-    pub fn stomp(&self) -> SocketAddr {
-        self.stomp
+    /// Where it is served.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// Waits for a part of the server that ended without being asked to: its name. Cancel-safe.
@@ -217,6 +164,128 @@ impl Server {
             if let Err(error) = ended {
                 tracing::error!(%error, "a part of the server did not end well");
             }
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    routes: axum::Router,
+    shutdown: CancellationToken,
+    name: &'static str,
+) -> &'static str {
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, name, "a listener ended");
+    }
+    name
+}
+
+/// What everything else stands on: the tasks that own state, and the handles to them.
+struct Core {
+    store: Store,
+    site: Arc<watch::Sender<Arc<Site>>>,
+    live: LiveHandle,
+    alarms: AlarmHandle,
+    commands: CommandHandle,
+    publisher: Publisher,
+    announcer: Announcer,
+    tokens: Arc<Tokens>,
+}
+
+impl Core {
+    /// Takes up where the records end, and starts the tasks.
+    async fn load(store: Store, offset: FixedOffset, tasks: &mut Tasks) -> anyhow::Result<Self> {
+        let tokens = Tokens::open(&store)
+            .await
+            .context("cannot open the signing key")?;
+        let (site, seen) = watch::channel(Arc::new(
+            store.site().await.context("cannot read the site")?,
+        ));
+        let publisher = Publisher::new(BrokerConfig::default());
+        let announcer = Announcer::new(publisher.clone(), offset);
+
+        let (live_task, live) = Live::new(seen.clone(), announcer.clone());
+        tasks.spawn(async move {
+            live_task.run().await;
+            "live state"
+        });
+        let (alarms, requests) = AlarmHandle::new();
+        let engine = Engine::load(store.clone(), seen.clone(), live.clone(), announcer.clone())
+            .await
+            .context("cannot load the open alarms")?;
+        tasks.spawn(async move {
+            engine.run(requests).await;
+            "the alarm engine"
+        });
+        let (commands, requests) = CommandHandle::new();
+        let dispatcher =
+            Dispatcher::load(store.clone(), seen, publisher.clone(), announcer.clone())
+                .await
+                .context("cannot load the open commands")?;
+        tasks.spawn(async move {
+            dispatcher.run(requests).await;
+            "the command dispatcher"
+        });
+        let (site, tokens) = (Arc::new(site), Arc::new(tokens));
+        Ok(Self {
+            store,
+            site,
+            live,
+            alarms,
+            commands,
+            publisher,
+            announcer,
+            tokens,
+        })
+    }
+
+    fn broker(
+        &self,
+        approved_agents: HashSet<AgentId>,
+        shutdown: CancellationToken,
+    ) -> http::Broker {
+        let doorkeeper = Doorkeeper {
+            tokens: Arc::clone(&self.tokens),
+            site: self.site.subscribe(),
+        };
+        let desk = Desk {
+            store: self.store.clone(),
+            site: Arc::clone(&self.site),
+            live: self.live.clone(),
+            alarms: self.alarms.clone(),
+            commands: self.commands.clone(),
+            announcer: self.announcer.clone(),
+            approved_agents,
+        };
+        http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
+    }
+
+    fn metrics(&self) -> axum::Router {
+        observability::router(Observed {
+            live: self.live.clone(),
+            alarms: self.alarms.clone(),
+            publisher: self.publisher.clone(),
+        })
+    }
+
+    fn app(self, broker: http::Broker, offset: FixedOffset, secure_cookies: bool) -> http::App {
+        http::App {
+            store: self.store,
+            site: self.site,
+            live: self.live,
+            alarms: self.alarms,
+            commands: self.commands,
+            publisher: self.publisher,
+            announcer: self.announcer,
+            tokens: self.tokens,
+            passwords: Passwords::new(),
+            broker,
+            offset,
+            secure_cookies,
         }
     }
 }

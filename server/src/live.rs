@@ -18,6 +18,7 @@ use state::{LeftOut, LiveState};
 
 use crate::announce::{Announcer, Topic};
 use crate::mailbox::Mailbox;
+use crate::observability::count_readings;
 use crate::site::Site;
 
 /// Reports that wait. When it is full, whoever reports waits, and with them the socket they are read from; a report
@@ -220,6 +221,7 @@ impl Live {
                 }
             }
             Request::Readings { report, now } => {
+                count_readings();
                 let (changed, left_out) = self.state.take(&site, &report, now, wall);
                 self.changed.extend(changed);
                 for reason in left_out {

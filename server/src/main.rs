@@ -1,5 +1,6 @@
 //! `landside-server`: arguments, configuration, sockets, database, then run until a signal.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -107,6 +109,7 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let listeners = Listeners {
         http: bind(config.http, path, "http.listen").await?,
         stomp: bind(config.stomp, path, "stomp.listen").await?,
+        metrics: bind(config.metrics, path, "metrics.listen").await?,
     };
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("cannot make the data directory {}", config.data.display()))?;

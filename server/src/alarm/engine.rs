@@ -17,6 +17,7 @@ use super::state::{self, Condition, Effect};
 use super::{AcknowledgeError, Actor, Request};
 use crate::announce::Announcer;
 use crate::live::{AlarmSummary, LiveHandle};
+use crate::observability::{EventOutcome, count_event};
 use crate::site::Site;
 use crate::store::alarm::{OpenAlarm, Raise, Transition};
 use crate::store::audit::AuditEntry;
@@ -100,10 +101,11 @@ impl Engine {
             }
             match Store::put_event(&mut unit, &events.agent, events.epoch, event).await? {
                 Novelty::New => {
+                    count_event(EventOutcome::Stored);
                     self.follow(&mut unit, &mut staged, &events.agent, events.epoch, event)
                         .await?
                 }
-                Novelty::Known => {}
+                Novelty::Known => count_event(EventOutcome::Repeated),
                 Novelty::Conflicting => {
                     let reason = "another event is stored under the same agent, epoch and sequence";
                     self.quarantine(&mut unit, &events, event, reason).await?;
@@ -122,6 +124,7 @@ impl Engine {
         event: &Event,
         reason: &str,
     ) -> Result<(), StoreError> {
+        count_event(EventOutcome::Quarantined);
         tracing::error!(agent.id = %events.agent, sequence = event.sequence, reason, "an event was refused for good and kept in quarantine");
         let body = serde_json::to_vec(event).expect("an event can be written");
         Store::quarantine(

@@ -21,6 +21,7 @@ use super::lifecycle::{self, Event};
 use super::{AgentLink, CommandError, Request};
 use crate::alarm::Actor;
 use crate::announce::Announcer;
+use crate::observability::count_command;
 use crate::site::{Site, SiteDevice};
 use crate::store::audit::AuditEntry;
 use crate::store::command::{Placed, StoredCommand};
@@ -303,6 +304,7 @@ impl Dispatcher {
             view.state_at = Utc::now();
             self.store.step_command(&view, actor, source_at).await?;
             open.command.view = view.clone();
+            count_command(view.state);
             let site = Arc::clone(&self.site.borrow());
             self.announcer.command(&site, &view);
         }

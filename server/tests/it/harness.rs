@@ -93,6 +93,7 @@ impl TestServer {
         let listeners = Listeners {
             http: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             stomp: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            metrics: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
         self.server = Some(Server::start(config, listeners, store).await.unwrap());
     }
@@ -122,7 +123,13 @@ impl TestServer {
 
     /// Where STOMP over TCP is served.
     pub(crate) fn stomp_address(&self) -> std::net::SocketAddr {
-        self.running().stomp()
+        self.running().addresses().stomp
+    }
+
+    /// What the metrics say.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.running().addresses().metrics);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
     fn running(&self) -> &Server {
@@ -131,7 +138,7 @@ impl TestServer {
 
     /// The URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running().http())
+        format!("http://{}{path}", self.running().addresses().http)
     }
 
     /// A token of a client.
@@ -156,7 +163,7 @@ impl TestServer {
 
     /// A STOMP connection over TCP with a client's token.
     pub(crate) async fn stomp(&self, client: &str) -> StompClient {
-        StompClient::connect(self.running().stomp(), &self.token(client).await).await
+        StompClient::connect(self.stomp_address(), &self.token(client).await).await
     }
 
     /// An agent with a gate `gate-1` and a kiosk `kiosk-1` in zone p1, announced.

@@ -175,6 +175,17 @@ async fn readings_are_live_and_a_silent_device_is_unknown() {
         })
         .await;
     assert_eq!(gate["points"][0]["quality"], "comm_lost");
+    let metrics = server.metrics().await;
+    for line in [
+        "landside_devices{condition=\"unknown\"} 2",
+        "landside_open_alarms{state=\"unacknowledged\",priority=\"2\"} 1",
+        "landside_broker_sessions 1",
+    ] {
+        assert!(
+            metrics.lines().any(|known| known == line),
+            "{line} is missing in {metrics}"
+        );
+    }
     server.stop().await;
 }
 

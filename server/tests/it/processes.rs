@@ -82,8 +82,10 @@ impl Chain {
             .unwrap();
 
         write_profiles(&root.join("profiles"));
-        let (http, stomp) = (free_address(), free_address());
-        let listen = format!("[http]\nlisten = \"{http}\"\n[stomp]\nlisten = \"{stomp}\"\n");
+        let (http, stomp, metrics) = (free_address(), free_address(), free_address());
+        let listen = format!(
+            "[http]\nlisten = \"{http}\"\n[stomp]\nlisten = \"{stomp}\"\n[metrics]\nlisten = \"{metrics}\"\n"
+        );
         std::fs::write(root.join("server.toml"), format!("{CONFIG}{listen}")).unwrap();
         std::fs::write(root.join("access.toml"), access()).unwrap();
         let site = airport.site_file(&"agent-1".parse().unwrap());

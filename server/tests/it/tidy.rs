@@ -41,6 +41,11 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
+/// Tests write destinations and queries out on purpose.
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
+}
+
 /// The part of a file before its tests.
 fn product(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap()
@@ -94,7 +99,7 @@ fn pure_files_do_no_io_and_read_no_clock() {
         let claims = head(&text)
             .split_whitespace()
             .any(|word| word.trim_matches(['.', ':', ',']) == "Pure");
-        if claims && !path.contains("tests") {
+        if claims && !is_test(&path) {
             let found = IMPURE.iter().filter(|word| product(&text).contains(**word));
             broken.extend(found.map(|word| format!("{path}: {word}")));
         }
@@ -107,7 +112,7 @@ fn sql_stands_in_the_store_only() {
     let elsewhere = sources().into_iter().filter(|(path, text)| {
         let allowed = path.starts_with("server/src/store")
             || path.starts_with("private-postgres/")
-            || path.contains("/tests/");
+            || is_test(path);
         !allowed && product(text).contains("sqlx::query")
     });
     none(
@@ -119,11 +124,11 @@ fn sql_stands_in_the_store_only() {
 #[test]
 fn destinations_are_built_in_one_place() {
     let elsewhere = sources().into_iter().filter(|(path, text)| {
-        // The broker serves anybody's destinations, and names prefixes; tests write them out on purpose.
+        // The broker serves anybody's destinations, and names their prefixes.
         let allowed = path == "messaging/contract/src/destination.rs"
             || path.starts_with("messaging/stomp")
             || path.starts_with("messaging/broker")
-            || path.contains("/tests/");
+            || is_test(path);
         let code = product(text)
             .lines()
             .filter(|line| !line.trim_start().starts_with("//"));
@@ -201,7 +206,7 @@ fn the_readme_shows_the_real_tree() {
         .unwrap();
     let named: Vec<String> = tree
         .lines()
-        .filter_map(|line| line.trim_start().split_whitespace().next())
+        .filter_map(|line| line.split_whitespace().next())
         .filter_map(|word| word.strip_suffix('/'))
         .map(str::to_owned)
         .collect();

@@ -95,9 +95,12 @@ async fn until_seen(chain: &Chain) {
     .await;
 }
 
-/// When each fault of each device really began and ended.
-fn intervals(chain: &Chain) -> HashMap<&'static str, Vec<(DateTime<Utc>, DateTime<Utc>)>> {
-    let mut intervals: HashMap<&'static str, Vec<_>> = HashMap::new();
+/// When something really began and ended.
+type Interval = (DateTime<Utc>, DateTime<Utc>);
+
+/// When the fault of each device was really there.
+fn intervals(chain: &Chain) -> HashMap<&'static str, Vec<Interval>> {
+    let mut intervals: HashMap<_, Vec<Interval>> = HashMap::new();
     let mut began = HashMap::new();
     for line in chain.airport.truth().unwrap() {
         let Some(device) = line.device else { continue };

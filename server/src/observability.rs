@@ -1,0 +1,152 @@
+//! What the server tells those who watch it: every metric is declared here and nowhere else.
+//!
+//! Labels come from closed sets, never from ids or paths. What is counted as it happens is a counter; what is a state
+//! (devices, alarms, sessions) is read at the moment of the scrape, so that it cannot drift from the truth.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use broker::Publisher;
+use contract::command::CommandState;
+use contract::device::Condition;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::alarm::AlarmHandle;
+use crate::live::LiveHandle;
+
+const EVENTS: &str = "landside_events_total";
+const READINGS: &str = "landside_reading_reports_total";
+const COMMANDS: &str = "landside_command_steps_total";
+const DEVICES: &str = "landside_devices";
+const ALARMS: &str = "landside_open_alarms";
+const SESSIONS: &str = "landside_broker_sessions";
+const SUBSCRIPTIONS: &str = "landside_broker_subscriptions";
+const PUBLISHED: &str = "landside_broker_published_total";
+const DELIVERED: &str = "landside_broker_delivered_total";
+const SLOW_CONSUMERS: &str = "landside_broker_slow_consumers_total";
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum EventOutcome {
+    /// Stored.
+    Stored,
+    /// Stored before: a repetition.
+    Repeated,
+    /// Refused for good and kept.
+    Quarantined,
+}
+
+/// An event was dealt with.
+pub(crate) fn count_event(outcome: EventOutcome) {
+    let outcome = match outcome {
+        EventOutcome::Stored => "stored",
+        EventOutcome::Repeated => "repeated",
+        EventOutcome::Quarantined => "quarantined",
+    };
+    counter!(EVENTS, "outcome" => outcome).increment(1);
+}
+
+/// A report of readings came in.
+pub(crate) fn count_readings() {
+    counter!(READINGS).increment(1);
+}
+
+/// A command came to a state.
+pub(crate) fn count_command(state: CommandState) {
+    counter!(COMMANDS, "state" => state.as_str()).increment(1);
+}
+
+/// The process' recorder: installed once, however many servers a test runs in one process.
+fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let handle = PrometheusBuilder::new()
+            .install_recorder()
+            .expect("nobody else installs a recorder");
+        describe_counter!(EVENTS, "Events of agents, by what became of them.");
+        describe_counter!(READINGS, "Reports of readings that came in.");
+        describe_counter!(COMMANDS, "Steps of commands, by the state they came to.");
+        describe_gauge!(DEVICES, "Devices, by condition.");
+        describe_gauge!(ALARMS, "Alarms that are not normal, by state and priority.");
+        describe_gauge!(SESSIONS, "Open STOMP sessions.");
+        describe_gauge!(SUBSCRIPTIONS, "Subscriptions of those sessions.");
+        describe_counter!(PUBLISHED, "Messages published to topics.");
+        describe_counter!(DELIVERED, "Messages put into sessions' queues.");
+        describe_counter!(
+            SLOW_CONSUMERS,
+            "Sessions ended because their queue was full."
+        );
+        handle
+    })
+}
+
+/// Where the states come from.
+#[derive(Clone)]
+pub(crate) struct Observed {
+    pub(crate) live: LiveHandle,
+    pub(crate) alarms: AlarmHandle,
+    pub(crate) publisher: Publisher,
+}
+
+/// The one route of the metrics' own listener, which is not meant for the public.
+pub(crate) fn router(observed: Observed) -> Router {
+    recorder(); // Before anything is counted.
+    Router::new()
+        .route("/metrics", get(scrape))
+        .with_state(observed)
+}
+
+/// The text format of Prometheus, version 0.0.4.
+async fn scrape(State(observed): State<Observed>) -> impl IntoResponse {
+    observe(&observed).await;
+    let text = recorder().render();
+    recorder().run_upkeep();
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of devices, alarms and sessions are far below 2^52"
+)]
+async fn observe(observed: &Observed) {
+    let mut devices: BTreeMap<&str, usize> = Condition::ALL
+        .iter()
+        .map(|condition| (condition.as_str(), 0))
+        .collect();
+    for device in observed.live.devices().await {
+        *devices.entry(device.condition.as_str()).or_default() += 1;
+    }
+    for (condition, count) in devices {
+        gauge!(DEVICES, "condition" => condition).set(count as f64);
+    }
+    let mut alarms: BTreeMap<(&str, u8), usize> = BTreeMap::new();
+    for state in ["unacknowledged", "acknowledged", "returned_unacknowledged"] {
+        alarms.extend((1..=4).map(|priority| ((state, priority), 0)));
+    }
+    for alarm in observed.alarms.open().await {
+        *alarms
+            .entry((alarm.state.as_str(), alarm.priority.number()))
+            .or_default() += 1;
+    }
+    for ((state, priority), count) in alarms {
+        gauge!(ALARMS, "state" => state, "priority" => priority.to_string()).set(count as f64);
+    }
+    let broker = observed.publisher.statistics();
+    gauge!(SESSIONS).set(broker.sessions as f64);
+    gauge!(SUBSCRIPTIONS).set(broker.subscriptions as f64);
+    counter!(PUBLISHED).absolute(broker.published);
+    counter!(DELIVERED).absolute(broker.delivered);
+    counter!(SLOW_CONSUMERS).absolute(broker.slow_consumers);
+}
