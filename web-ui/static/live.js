@@ -180,7 +180,7 @@
     link = null;
     opening = subscribed = false;
     if (quiet) { quiet = false; connect(); return; }
-    if (landside.leaving) { window.setTimeout(onClosed, 3500); return; }
+    if (landside.leaving) { window.setTimeout(function () { if (!link && !opening) { onClosed(); } }, 3500); return; }
     if (wasLive) { attempt = 0; }
     setState("lost");
     retry();

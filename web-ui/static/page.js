@@ -7,6 +7,8 @@
   var words = document.getElementById("words");
   var CONFIRM = 10000;      /* Milliseconds that a question stays open (select before operate). */
   var ANSWER = 15000;       /* Milliseconds that a form waits for the server. */
+  var NEWS = 8000;          /* Milliseconds that good news stays. */
+  var DOUBLE_CLICK = 350;   /* Milliseconds within which a second click belongs to the first. */
   var CLOCK_OFF = 5000;     /* Milliseconds from which a computer's clock is worth a word. */
 
   landside.word = function (name) { return words.getAttribute("data-" + name) || ""; };
@@ -169,7 +171,15 @@
   function say(form, html, text) {
     var place = document.getElementById(form.getAttribute("data-outcome")), line;
     if (!place) { return; }
-    if (html) { place.innerHTML = html; return; }
+    if (html) {
+      place.innerHTML = html;
+      line = place.firstElementChild;
+      /* Good news passes; a refusal stays until the next try. */
+      if (line.className === "notice") {
+        window.setTimeout(function () { if (line.parentNode === place) { place.removeChild(line); } }, NEWS);
+      }
+      return;
+    }
     line = document.createElement("p");
     line.className = "notice refusal";
     line.textContent = text;
@@ -218,11 +228,19 @@
     request.send(data);
   }
 
+  /* After an acknowledgement the next alarm may slide under the pointer: a double click must not acknowledge it. */
+  var acknowledgedAt = 0;
+
   document.addEventListener("submit", function (event) {
-    var form = event.target;
+    var form = event.target, now = Date.now();
     if (!form.getAttribute("data-post")) { return; }
     event.preventDefault();
-    if (form.getAttribute("data-sending") !== "yes") { send(form); }
+    if (form.getAttribute("data-sending") === "yes") { return; }
+    if (form.getAttribute("data-post") === "alarms") {
+      if (now - acknowledgedAt < DOUBLE_CLICK) { return; }
+      acknowledgedAt = now;
+    }
+    send(form);
   });
 
   /* Questions: one open at a time, and not for ever. */
