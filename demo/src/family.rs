@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -69,12 +69,22 @@ struct Member {
 }
 
 /// All programs of a demo.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Family {
     members: Vec<Member>,
+    common: File,
 }
 
 impl Family {
+    /// Nobody yet. `common` is an empty file that each program has open, as its standard input: whoever holds a lock
+    /// on it shares the lock with them.
+    pub(crate) fn new(common: File) -> Self {
+        Self {
+            members: Vec::new(),
+            common,
+        }
+    }
+
     /// Starts a program. Its output goes to its log; an earlier log is kept as `.old`.
     ///
     /// Must be called on the main thread: the death signal is sent when the *thread* that started a child ends.
@@ -86,7 +96,7 @@ impl Family {
             .args(["--pdeathsig", "TERM", "--"])
             .arg(start.program)
             .args(&start.arguments)
-            .stdin(Stdio::null())
+            .stdin(self.common.try_clone()?)
             .stdout(log.try_clone()?)
             .stderr(log)
             // A group of its own: Ctrl-C reaches the demo only, which then stops its children in order.

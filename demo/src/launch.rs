@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::error::LaunchError;
 use crate::family::{Family, Part, Start};
 use crate::files::{self, CLIENT, Layout, PEOPLE};
-use crate::place::Place;
+use crate::place::{Place, check_addresses};
 use crate::readiness::{self, Probe};
 use crate::secrets::Secrets;
 use crate::settings::{PASSWORD, Settings};
@@ -122,21 +122,19 @@ pub async fn run(
     let data = std::path::absolute(&settings.data)
         .with_context(|| format!("cannot find {}", settings.data.display()))?;
     let place = Place::take(&data)?;
-    let listens = settings.listens();
-    tokio::select! {
-        checked = place.check_addresses(&listens, tell) => checked?,
+    let programs_lock = tokio::select! {
+        lock = place.wait_for_predecessors(tell) => lock?,
         () = signals.next() => return Ok(()),
-    }
+    };
+    check_addresses(&settings.listens())?;
     let demo = Demo::prepare(settings, programs, airport, Layout::new(data))?;
-    place.mark_running()?;
-    let mut family = Family::default();
+    let mut family = Family::new(programs_lock);
     let Err(end) = demo.start(&mut family, &mut signals, tell).await;
     tell(match end {
         End::Asked => "stopping (Ctrl-C again stops at once)",
         End::Failed(_) | End::Late(_) => "a part of the demo failed, stopping the others",
     });
     family.stop(signals.next()).await;
-    place.mark_stopped()?;
     match end {
         End::Asked => Ok(()),
         End::Failed(error) => Err(error.into()),

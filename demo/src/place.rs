@@ -6,23 +6,20 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
 use crate::error::LaunchError;
 use crate::settings::Listen;
 
-/// How long children of a demo that was killed may need to end by themselves: the server finishes what it began.
-const PATIENCE: Duration = Duration::from_secs(30);
-const RETRY: Duration = Duration::from_millis(200);
+/// How long programs of a demo that was killed may need to end by themselves: the server stops its database.
+const PATIENCE: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The data directory, held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
+    data: PathBuf,
     _lock: File,
-    marker: PathBuf,
-    /// Whether the demo before this one did not end in order, so that its children may still be ending.
-    was_killed: bool,
 }
 
 impl Place {
@@ -34,67 +31,78 @@ impl Place {
                 data.display()
             ))
         })?;
-        let path = data.join("demo.lock");
-        let open = File::create(&path).and_then(|file| match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        });
-        match open {
-            Ok(Some(lock)) => {
-                let marker = data.join("demo.running");
-                Ok(Self {
-                    _lock: lock,
-                    was_killed: marker.exists(),
-                    marker,
-                })
-            }
-            Ok(None) => Err(LaunchError::configuration(format!(
+        match try_lock(&data.join("demo.lock"))? {
+            Some(lock) => Ok(Self {
+                data: data.to_owned(),
+                _lock: lock,
+            }),
+            None => Err(LaunchError::configuration(format!(
                 "another demo is running on {}: stop it, or set LANDSIDE_DATA to another directory",
                 data.display()
             ))),
-            Err(error) => Err(LaunchError::configuration(format!(
-                "cannot lock {}: {error}; set LANDSIDE_DATA to a directory that can be written",
-                path.display()
-            ))),
         }
     }
 
-    /// Makes sure that each address can be listened on. After a demo that was killed, waits for its children to end.
-    pub(crate) async fn check_addresses(
+    /// Waits until no program of an earlier demo is left: one that was killed leaves them ending by themselves.
+    ///
+    /// The file that is returned is to be open in each program of this demo. Its lock is free when the last of them
+    /// has closed it, which no way of ending can forget.
+    pub(crate) async fn wait_for_predecessors(
         &self,
-        listens: &[Listen],
         tell: &dyn Fn(&str),
-    ) -> Result<(), LaunchError> {
+    ) -> Result<File, LaunchError> {
+        let path = self.data.join("programs.lock");
         let deadline = Instant::now() + PATIENCE;
-        let mut told = !self.was_killed;
-        for listen in listens {
-            while let Err(error) = TcpListener::bind(listen.address) {
-                let taken = error.kind() == io::ErrorKind::AddrInUse;
-                if !taken || !self.was_killed || Instant::now() >= deadline {
-                    return Err(LaunchError::configuration(sentence(listen, &error)));
-                }
-                if !told {
-                    tell("the demo before this one was killed; waiting for its programs to end");
-                    told = true;
-                }
-                sleep(RETRY).await;
+        let mut told = false;
+        loop {
+            if let Some(lock) = try_lock(&path)? {
+                return Ok(lock);
             }
+            if Instant::now() >= deadline {
+                return Err(LaunchError::configuration(format!(
+                    "programs of an earlier demo still run: end them (their command lines name {}), then start again",
+                    self.data.display()
+                )));
+            }
+            if !told {
+                tell("the demo before this one was killed; waiting for its programs to end");
+                told = true;
+            }
+            sleep(RETRY).await;
         }
-        Ok(())
     }
+}
 
-    /// Notes that children are about to run.
-    pub(crate) fn mark_running(&self) -> anyhow::Result<()> {
-        std::fs::write(&self.marker, "")
-            .with_context(|| format!("cannot write {}", self.marker.display()))
+/// Makes sure that each address can be listened on.
+pub(crate) fn check_addresses(listens: &[Listen]) -> Result<(), LaunchError> {
+    for listen in listens {
+        TcpListener::bind(listen.address)
+            .map_err(|error| LaunchError::configuration(sentence(listen, &error)))?;
     }
+    Ok(())
+}
 
-    /// Notes that all children have ended.
-    pub(crate) fn mark_stopped(&self) -> anyhow::Result<()> {
-        std::fs::remove_file(&self.marker)
-            .with_context(|| format!("cannot remove {}", self.marker.display()))
-    }
+/// Locks the file at `path`; `None` when somebody else has.
+fn try_lock(path: &Path) -> Result<Option<File>, LaunchError> {
+    let open = || {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    };
+    open().map_err(|error: io::Error| {
+        LaunchError::configuration(format!(
+            "cannot lock {}: {error}; set LANDSIDE_DATA to a directory that can be written",
+            path.display()
+        ))
+    })
 }
 
 fn sentence(listen: &Listen, error: &io::Error) -> String {
@@ -112,6 +120,8 @@ fn sentence(listen: &Listen, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     fn taken() -> (TcpListener, Listen) {
@@ -149,13 +159,10 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn a_taken_port_is_named_with_its_variable() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = Place::take(dir.path()).unwrap();
+    #[test]
+    fn a_taken_port_is_named_with_its_variable() {
         let (listener, listen) = taken();
-        let error = place.check_addresses(&[listen], &|_| {}).await.unwrap_err();
-        let sentence = error.to_string();
+        let sentence = check_addresses(&[listen]).unwrap_err().to_string();
         let port = listen.address.port();
         assert!(
             sentence.contains(&format!("port {port} of 127.0.0.1 is taken")),
@@ -163,28 +170,27 @@ mod tests {
         );
         assert!(sentence.contains("LANDSIDE_STOMP"), "{sentence}");
         drop(listener);
-        place.check_addresses(&[listen], &|_| {}).await.unwrap();
+        check_addresses(&[listen]).unwrap();
     }
 
     #[tokio::test]
-    async fn after_a_kill_ports_may_take_their_time() {
+    async fn programs_that_are_still_ending_are_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let killed = Place::take(dir.path()).unwrap();
-        killed.mark_running().unwrap();
-        drop(killed);
+        let programs = killed
+            .wait_for_predecessors(&|line| panic!("{line}"))
+            .await
+            .unwrap();
+        // The demo is gone, a program that inherited the file is not.
+        let program = RefCell::new(Some(programs.try_clone().unwrap()));
+        drop((killed, programs));
         let place = Place::take(dir.path()).unwrap();
-        let (listener, listen) = taken();
-        let told = std::cell::RefCell::new(Vec::new());
-        let listener = std::cell::RefCell::new(Some(listener));
-        let tell = |line: &str| {
-            told.borrow_mut().push(line.to_owned());
-            // Whoever held the port ends while the demo waits.
-            listener.take();
+        let told = RefCell::new(0);
+        let tell = |_: &str| {
+            program.take();
+            *told.borrow_mut() += 1;
         };
-        place.check_addresses(&[listen], &tell).await.unwrap();
-        assert_eq!(told.borrow().len(), 1);
-        place.mark_stopped().unwrap();
-        drop(place);
-        assert!(!Place::take(dir.path()).unwrap().was_killed);
+        place.wait_for_predecessors(&tell).await.unwrap();
+        assert_eq!(told.take(), 1);
     }
 }

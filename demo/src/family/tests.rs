@@ -21,7 +21,7 @@ impl Stage {
     fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
-            family: Family::default(),
+            family: Family::new(tempfile::tempfile().unwrap()),
         }
     }
 
@@ -134,7 +134,11 @@ async fn nobody_dies_while_all_is_well() {
     stage.until_diary_has(1).await;
     let death = timeout(Duration::from_millis(50), stage.family.death()).await;
     assert!(death.is_err(), "{death:?}");
-    let nobody = timeout(Duration::ZERO, Family::default().death()).await;
+    let nobody = timeout(
+        Duration::ZERO,
+        Family::new(tempfile::tempfile().unwrap()).death(),
+    )
+    .await;
     assert!(nobody.is_err(), "{nobody:?}");
 }
 
@@ -154,7 +158,7 @@ async fn a_child_gets_its_arguments_and_only_the_secrets_meant_for_it() {
 async fn the_log_of_the_run_before_is_kept() {
     let mut stage = Stage::new();
     for run in ["first", "second"] {
-        stage.family = Family::default();
+        stage.family = Family::new(tempfile::tempfile().unwrap());
         stage.start(Part::Agent, "agent", &format!("echo {run}"));
         timeout(PATIENCE, stage.family.death()).await.unwrap();
     }
