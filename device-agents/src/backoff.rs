@@ -28,7 +28,7 @@ impl Backoff {
     }
 
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_pause(&mut self) -> Duration {
         let limit = self.limit();
         self.failures = self.failures.saturating_add(1);
         rand::random_range(Duration::ZERO..=limit).max(self.least)
@@ -56,14 +56,17 @@ mod tests {
         let mut backoff = Backoff::new(first, max).at_least(Duration::from_millis(100));
         for expected in [500, 1000, 2000, 4000, 5000, 5000] {
             assert_eq!(backoff.limit(), Duration::from_millis(expected));
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             assert!(
                 pause >= Duration::from_millis(100) && pause <= max,
                 "{pause:?}"
             );
         }
         for _ in 0..100 {
-            assert!(backoff.next() <= max, "no overflow however often it failed");
+            assert!(
+                backoff.next_pause() <= max,
+                "no overflow however often it failed"
+            );
         }
         backoff.reset();
         assert_eq!(backoff.limit(), first);

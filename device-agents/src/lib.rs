@@ -20,15 +20,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use contract::heartbeat::LineState;
 use contract::{DeviceId, FaultCode, InstanceId, LineId};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 use uuid::Uuid;
 
 pub mod backoff;
@@ -40,6 +39,7 @@ mod dispatch;
 pub mod driver;
 pub mod fault;
 mod line;
+mod lives;
 pub mod point;
 pub mod poll;
 pub mod profile;
@@ -52,18 +52,14 @@ mod uplink;
 pub use config::{AgentConfig, ConfigError, SECRET_VARIABLE};
 pub use uplink::token::Credentials;
 
-use backoff::Backoff;
 use clock::{InstanceClock, Moment};
 use command::Order;
 use dispatch::{Dispatcher, Route};
 use line::LineContext;
+use lives::Lives;
 use site::Site;
 use store::{OpenError, Store, StoreError};
 use uplink::{Announcement, Uplink};
-
-/// Between the lives of a line whose task died.
-const RESPAWN_FIRST: Duration = Duration::from_secs(1);
-const RESPAWN_MAX: Duration = Duration::from_secs(60);
 
 /// Commands that may wait for their line: a line does one thing at a time, and what waits longer expires anyway. When
 /// it is full, the command is refused as busy.
@@ -206,11 +202,11 @@ impl Agent {
             readings: reports,
             deliveries,
             acknowledgements: acknowledged,
-            shutdown: shutdown.clone(),
+            shutdown,
         };
         drop(readings);
         info!(agent.id = %self.config.id, %instance, "{}", self.summary());
-        supervise(contexts, dispatcher, uplink, shutdown).await
+        supervise(contexts, dispatcher, uplink).await
     }
 
     fn known_faults(&self) -> BTreeSet<(DeviceId, FaultCode)> {
@@ -231,7 +227,6 @@ async fn supervise(
     contexts: Vec<LineContext>,
     dispatcher: Dispatcher,
     uplink: Uplink,
-    shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
     let mut server_side = JoinSet::new();
     server_side.spawn(async move {
@@ -239,46 +234,21 @@ async fn supervise(
         Ok(())
     });
     server_side.spawn(uplink.run());
-    let mut lines: JoinSet<Result<(), StoreError>> = JoinSet::new();
-    let mut lives: BTreeMap<Id, (LineContext, Backoff)> = BTreeMap::new();
-    for context in contexts {
-        let task = lines.spawn(line::run(context.clone()));
-        lives.insert(
-            task.id(),
-            (context, Backoff::new(RESPAWN_FIRST, RESPAWN_MAX)),
-        );
-    }
+    let mut lines = Lives::start(contexts, line::run);
     loop {
         tokio::select! {
             ended = server_side.join_next() => match ended {
-                Some(Ok(result)) => {
-                    result?;
-                    if shutdown.is_cancelled() && server_side.is_empty() && lines.is_empty() {
-                        return Ok(());
-                    }
-                }
+                Some(Ok(result)) => result?,
                 Some(Err(source)) => return Err(AgentError::Died { task: "server-side", source }),
+                // Uplink and dispatcher have ended; so do the lines, each after its exchange.
                 None => {
-                    while lines.join_next().await.is_some() {}
+                    while let Some(result) = lines.next_end(line::run).await {
+                        result?;
+                    }
                     return Ok(());
                 }
             },
-            Some(ended) = lines.join_next_with_id() => match ended {
-                Ok((_, result)) => result?,
-                Err(died) => {
-                    let Some((context, mut backoff)) = lives.remove(&died.id()) else {
-                        continue;
-                    };
-                    let pause = backoff.next();
-                    error!(line.id = %context.line.id, error = %died, ?pause, "a line died and begins again");
-                    let next = context.clone();
-                    let task = lines.spawn(async move {
-                        sleep(pause).await;
-                        line::run(next).await
-                    });
-                    lives.insert(task.id(), (context, backoff));
-                }
-            },
+            Some(result) = lines.next_end(line::run) => result?,
         }
     }
 }

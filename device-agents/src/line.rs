@@ -203,7 +203,7 @@ impl LineTask {
             }
             Err(error) => {
                 let now = Moment::now();
-                self.reconnect_at = now.mono + self.reconnect.next();
+                self.reconnect_at = now.mono + self.reconnect.next_pause();
                 self.set_health(LineState::Down);
                 for index in 0..self.devices.len() {
                     self.note_failure(index, &error);

@@ -136,7 +136,7 @@ impl Uplink {
                     }
                 }
             }
-            let pause = task.backoff.next();
+            let pause = task.backoff.next_pause();
             tokio::select! {
                 () = sleep(pause) => {}
                 () = shutdown.cancelled() => return Ok(()),

@@ -199,7 +199,10 @@ async fn results_are_sent_in_order_until_they_are_deleted() {
     assert_eq!(again, Received::Known);
     let results = store.results_after(0).await.unwrap();
     let states: Vec<_> = results.iter().map(|stored| stored.result.state).collect();
-    let names: Vec<_> = states.iter().map(|state: &CommandState| state.as_str()).collect();
+    let names: Vec<_> = states
+        .iter()
+        .map(|state: &CommandState| state.as_str())
+        .collect();
     assert_eq!(names, ["delivered", "accepted", "succeeded", "succeeded"]);
     store.delete_result(results[0].id).await.unwrap();
     assert_eq!(store.results_after(0).await.unwrap().len(), 3);

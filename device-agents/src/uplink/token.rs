@@ -110,3 +110,77 @@ pub(super) async fn fetch(
         renew_in: life * RENEW_AFTER.0 / RENEW_AFTER.1,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of asking a server that answers with `status` and `body`.
+    async fn ask(status: &str, body: &str) -> Result<Token, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let reply = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = String::new();
+            while !request.ends_with("client_secret=a%26b") {
+                let mut chunk = [0; 1024];
+                let length = stream.read(&mut chunk).await.unwrap();
+                request.push_str(std::str::from_utf8(&chunk[..length]).unwrap());
+            }
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            request
+        });
+        let credentials = Credentials {
+            agent: "agent-p1".parse().unwrap(),
+            secret: "a&b".to_owned(),
+        };
+        assert!(!format!("{credentials:?}").contains("a&b"));
+        let url = format!("http://{address}/oauth/token").parse().unwrap();
+        let token = fetch(reqwest::Client::new(), url, credentials).await;
+        let request = server.await.unwrap();
+        assert!(request.starts_with("POST /oauth/token "), "{request}");
+        assert!(request.contains("grant_type=client_credentials&client_id=agent-p1"));
+        token.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_token_is_renewed_well_before_its_end() {
+        let body = r#"{"access_token":"x.y.z","token_type":"Bearer","expires_in":900}"#;
+        let token = ask("200 OK", body).await.unwrap();
+        assert_eq!(token.authorization, "Bearer x.y.z");
+        assert_eq!(token.renew_in, Duration::from_secs(600));
+        let body = r#"{"access_token":"x","token_type":"Bearer","expires_in":0}"#;
+        let token = ask("200 OK", body).await.unwrap();
+        assert_eq!(
+            token.renew_in,
+            Duration::from_secs(20),
+            "never without pause"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_to_do() {
+        for (status, body, expected) in [
+            (
+                "401 Unauthorized",
+                "{}",
+                "client \"agent-p1\" or its secret",
+            ),
+            ("400 Bad Request", "{}", "LANDSIDE_AGENT_SECRET"),
+            ("404 Not Found", "", "is server.url right?"),
+            ("200 OK", "<html>", "does not answer"),
+        ] {
+            let Err(error) = ask(status, body).await else {
+                panic!("{status} is no token");
+            };
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! The whole agent: simulated equipment on real wires on one side, a broker on the other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use contract::Quality;
+use contract::command::ReasonCode;
+use contract::heartbeat::LineState;
+use device_agents::Agent;
+use simulators::{Airport, AirportConfig, Coil, Fault};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{TestServer, eventually, profiles_dir};
+
+const AIRPORT: &str = r#"
+[[zone]]
+id = "p1"
+name = { ko = "주차장 P1", en = "Car park P1" }
+[[agent]]
+id = "agent-p1"
+[[device]]
+id = "gate-1"
+kind = "gate"
+zone = "p1"
+agent = "agent-p1"
+name = { ko = "차단기 1", en = "Gate 1" }
+[[device]]
+id = "kiosk-1"
+kind = "kiosk"
+zone = "p1"
+agent = "agent-p1"
+name = { ko = "정산기 1", en = "Kiosk 1" }
+[[device]]
+id = "printer-1"
+kind = "printer"
+zone = "p1"
+agent = "agent-p1"
+name = { ko = "프린터 1", en = "Printer 1" }
+"#;
+
+const TTL: Duration = Duration::from_secs(10);
+
+struct World {
+    directory: tempfile::TempDir,
+    airport: Airport,
+    server: TestServer,
+    agent: Option<RunningAgent>,
+}
+
+struct RunningAgent {
+    task: JoinHandle<()>,
+    shutdown: CancellationToken,
+}
+
+impl World {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = AirportConfig::parse(AIRPORT, "airport.toml").unwrap();
+        let airport = Airport::start(config, directory.path().join("airport"))
+            .await
+            .unwrap();
+        let mut world = Self {
+            directory,
+            airport,
+            server: TestServer::start().await,
+            agent: None,
+        };
+        world.start_agent();
+        world
+    }
+
+    fn start_agent(&mut self) {
+        let agent = load(self.directory.path(), &self.airport, &self.server);
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move {
+            agent.run("secret".to_owned(), stop).await.unwrap();
+        });
+        self.agent = Some(RunningAgent { task, shutdown });
+    }
+
+    async fn stop_agent(&mut self) {
+        let agent = self.agent.take().unwrap();
+        agent.shutdown.cancel();
+        agent.task.await.unwrap();
+    }
+
+    /// As a kill would, as far as one process can: its tasks end wherever they are.
+    async fn kill_agent(&mut self) {
+        let agent = self.agent.take().unwrap();
+        agent.task.abort();
+        assert!(agent.task.await.unwrap_err().is_cancelled());
+        let data = self.directory.path().join("data");
+        eventually("the data directory is free", || {
+            device_agents::store::Store::open(&data).ok()
+        })
+        .await;
+    }
+
+    /// Every device was read, and the server knows.
+    async fn all_is_well(&self) {
+        self.server
+            .until("good readings of all devices", |told| {
+                let good = |device, point| {
+                    told.reading(device, point)
+                        .is_some_and(|reading| reading.quality == Quality::Good)
+                };
+                (good("gate-1", "state")
+                    && good("kiosk-1", "uptime")
+                    && good("printer-1", "paper")
+                    && told.faults("gate-1").len() == 4
+                    && told.faults("kiosk-1").len() == 5
+                    && told.faults("printer-1").len() == 6)
+                    .then_some(())
+            })
+            .await;
+    }
+
+    fn opens(&self) -> u32 {
+        self.airport
+            .pulses("gate-1")
+            .unwrap()
+            .borrow()
+            .of(Coil::Open)
+    }
+}
+
+fn load(directory: &Path, airport: &Airport, server: &TestServer) -> Agent {
+    let site = airport.site_file(&"agent-p1".parse().unwrap());
+    let config = format!(
+        "id = \"agent-p1\"\ndata = \"data\"\nsite = {site:?}\nprofiles = {:?}\n[server]\nurl = \"http://{}\"\n",
+        profiles_dir(),
+        server.address
+    );
+    let path = directory.join("agent.toml");
+    std::fs::write(&path, config).unwrap();
+    Agent::load(&path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_learns_who_this_is_and_how_everything_stands() {
+    let mut world = World::start().await;
+    world.all_is_well().await;
+    let told = world.server.told.borrow().clone();
+    assert_eq!(told.order[0], "/app/inventory");
+    assert_eq!(told.order[1], "/app/heartbeats");
+    assert_eq!(told.inventories[0].devices.len(), 3);
+    assert_eq!(told.inventories[0].profiles.len(), 3);
+    assert_eq!(told.heartbeats[0].lines.len(), 3);
+    let sequences: Vec<u64> = told.events.iter().map(|event| event.sequence).collect();
+    let expected: Vec<u64> = (1..=15).collect();
+    assert_eq!(sequences, expected, "each fault's first state, once");
+    assert!(
+        told.faults("gate-1")
+            .iter()
+            .all(|fault| fault.starts_with('-'))
+    );
+    let reports: Vec<u64> = told.readings.iter().map(|report| report.sequence).collect();
+    assert!(reports.is_sorted_by(|a, b| a < b));
+    let unit = told.reading("gate-1", "board_temp");
+    assert!(unit.is_some());
+    // Later heart-beats say that the lines are up: a new session brings one at once.
+    world.server.hang_up();
+    world
+        .server
+        .until("lines are up", |told| {
+            let last = told.heartbeats.last()?;
+            last.lines
+                .iter()
+                .all(|line| line.state == LineState::Up)
+                .then_some(())
+        })
+        .await;
+    world.stop_agent().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_is_told_when_it_comes_and_when_it_goes() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    world
+        .airport
+        .set_fault("gate-1", Fault::Error)
+        .await
+        .unwrap();
+    world
+        .airport
+        .set_fault("printer-1", Fault::CoverOpen)
+        .await
+        .unwrap();
+    world
+        .server
+        .until("both are raised", |told| {
+            let raised = |device, fault: &str| told.faults(device).iter().any(|told| told == fault);
+            (raised("gate-1", "+BAR-ERR") && raised("printer-1", "+PRN-COVER")).then_some(())
+        })
+        .await;
+    world
+        .airport
+        .clear_fault("gate-1", Fault::Error)
+        .await
+        .unwrap();
+    world
+        .server
+        .until("it is cleared", |told| {
+            (told.faults("gate-1").last()? == "-BAR-ERR").then_some(())
+        })
+        .await;
+    assert_eq!(
+        world.server.told.borrow().faults("gate-1")[4..],
+        ["+BAR-ERR", "-BAR-ERR"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_is_contact_lost_and_never_a_value() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    for device in ["gate-1", "kiosk-1", "printer-1"] {
+        world
+            .airport
+            .set_fault(device, Fault::Silent)
+            .await
+            .unwrap();
+    }
+    for (device, point) in [
+        ("gate-1", "state"),
+        ("kiosk-1", "printer.paper"),
+        ("printer-1", "paper"),
+    ] {
+        world
+            .server
+            .until("contact lost", |told| {
+                let lost = told.faults(device).last()? == "+COMM";
+                let marked = told.reading(device, point)?.quality == Quality::CommLost;
+                (lost && marked).then_some(())
+            })
+            .await;
+        world
+            .airport
+            .clear_fault(device, Fault::Silent)
+            .await
+            .unwrap();
+        world
+            .server
+            .until("contact again", |told| {
+                let back = told.faults(device).last()? == "-COMM";
+                let good = told.reading(device, point)?.quality == Quality::Good;
+                (back && good).then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_opens_and_is_seen_to_be_open() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    let command = world.server.command("gate-1", "open", TTL);
+    world.server.send(&command);
+    world.server.send(&command); // Delivered twice, for instance after a lost ACK.
+    let states = world
+        .server
+        .until("it has succeeded", |told| {
+            let states = told.states(command.id);
+            states.contains(&"succeeded").then_some(states)
+        })
+        .await;
+    let mut told = states;
+    told.dedup();
+    for (earlier, later) in [
+        ("delivered", "accepted"),
+        ("accepted", "executing"),
+        ("executing", "succeeded"),
+    ] {
+        let position = |state| told.iter().position(|told| *told == state).unwrap();
+        assert!(position(earlier) < position(later), "{told:?}");
+    }
+    world
+        .server
+        .until("the reading says open", |told| {
+            (told.text("gate-1", "state")? == "open").then_some(())
+        })
+        .await;
+    assert_eq!(world.opens(), 1);
+
+    // Long done, and delivered once more: the stored result again, and nothing on the wire.
+    let before = world.server.told.borrow().states(command.id).len();
+    world.server.send(&command);
+    world
+        .server
+        .until("its result again", |told| {
+            let states = told.states(command.id);
+            (states.len() > before && states.last() == Some(&"succeeded")).then_some(())
+        })
+        .await;
+    assert_eq!(world.opens(), 1);
+}
+
+/// The state and reason that a command ends in.
+async fn end_of(
+    world: &World,
+    command: &contract::command::Command,
+) -> (&'static str, Option<ReasonCode>) {
+    world
+        .server
+        .until("an end", |told| {
+            told.results
+                .iter()
+                .rfind(|result| result.command == command.id)
+                .filter(|result| {
+                    !matches!(
+                        result.state.as_str(),
+                        "delivered" | "accepted" | "executing"
+                    )
+                })
+                .map(|result| {
+                    (
+                        result.state.as_str(),
+                        result.reason.as_ref().map(|reason| reason.code),
+                    )
+                })
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_not_be_executed_never_reaches_the_gate() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    let late = world.server.command("gate-1", "open", Duration::ZERO);
+    let mut foreign = world.server.command("gate-1", "open", TTL);
+    foreign.instance = contract::InstanceId(uuid::Uuid::new_v4());
+    let elsewhere = world.server.command("gate-9", "open", TTL);
+    let unknown = world.server.command("gate-1", "fly", TTL);
+    let unlocked = world.server.command("printer-1", "recover", TTL);
+    let mut wrong = world.server.command("kiosk-1", "reboot", TTL);
+    wrong.params = [("delay".to_owned(), contract::Value::Number(1e6))].into();
+    for (command, expected) in [
+        (late, ("expired", ReasonCode::DeadlinePassed)),
+        (foreign, ("expired", ReasonCode::DeadlinePassed)),
+        (elsewhere, ("rejected", ReasonCode::NotSupported)),
+        (unknown, ("rejected", ReasonCode::NotSupported)),
+        (unlocked, ("rejected", ReasonCode::Interlock)),
+        (wrong, ("rejected", ReasonCode::BadParameter)),
+    ] {
+        world.server.send(&command);
+        assert_eq!(
+            end_of(&world, &command).await,
+            (expected.0, Some(expected.1))
+        );
+    }
+    world
+        .airport
+        .set_fault("gate-1", Fault::Silent)
+        .await
+        .unwrap();
+    world
+        .server
+        .until("contact lost", |told| {
+            (told.faults("gate-1").last()? == "+COMM").then_some(())
+        })
+        .await;
+    let lost = world
+        .server
+        .command("gate-1", "open", Duration::from_secs(60));
+    world.server.send(&lost);
+    assert_eq!(
+        end_of(&world, &lost).await,
+        ("rejected", Some(ReasonCode::CommLost))
+    );
+    assert_eq!(world.opens(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_takes_the_command_and_does_not_move_is_told() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    world
+        .airport
+        .set_fault("gate-1", Fault::Stuck)
+        .await
+        .unwrap();
+    let first = world.server.command("gate-1", "open", TTL);
+    let second = world.server.command("gate-1", "close", TTL);
+    world.server.send(&first);
+    world.server.send(&second);
+    assert_eq!(
+        end_of(&world, &second).await,
+        ("rejected", Some(ReasonCode::Busy))
+    );
+    assert_eq!(
+        end_of(&world, &first).await,
+        ("unverified", Some(ReasonCode::FeedbackMismatch))
+    );
+    assert_eq!(world.opens(), 1, "and it is not tried again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cutter_error_is_recovered_and_a_kiosk_reboots() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    world
+        .airport
+        .set_fault("printer-1", Fault::CutterError)
+        .await
+        .unwrap();
+    world
+        .server
+        .until("the cutter fault", |told| {
+            told.faults("printer-1")
+                .iter()
+                .any(|fault| fault == "+PRN-CUTTER")
+                .then_some(())
+        })
+        .await;
+    let recover = world
+        .server
+        .command("printer-1", "recover", Duration::from_secs(60));
+    let mut reboot = world
+        .server
+        .command("kiosk-1", "reboot", Duration::from_secs(60));
+    reboot.params = [("delay".to_owned(), contract::Value::Number(1.0))].into();
+    world.server.send(&recover);
+    world.server.send(&reboot);
+    assert_eq!(end_of(&world, &recover).await, ("succeeded", None));
+    assert_eq!(end_of(&world, &reboot).await, ("succeeded", None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_agent_tells_that_nobody_knows_and_never_executes_again() {
+    let mut world = World::start().await;
+    world.all_is_well().await;
+    world
+        .airport
+        .set_fault("gate-1", Fault::Stuck)
+        .await
+        .unwrap();
+    let command = world.server.command("gate-1", "open", TTL);
+    world.server.send(&command);
+    world
+        .server
+        .until("it is executing", |told| {
+            told.states(command.id).contains(&"executing").then_some(())
+        })
+        .await;
+    world.kill_agent().await;
+    world.start_agent();
+    assert_eq!(
+        end_of(&world, &command).await,
+        ("unknown", Some(ReasonCode::Interrupted))
+    );
+    world.server.send(&command);
+    world
+        .server
+        .until("the same again", |told| {
+            let unknown = told
+                .states(command.id)
+                .iter()
+                .filter(|state| **state == "unknown")
+                .count();
+            (unknown == 2).then_some(())
+        })
+        .await;
+    assert_eq!(world.opens(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_raises_nothing_twice_and_clears_what_went_away_meanwhile() {
+    let mut world = World::start().await;
+    world.all_is_well().await;
+    world
+        .airport
+        .set_fault("gate-1", Fault::Error)
+        .await
+        .unwrap();
+    world
+        .airport
+        .set_fault("printer-1", Fault::CoverOpen)
+        .await
+        .unwrap();
+    world
+        .server
+        .until("both are raised", |told| {
+            let raised = |device, fault: &str| told.faults(device).iter().any(|told| told == fault);
+            (raised("gate-1", "+BAR-ERR") && raised("printer-1", "+PRN-COVER")).then_some(())
+        })
+        .await;
+    world.kill_agent().await;
+    world
+        .airport
+        .clear_fault("printer-1", Fault::CoverOpen)
+        .await
+        .unwrap();
+    world.start_agent();
+    world
+        .server
+        .until("the cover is closed", |told| {
+            told.faults("printer-1")
+                .contains(&"-PRN-COVER".to_owned())
+                .then_some(())?;
+            (told.faults("printer-1").last()? == "-PRN-COVER"
+                || told.faults("printer-1").last()? == "-PRN-OFFLINE")
+                .then_some(())
+        })
+        .await;
+    let told = world.server.told.borrow().clone();
+    let raises = |device: &str, fault: &str| {
+        told.faults(device)
+            .iter()
+            .filter(|told| *told == fault)
+            .count()
+    };
+    assert_eq!(raises("gate-1", "+BAR-ERR"), 1);
+    assert_eq!(raises("printer-1", "+PRN-COVER"), 1);
+    assert_eq!(told.inventories.len(), 2);
+    assert_eq!(told.inventories[0].epoch, told.inventories[1].epoch);
+    assert_ne!(told.inventories[0].instance, told.inventories[1].instance);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_while_the_server_cannot_store_is_told_later_and_each_thing_once() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    *world.server.unavailable.lock().unwrap() = true;
+    world
+        .airport
+        .set_fault("gate-1", Fault::Error)
+        .await
+        .unwrap();
+    let connects = std::sync::Arc::clone(&world.server.connects);
+    eventually("it connects again", || {
+        (connects.lock().unwrap().len() >= 3).then_some(())
+    })
+    .await;
+    *world.server.unavailable.lock().unwrap() = false;
+    world
+        .server
+        .until("the fault is told", |told| {
+            told.faults("gate-1")
+                .contains(&"+BAR-ERR".to_owned())
+                .then_some(())
+        })
+        .await;
+    let told = world.server.told.borrow().clone();
+    let sequences: Vec<u64> = told.events.iter().map(|event| event.sequence).collect();
+    let expected: Vec<u64> = (1..=16).collect();
+    assert_eq!(sequences, expected);
+    let tokens = connects.lock().unwrap().clone();
+    let mut different = tokens.clone();
+    different.dedup();
+    assert_eq!(tokens, different, "each session has a token of its own");
+}
