@@ -106,7 +106,7 @@ impl From<anyhow::Error> for End {
 
 /// Runs the demo until somebody stops it. `tell` gets each line that a person should read.
 ///
-/// Must run on the main thread, in a runtime of that one thread: see [`Family::start`].
+/// Must run on the main thread, in a runtime of that one thread: the system ends children with the thread that started them.
 ///
 /// # Errors
 /// [`LaunchError`]; whatever it is, no program is left running.
