@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, FromRef, State, WebSocketUpgrade};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use broker::Publisher;
 use chrono::FixedOffset;
 use tokio::sync::watch;
@@ -104,6 +104,7 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
+        .route("/api/{*rest}", any(api::not_found))
         .route("/oauth/token", post(oauth::token))
         .route("/.well-known/jwks.json", get(oauth::jwks))
         .route("/ws", get(websocket))

@@ -1,13 +1,15 @@
 //! The API: what pages show and do, for programs. Lists answer `{"items": [...], "next": null}`.
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{StatusCode, Uri};
 use contract::DeviceId;
 use contract::alarm::{Acknowledge, AlarmView};
 use contract::command::{CommandRequest, CommandView};
 use contract::device::DeviceView;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::App;
 use super::error::Problem;
@@ -24,6 +26,24 @@ impl<T> List<T> {
     fn whole(items: Vec<T>) -> Json<Self> {
         Json(Self { items, next: None })
     }
+}
+
+/// A JSON body; what is wrong with it is told as every other problem is.
+pub(super) struct Body<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(bad_body(&rejection)),
+        }
+    }
+}
+
+fn bad_body(rejection: &JsonRejection) -> Problem {
+    Problem::new(rejection.status(), "bad-body", rejection.body_text())
 }
 
 pub(super) async fn devices(
@@ -66,7 +86,7 @@ pub(super) async fn command(
     State(app): State<App>,
     Caller(actor): Caller,
     Path(id): Path<String>,
-    Json(request): Json<CommandRequest>,
+    Body(request): Body<CommandRequest>,
 ) -> Result<(StatusCode, Json<CommandView>), Problem> {
     let device = visible(&app, &actor, &id).await?;
     let command = app.commands.submit(device.id, request, actor).await?;
@@ -82,8 +102,16 @@ pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Jso
 pub(super) async fn acknowledge(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(alarm): Path<i64>,
-    Json(seen): Json<Acknowledge>,
+    Path(alarm): Path<String>,
+    Body(seen): Body<Acknowledge>,
 ) -> Result<Json<AlarmView>, Problem> {
-    Ok(Json(app.alarms.acknowledge(alarm, seen, actor).await?))
+    let number = alarm
+        .parse()
+        .map_err(|error| Problem::not_found(format!("{alarm:?} is no alarm's number: {error}")))?;
+    Ok(Json(app.alarms.acknowledge(number, seen, actor).await?))
+}
+
+/// Whatever else is asked below `/api`.
+pub(super) async fn not_found(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", uri.path()))
 }

@@ -227,7 +227,8 @@ pub(super) async fn approve(
     if !is_ours(&viewer, form.csrf.as_deref()) {
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
     }
-    if !viewer.principal().may_approve_devices() {
+    let zone = app.site().device(&device).map(|device| device.zone.clone());
+    if !zone.is_some_and(|zone| viewer.principal().may_approve_devices(&zone)) {
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::NotPermitted);
     }
     let (status, notice) = match approve_device(&app, &viewer, &device).await {

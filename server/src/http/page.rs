@@ -63,7 +63,7 @@ pub(super) fn permissions(
         acknowledge: anywhere(&|zone| principal.may_acknowledge(zone)),
         command_normal: anywhere(&|zone| principal.may_command(Risk::Normal, zone)),
         command_critical: anywhere(&|zone| principal.may_command(Risk::Critical, zone)),
-        approve: principal.may_approve_devices(),
+        approve: anywhere(&|zone| principal.may_approve_devices(zone)),
     }
 }
 

@@ -110,9 +110,9 @@ impl Principal {
         self.has_any(enough) && self.zones.contains(zone)
     }
 
-    /// May approve a device that announced itself.
-    pub fn may_approve_devices(&self) -> bool {
-        self.has_any(&[Role::Administrator])
+    /// May approve a device that was announced in a zone.
+    pub fn may_approve_devices(&self, zone: &ZoneId) -> bool {
+        self.has_any(&[Role::Administrator]) && self.zones.contains(zone)
     }
 
     /// May report as a device-agent.
@@ -160,7 +160,7 @@ mod tests {
                 ('a', who.may_acknowledge(&zone)),
                 ('n', who.may_command(Risk::Normal, &zone)),
                 ('c', who.may_command(Risk::Critical, &zone)),
-                ('p', who.may_approve_devices()),
+                ('p', who.may_approve_devices(&zone)),
                 ('r', who.may_report()),
             ]
             .into_iter()
@@ -180,6 +180,7 @@ mod tests {
                 && !who.may_command(Risk::Emergency, &elsewhere)
         );
         assert!(!who.may_see_all());
+        assert!(!somebody(Role::Administrator, &["p1"]).may_approve_devices(&elsewhere));
         assert!(somebody(Role::Viewer, &["*"]).may_see(&elsewhere));
         assert!(somebody(Role::Viewer, &["p1", "*"]).may_see_all());
     }

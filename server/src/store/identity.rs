@@ -55,7 +55,7 @@ impl Store {
         .transpose()
     }
 
-    /// Creates a person, or makes an existing one as described; the hash is only replaced when `password_hash` is given.
+    /// Creates a person, or makes an existing one as described.
     pub(crate) async fn put_person(
         unit: &mut Unit<'_>,
         principal: &Principal,

@@ -83,7 +83,8 @@ impl Store {
     /// Stores an inventory: the agent, its profiles, its devices; devices that it no longer names are retired.
     /// `approved_by` approves the new ones at once.
     ///
-    /// A device that another agent serves moves to this one: equipment is rewired, and the newest word counts.
+    /// A device that another agent serves moves to this one: equipment is rewired, and the newest word counts. It must be
+    /// approved anew then, so that whoever has one agent's credentials cannot act for the devices of another unseen.
     pub(crate) async fn put_inventory(
         &self,
         inventory: &Inventory,
@@ -179,8 +180,10 @@ async fn put_device(
              lane_id = excluded.lane_id, name_ko = excluded.name_ko, name_en = excluded.name_en,
              profile_hash = excluded.profile_hash, line_id = excluded.line_id, position = excluded.position,
              announced_at = now(), retired_at = null,
-             approved_at = coalesce(device.approved_at, excluded.approved_at),
-             approved_by = coalesce(device.approved_by, excluded.approved_by)",
+             approved_at = case when device.agent_id = excluded.agent_id
+                 then coalesce(device.approved_at, excluded.approved_at) else excluded.approved_at end,
+             approved_by = case when device.agent_id = excluded.agent_id
+                 then coalesce(device.approved_by, excluded.approved_by) else excluded.approved_by end",
         device.id.as_str(),
         agent.as_str(),
         device.zone.as_str(),

@@ -125,6 +125,41 @@ async fn every_route_asks_who_is_there() {
 }
 
 #[tokio::test]
+async fn what_a_program_gets_wrong_is_told_as_a_problem() {
+    let server = TestServer::start().await;
+    let program = server.program("program").await;
+    for (path, body, status, code) in [
+        (
+            "/api/v1/alarms/1/acknowledge",
+            serde_json::json!({"seen": 1}),
+            422,
+            "bad-body",
+        ),
+        (
+            "/api/v1/alarms/one/acknowledge",
+            serde_json::json!({"occurrence": 1}),
+            404,
+            "not-found",
+        ),
+        (
+            "/api/v1/alarms/1/acknowledge",
+            serde_json::json!({"occurrence": 1}),
+            404,
+            "not-found",
+        ),
+        ("/api/v1/nothing", serde_json::json!({}), 404, "not-found"),
+    ] {
+        let (got, problem) = program.post(path, body).await;
+        assert_eq!(
+            (got, problem["code"].as_str()),
+            (status, Some(code)),
+            "{path}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn tokens_are_given_to_those_who_know_the_secret() {
     let server = TestServer::start().await;
     for (grant, client, secret, status, error) in [

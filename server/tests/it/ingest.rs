@@ -127,6 +127,26 @@ async fn an_agent_is_not_heard_before_it_is_approved() {
 }
 
 #[tokio::test]
+async fn a_device_that_moves_to_another_agent_must_be_approved_anew() {
+    let server = TestServer::start().await;
+    let _agent = server.agent().await;
+    let mut thief = crate::agent::FakeAgent::join(server.stomp("agent-3").await, "agent-3").await;
+    let mut inventory = crate::agent::inventory("agent-1", thief.instance, thief.epoch);
+    inventory.agent = "agent-3".parse().unwrap();
+    thief.stomp.send("/app/inventory", &inventory).await;
+    let (_, gate) = server
+        .program("program")
+        .await
+        .get("/api/v1/devices/gate-1")
+        .await;
+    assert_eq!(
+        (&gate["agent"], &gate["condition"]),
+        (&json!("agent-3"), &json!("unregistered"))
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_broken_inventory_changes_nothing() {
     let server = TestServer::start().await;
     let mut agent = server.agent().await;
