@@ -213,8 +213,8 @@ impl UplinkTask {
             tokio::select! {
                 frame = socket.next() => receive(frame, &mut session)?,
                 Some(news) = self.uplink.readings.recv() => {
+                    session.note_readings(!news.readings.is_empty(), Instant::now());
                     self.report.absorb(news);
-                    session.note_readings(Instant::now());
                 }
                 Some(acknowledgement) = self.uplink.acknowledgements.recv() => {
                     if acknowledgement.session == self.session_number {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::command::Risk;
+
 use super::*;
 
 fn directory() -> PathBuf {
@@ -197,6 +199,15 @@ fn a_mistake_in_a_gate_is_told() {
             "is no number",
         ),
         ("en = \"State\" }", "}", "missing field `en`"),
+    ] {
+        check(file, from, to, expected);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_gates_rules_or_commands_is_told() {
+    let file = "gate-came-crp.toml";
+    for (from, to, expected) in [
         (
             "point = \"flags\", bit = 0",
             "point = \"flag\", bit = 0",

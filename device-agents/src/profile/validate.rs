@@ -8,7 +8,10 @@ use std::time::Duration;
 use contract::FaultCode;
 
 use super::group::{Limits, group};
-use super::raw::{RawDriver, RawFault, RawFraming, RawParity, RawPoll, RawProfile, RawRequest};
+use super::raw::{
+    RawDriver, RawEscpos, RawFault, RawFrame, RawFraming, RawModbus, RawParity, RawPoll,
+    RawProfile, RawRequest,
+};
 use super::{
     Demote, DriverSettings, EscposSettings, FaultRule, FrameSettings, ModbusSettings, Parity,
     Periods, Point, Profile, SerialSettings, Source, Template,
@@ -24,6 +27,9 @@ const MAX_BITS: u16 = 2000;
 
 /// Faster than this, a poll class would starve its line rather than inform.
 const MIN_PERIOD: Duration = Duration::from_millis(20);
+
+/// No status of a machine is longer; what is would fill memory.
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// Longer, a time-out would hold its whole line.
 const MAX_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,6 +122,7 @@ fn driver(raw: &RawDriver, requests: &[RawRequest]) -> Result<(DriverSettings, L
             request.id
         ));
     }
+    // Only Modbus points can be merged beyond being the very same read.
     let no_limits = Limits {
         max_regs: 0,
         max_bits: 0,
@@ -123,83 +130,84 @@ fn driver(raw: &RawDriver, requests: &[RawRequest]) -> Result<(DriverSettings, L
     };
     match raw {
         RawDriver::Modbus(raw) => {
-            if !(1..=MAX_REGISTERS).contains(&raw.max_regs)
-                || !(1..=MAX_BITS).contains(&raw.max_bits)
-            {
-                return Err(format!(
-                    "[driver] max_regs must be 1 to {MAX_REGISTERS} and max_bits 1 to {MAX_BITS}"
-                ));
-            }
-            let limits = Limits {
-                max_regs: raw.max_regs,
-                max_bits: raw.max_bits,
-                max_gap: raw.max_gap,
-            };
+            let limits = limits(raw)?;
             let settings = ModbusSettings {
                 timeout: timeout(raw.timeout.0, "timeout")?,
                 min_gap: raw.min_gap.0.min(MAX_TIMEOUT),
             };
             Ok((DriverSettings::Modbus(settings), limits))
         }
-        RawDriver::Escpos(raw) => {
-            let serial = &raw.serial;
-            if !(7..=8).contains(&serial.data)
-                || !(1..=2).contains(&serial.stop)
-                || serial.baud == 0
-            {
-                return Err(
-                    "[driver] serial: `baud` must be more than 0, `data` 7 or 8, `stop` 1 or 2"
-                        .to_owned(),
-                );
-            }
-            let settings = EscposSettings {
-                serial: SerialSettings {
-                    baud: serial.baud,
-                    data_bits: serial.data,
-                    parity: match serial.parity {
-                        RawParity::None => Parity::None,
-                        RawParity::Even => Parity::Even,
-                        RawParity::Odd => Parity::Odd,
-                    },
-                    stop_bits: serial.stop,
-                },
-                timeout: timeout(raw.timeout.0, "timeout")?,
-                late: timeout(raw.late.0, "late")?,
-                valid_mask: raw.valid.mask,
-                valid_value: raw.valid.value,
-            };
-            if settings.valid_value & !settings.valid_mask != 0 {
-                return Err(
-                    "[driver] valid: `value` has bits that `mask` does not: no reply could pass"
-                        .to_owned(),
-                );
-            }
-            Ok((DriverSettings::Escpos(settings), no_limits))
-        }
+        RawDriver::Escpos(raw) => Ok((DriverSettings::Escpos(escpos(raw)?), no_limits)),
         RawDriver::Frame(raw) => {
-            let RawFraming::Line { end, max } = &raw.framing;
-            if end.is_empty() || !(1..=1_048_576).contains(max) {
-                return Err(
-                    "[driver] framing: `end` must not be empty, and `max` be 1 to 1048576"
-                        .to_owned(),
-                );
-            }
-            if !raw.correlate.starts_with('/') {
-                return Err(format!(
-                    "[driver] correlate \"{}\" is no JSON pointer: start it with '/'",
-                    raw.correlate
-                ));
-            }
-            let settings = FrameSettings {
-                end: end.clone(),
-                max_line_bytes: *max,
-                correlate: raw.correlate.clone(),
-                timeout: timeout(raw.timeout.0, "timeout")?,
-                requests: frame_requests(requests)?,
-            };
+            let settings = frame(raw, requests)?;
             Ok((DriverSettings::Frame(settings), no_limits))
         }
     }
+}
+
+fn limits(raw: &RawModbus) -> Result<Limits, String> {
+    if !(1..=MAX_REGISTERS).contains(&raw.max_regs) || !(1..=MAX_BITS).contains(&raw.max_bits) {
+        return Err(format!(
+            "[driver] max_regs must be 1 to {MAX_REGISTERS} and max_bits 1 to {MAX_BITS}"
+        ));
+    }
+    Ok(Limits {
+        max_regs: raw.max_regs,
+        max_bits: raw.max_bits,
+        max_gap: raw.max_gap,
+    })
+}
+
+fn escpos(raw: &RawEscpos) -> Result<EscposSettings, String> {
+    let serial = &raw.serial;
+    if !(7..=8).contains(&serial.data) || !(1..=2).contains(&serial.stop) || serial.baud == 0 {
+        return Err(
+            "[driver] serial: `baud` must be more than 0, `data` 7 or 8, `stop` 1 or 2".to_owned(),
+        );
+    }
+    if raw.valid.value & !raw.valid.mask != 0 {
+        return Err(
+            "[driver] valid: `value` has bits that `mask` does not: no reply could pass".to_owned(),
+        );
+    }
+    Ok(EscposSettings {
+        serial: SerialSettings {
+            baud: serial.baud,
+            data_bits: serial.data,
+            parity: match serial.parity {
+                RawParity::None => Parity::None,
+                RawParity::Even => Parity::Even,
+                RawParity::Odd => Parity::Odd,
+            },
+            stop_bits: serial.stop,
+        },
+        timeout: timeout(raw.timeout.0, "timeout")?,
+        late: timeout(raw.late.0, "late")?,
+        valid_mask: raw.valid.mask,
+        valid_value: raw.valid.value,
+    })
+}
+
+fn frame(raw: &RawFrame, requests: &[RawRequest]) -> Result<FrameSettings, String> {
+    let RawFraming::Line { end, max } = &raw.framing;
+    if end.is_empty() || !(1..=MAX_LINE_BYTES).contains(max) {
+        return Err(format!(
+            "[driver] framing: `end` must not be empty, and `max` be 1 to {MAX_LINE_BYTES}"
+        ));
+    }
+    if !raw.correlate.starts_with('/') {
+        return Err(format!(
+            "[driver] correlate \"{}\" is no JSON pointer: start it with '/'",
+            raw.correlate
+        ));
+    }
+    Ok(FrameSettings {
+        end: end.clone(),
+        max_line_bytes: *max,
+        correlate: raw.correlate.clone(),
+        timeout: timeout(raw.timeout.0, "timeout")?,
+        requests: frame_requests(requests)?,
+    })
 }
 
 fn frame_requests(requests: &[RawRequest]) -> Result<Vec<Template>, String> {

@@ -34,6 +34,9 @@ const FULL_REPORT_PERIOD: Duration = Duration::from_secs(60);
 /// Changes are collected for so long: one frame for a gate's three points instead of three.
 const FLUSH_PERIOD: Duration = Duration::from_millis(100);
 
+/// "As it was" is told less often: nothing is stale before 5 s.
+const POLLS_PERIOD: Duration = Duration::from_secs(1);
+
 /// A server that has not stored an event after so long will not: a new session tries again.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -259,10 +262,16 @@ impl Session {
         }
     }
 
-    /// There are readings that the server does not have.
-    pub(super) fn note_readings(&mut self, now: Instant) {
+    /// There are readings that the server does not have, or only the news that others are as they were.
+    pub(super) fn note_readings(&mut self, has_changes: bool, now: Instant) {
         if self.is_ready {
-            self.flush_at.get_or_insert(now + FLUSH_PERIOD);
+            let wait = if has_changes {
+                FLUSH_PERIOD
+            } else {
+                POLLS_PERIOD
+            };
+            let flush_at = self.flush_at.unwrap_or(now + wait);
+            self.flush_at = Some(flush_at.min(now + wait));
         }
     }
 

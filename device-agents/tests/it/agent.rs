@@ -1,10 +1,8 @@
 //! The whole agent: simulated equipment on real wires on one side, a broker on the other.
 
 use std::path::Path;
-use std::time::Duration;
 
 use contract::Quality;
-use contract::command::ReasonCode;
 use contract::heartbeat::LineState;
 use device_agents::Agent;
 use simulators::{Airport, AirportConfig, Coil, Fault};
@@ -39,12 +37,10 @@ agent = "agent-p1"
 name = { ko = "프린터 1", en = "Printer 1" }
 "#;
 
-const TTL: Duration = Duration::from_secs(10);
-
-struct World {
+pub(crate) struct World {
     directory: tempfile::TempDir,
-    airport: Airport,
-    server: TestServer,
+    pub(crate) airport: Airport,
+    pub(crate) server: TestServer,
     agent: Option<RunningAgent>,
 }
 
@@ -54,7 +50,7 @@ struct RunningAgent {
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = AirportConfig::parse(AIRPORT, "airport.toml").unwrap();
         let airport = Airport::start(config, directory.path().join("airport"))
@@ -70,7 +66,7 @@ impl World {
         world
     }
 
-    fn start_agent(&mut self) {
+    pub(crate) fn start_agent(&mut self) {
         let agent = load(self.directory.path(), &self.airport, &self.server);
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
@@ -87,7 +83,7 @@ impl World {
     }
 
     /// As a kill would, as far as one process can: its tasks end wherever they are.
-    async fn kill_agent(&mut self) {
+    pub(crate) async fn kill_agent(&mut self) {
         let agent = self.agent.take().unwrap();
         agent.task.abort();
         assert!(agent.task.await.unwrap_err().is_cancelled());
@@ -99,7 +95,7 @@ impl World {
     }
 
     /// Every device was read, and the server knows.
-    async fn all_is_well(&self) {
+    pub(crate) async fn all_is_well(&self) {
         self.server
             .until("good readings of all devices", |told| {
                 let good = |device, point| {
@@ -117,7 +113,7 @@ impl World {
             .await;
     }
 
-    fn opens(&self) -> u32 {
+    pub(crate) fn opens(&self) -> u32 {
         self.airport
             .pulses("gate-1")
             .unwrap()
@@ -251,219 +247,6 @@ async fn silence_is_contact_lost_and_never_a_value() {
             })
             .await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_opens_and_is_seen_to_be_open() {
-    let world = World::start().await;
-    world.all_is_well().await;
-    let command = world.server.command("gate-1", "open", TTL);
-    world.server.send(&command);
-    world.server.send(&command); // Delivered twice, for instance after a lost ACK.
-    let states = world
-        .server
-        .until("it has succeeded", |told| {
-            let states = told.states(command.id);
-            states.contains(&"succeeded").then_some(states)
-        })
-        .await;
-    let mut told = states;
-    told.dedup();
-    for (earlier, later) in [
-        ("delivered", "accepted"),
-        ("accepted", "executing"),
-        ("executing", "succeeded"),
-    ] {
-        let position = |state| told.iter().position(|told| *told == state).unwrap();
-        assert!(position(earlier) < position(later), "{told:?}");
-    }
-    world
-        .server
-        .until("the reading says open", |told| {
-            (told.text("gate-1", "state")? == "open").then_some(())
-        })
-        .await;
-    assert_eq!(world.opens(), 1);
-
-    // Long done, and delivered once more: the stored result again, and nothing on the wire.
-    let before = world.server.told.borrow().states(command.id).len();
-    world.server.send(&command);
-    world
-        .server
-        .until("its result again", |told| {
-            let states = told.states(command.id);
-            (states.len() > before && states.last() == Some(&"succeeded")).then_some(())
-        })
-        .await;
-    assert_eq!(world.opens(), 1);
-}
-
-/// The state and reason that a command ends in.
-async fn end_of(
-    world: &World,
-    command: &contract::command::Command,
-) -> (&'static str, Option<ReasonCode>) {
-    world
-        .server
-        .until("an end", |told| {
-            told.results
-                .iter()
-                .rfind(|result| result.command == command.id)
-                .filter(|result| {
-                    !matches!(
-                        result.state.as_str(),
-                        "delivered" | "accepted" | "executing"
-                    )
-                })
-                .map(|result| {
-                    (
-                        result.state.as_str(),
-                        result.reason.as_ref().map(|reason| reason.code),
-                    )
-                })
-        })
-        .await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_must_not_be_executed_never_reaches_the_gate() {
-    let world = World::start().await;
-    world.all_is_well().await;
-    let late = world.server.command("gate-1", "open", Duration::ZERO);
-    let mut foreign = world.server.command("gate-1", "open", TTL);
-    foreign.instance = contract::InstanceId(uuid::Uuid::new_v4());
-    let elsewhere = world.server.command("gate-9", "open", TTL);
-    let unknown = world.server.command("gate-1", "fly", TTL);
-    let unlocked = world.server.command("printer-1", "recover", TTL);
-    let mut wrong = world.server.command("kiosk-1", "reboot", TTL);
-    wrong.params = [("delay".to_owned(), contract::Value::Number(1e6))].into();
-    for (command, expected) in [
-        (late, ("expired", ReasonCode::DeadlinePassed)),
-        (foreign, ("expired", ReasonCode::DeadlinePassed)),
-        (elsewhere, ("rejected", ReasonCode::NotSupported)),
-        (unknown, ("rejected", ReasonCode::NotSupported)),
-        (unlocked, ("rejected", ReasonCode::Interlock)),
-        (wrong, ("rejected", ReasonCode::BadParameter)),
-    ] {
-        world.server.send(&command);
-        assert_eq!(
-            end_of(&world, &command).await,
-            (expected.0, Some(expected.1))
-        );
-    }
-    world
-        .airport
-        .set_fault("gate-1", Fault::Silent)
-        .await
-        .unwrap();
-    world
-        .server
-        .until("contact lost", |told| {
-            (told.faults("gate-1").last()? == "+COMM").then_some(())
-        })
-        .await;
-    let lost = world
-        .server
-        .command("gate-1", "open", Duration::from_secs(60));
-    world.server.send(&lost);
-    assert_eq!(
-        end_of(&world, &lost).await,
-        ("rejected", Some(ReasonCode::CommLost))
-    );
-    assert_eq!(world.opens(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_that_takes_the_command_and_does_not_move_is_told() {
-    let world = World::start().await;
-    world.all_is_well().await;
-    world
-        .airport
-        .set_fault("gate-1", Fault::Stuck)
-        .await
-        .unwrap();
-    let first = world.server.command("gate-1", "open", TTL);
-    let second = world.server.command("gate-1", "close", TTL);
-    world.server.send(&first);
-    world.server.send(&second);
-    assert_eq!(
-        end_of(&world, &second).await,
-        ("rejected", Some(ReasonCode::Busy))
-    );
-    assert_eq!(
-        end_of(&world, &first).await,
-        ("unverified", Some(ReasonCode::FeedbackMismatch))
-    );
-    assert_eq!(world.opens(), 1, "and it is not tried again");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cutter_error_is_recovered_and_a_kiosk_reboots() {
-    let world = World::start().await;
-    world.all_is_well().await;
-    world
-        .airport
-        .set_fault("printer-1", Fault::CutterError)
-        .await
-        .unwrap();
-    world
-        .server
-        .until("the cutter fault", |told| {
-            told.faults("printer-1")
-                .iter()
-                .any(|fault| fault == "+PRN-CUTTER")
-                .then_some(())
-        })
-        .await;
-    let recover = world
-        .server
-        .command("printer-1", "recover", Duration::from_secs(60));
-    let mut reboot = world
-        .server
-        .command("kiosk-1", "reboot", Duration::from_secs(60));
-    reboot.params = [("delay".to_owned(), contract::Value::Number(1.0))].into();
-    world.server.send(&recover);
-    world.server.send(&reboot);
-    assert_eq!(end_of(&world, &recover).await, ("succeeded", None));
-    assert_eq!(end_of(&world, &reboot).await, ("succeeded", None));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_agent_tells_that_nobody_knows_and_never_executes_again() {
-    let mut world = World::start().await;
-    world.all_is_well().await;
-    world
-        .airport
-        .set_fault("gate-1", Fault::Stuck)
-        .await
-        .unwrap();
-    let command = world.server.command("gate-1", "open", TTL);
-    world.server.send(&command);
-    world
-        .server
-        .until("it is executing", |told| {
-            told.states(command.id).contains(&"executing").then_some(())
-        })
-        .await;
-    world.kill_agent().await;
-    world.start_agent();
-    assert_eq!(
-        end_of(&world, &command).await,
-        ("unknown", Some(ReasonCode::Interrupted))
-    );
-    world.server.send(&command);
-    world
-        .server
-        .until("the same again", |told| {
-            let unknown = told
-                .states(command.id)
-                .iter()
-                .filter(|state| **state == "unknown")
-                .count();
-            (unknown == 2).then_some(())
-        })
-        .await;
-    assert_eq!(world.opens(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

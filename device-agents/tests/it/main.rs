@@ -6,6 +6,7 @@
 
 mod agent;
 mod binary;
+mod commands;
 mod escpos;
 mod frame;
 mod harness;

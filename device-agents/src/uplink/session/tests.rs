@@ -248,12 +248,21 @@ fn a_new_token_travels_with_a_heartbeat_at_once_and_only_once() {
 #[test]
 fn readings_are_collected_before_they_go() {
     let mut bench = Bench::ready();
-    assert!(!bench.session.takes_readings(bench.now));
-    bench.session.note_readings(bench.now);
-    assert!(!bench.session.takes_readings(bench.now));
-    bench.session.note_readings(bench.now + FLUSH_PERIOD);
-    assert!(bench.session.takes_readings(bench.now + FLUSH_PERIOD));
-    assert!(!bench.session.takes_readings(bench.now + FLUSH_PERIOD));
+    let takes = |bench: &mut Bench, at: Duration| bench.session.takes_readings(bench.now + at);
+    bench.session.note_readings(true, bench.now);
+    assert!(!takes(&mut bench, Duration::ZERO));
+    bench
+        .session
+        .note_readings(true, bench.now + FLUSH_PERIOD / 2);
+    assert!(takes(&mut bench, FLUSH_PERIOD));
+    assert!(!takes(&mut bench, FLUSH_PERIOD));
+    // That something is as it was can wait, but not for what has changed.
+    bench.session.note_readings(false, bench.now);
+    assert!(!takes(&mut bench, FLUSH_PERIOD));
+    bench.session.note_readings(true, bench.now + FLUSH_PERIOD);
+    assert!(takes(&mut bench, FLUSH_PERIOD * 2));
+    bench.session.note_readings(false, bench.now);
+    assert!(takes(&mut bench, POLLS_PERIOD));
 }
 
 #[test]
