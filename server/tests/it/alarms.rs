@@ -175,12 +175,8 @@ async fn alarms_are_told_live_to_programs_and_pages() {
     agent
         .events(vec![event(2, "gate-1", "BAR-ERR", false)])
         .await;
-    loop {
-        let message = page.message().await;
-        if message.header("destination") == Some("/topic/ui/en/zones/p1/changed") {
-            assert_eq!(message.body, r#"{"topics":["alarms"]}"#);
-            break;
-        }
-    }
+    // Other notices may come before: what the device can be told changes with its condition.
+    let notice = br#"{"topics":["alarms"]}"#.as_slice();
+    while page.message().await.body != notice {}
     server.stop().await;
 }
