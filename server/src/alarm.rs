@@ -1,4 +1,4 @@
-//! Alarms: what people must act on. [`state`] is the machine, [`engine`] the task that owns all alarms and their records.
+//! Alarms: what people must act on. [`state`] is the machine, `engine` the task that owns all alarms and their records.
 
 use chrono::{DateTime, Utc};
 use contract::alarm::{Acknowledge, AlarmView};

@@ -1,4 +1,4 @@
-//! Commands: what people and programs want done, and what became of it. [`lifecycle`] is the machine, [`dispatcher`]
+//! Commands: what people and programs want done, and what became of it. [`lifecycle`] is the machine, `dispatcher`
 //! the task that stores, sends and follows them.
 
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! Everything that survives a restart: Postgres, and all SQL of the system.
 //!
 //! Functions are named after the question they answer; rows never leave this module, only domain types do. Whatever
-//! must happen together happens in one transaction, which the caller opens with [`Store::begin`].
+//! must happen together happens in one transaction, which the caller opens with `Store::begin`.
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
