@@ -12,7 +12,7 @@ use contract::command::{CommandRequest, CommandResult};
 use contract::destination::AlarmAction;
 use contract::event::{Events, MAX_EVENTS_PER_FRAME};
 use contract::heartbeat::Heartbeat;
-use contract::inventory::Inventory;
+use contract::inventory::{CommandType, Inventory};
 use contract::reading::Readings;
 use contract::{AgentId, Destination};
 use serde::de::DeserializeOwned;
@@ -27,6 +27,7 @@ use crate::identity::token::{TokenError, Tokens};
 use crate::live::LiveHandle;
 use crate::site::Site;
 use crate::store::{Store, StoreError};
+use crate::wire;
 
 /// Lets in whoever brings a good token, and decides by the policy what they may do.
 pub(crate) struct Doorkeeper {
@@ -300,7 +301,7 @@ impl Desk {
         destination: &Destination,
         body: &[u8],
     ) -> Result<Option<T>, Refusal> {
-        let reason = match serde_json::from_slice(body) {
+        let reason = match wire::read(body) {
             Ok(message) => return Ok(Some(message)),
             Err(error) => format!("the body cannot be read: {error}"),
         };
@@ -323,7 +324,7 @@ impl Desk {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
+    wire::read(body)
         .map_err(|error| Refusal::refused("bad-body", format!("the body cannot be read: {error}")))
 }
 
@@ -339,8 +340,23 @@ fn is_own(session: &SessionInfo<Principal>, agent: &AgentId) -> Result<(), Refus
     Err(Refusal::refused("not-yours", message))
 }
 
+/// No command waits longer than an hour to begin, or runs longer than a day: whatever says so is a mistake of units.
+const TTL_MS_MAX: u64 = 3_600_000;
+const TIMEOUT_MS_MAX: u64 = 24 * TTL_MS_MAX;
+
 fn check_inventory(inventory: &Inventory) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal::refused("bad-inventory", message));
+    for profile in &inventory.profiles {
+        let mistaken = |command: &&CommandType| {
+            command.ttl_ms > TTL_MS_MAX || command.timeout_ms > TIMEOUT_MS_MAX
+        };
+        if let Some(command) = profile.commands.iter().find(mistaken) {
+            return refuse(format!(
+                "the command {:?} of the profile {} lives longer than an hour or runs longer than a day: give milliseconds",
+                command.name, profile.id
+            ));
+        }
+    }
     let mut seen = HashSet::new();
     for device in &inventory.devices {
         if !seen.insert(&device.id) {

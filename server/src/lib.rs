@@ -20,6 +20,7 @@
 //! | `observability` | every metric |
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
+//! | `wire` | reading what others send |
 //! | `http` | routes, pages, API |
 
 use std::collections::HashSet;
@@ -47,6 +48,7 @@ mod mailbox;
 mod observability;
 pub mod site;
 pub mod store;
+mod wire;
 
 use alarm::AlarmHandle;
 use alarm::engine::Engine;

@@ -23,6 +23,7 @@ use crate::store::alarm::{OpenAlarm, Raise, Transition};
 use crate::store::audit::AuditEntry;
 use crate::store::event::Novelty;
 use crate::store::{Store, StoreError, Unit};
+use crate::wire;
 
 type Key = (DeviceId, FaultCode);
 
@@ -322,13 +323,11 @@ fn acceptable(site: &Site, agent: &AgentId, event: &Event) -> Result<(), String>
     if i64::try_from(event.sequence).is_err() {
         return Err("its sequence is beyond 2^63".to_owned());
     }
-    if let Happening::FaultRaised {
-        detail: Some(Value::Text(text)),
-        ..
-    } = &event.happening
-        && text.contains('\0')
-    {
-        return Err("its detail holds a NUL character, which Postgres cannot store".to_owned());
+    if !wire::is_storable(event.at) {
+        return Err(format!(
+            "its time {} is not between the years 1970 and 9999",
+            event.at
+        ));
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::site::{Site, SiteDevice};
 use crate::store::audit::AuditEntry;
 use crate::store::command::{Placed, StoredCommand};
 use crate::store::{Store, StoreError};
+use crate::wire;
 
 /// What the way to the agent and back may take on top of the command's own times.
 const TRANSPORT_MARGIN: Duration = Duration::from_secs(5);
@@ -280,7 +281,7 @@ impl Dispatcher {
             result.command,
             event,
             result.agent.as_str(),
-            Some(result.at),
+            Some(result.at).filter(|at| wire::is_storable(*at)),
         )
         .await
         .map(drop)

@@ -1,7 +1,7 @@
 //! The API: what pages show and do, for programs. Lists answer `{"items": [...], "next": null}`.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, Uri};
 use contract::DeviceId;
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::App;
 use super::error::Problem;
 use super::viewer::Caller;
+use crate::wire;
 
 /// A list; `next` will name the next page once lists are long enough to have one.
 #[derive(Serialize)]
@@ -35,15 +36,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(bad_body(&rejection)),
-        }
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| {
+            Problem::new(rejection.status(), "bad-body", rejection.body_text())
+        })?;
+        wire::read(&body).map(Self).map_err(|error| {
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "bad-body",
+                format!("the body cannot be read: {error}"),
+            )
+        })
     }
-}
-
-fn bad_body(rejection: &JsonRejection) -> Problem {
-    Problem::new(rejection.status(), "bad-body", rejection.body_text())
 }
 
 pub(super) async fn devices(

@@ -23,6 +23,7 @@ use crate::announce::Topic;
 use crate::command::CommandError;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
+use crate::wire;
 
 /// The prefix of a parameter's field in a command's form.
 const PARAMETER: &str = "param.";
@@ -93,7 +94,10 @@ pub(super) async fn acknowledge(
     }
     let seen = Acknowledge {
         occurrence: form.occurrence,
-        note: form.note.filter(|note| !note.is_empty()),
+        note: form
+            .note
+            .map(|note| wire::clean(&note).into_owned())
+            .filter(|note| !note.is_empty()),
     };
     let (status, notice) = match app.alarms.acknowledge(alarm, seen, viewer.actor()).await {
         Ok(view) => {

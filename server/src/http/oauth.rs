@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::log_unavailable;
+use crate::wire;
 
 #[derive(Deserialize)]
 pub(super) struct TokenForm {
@@ -84,7 +85,7 @@ pub(super) async fn token(
             "client_id and client_secret are needed",
         );
     };
-    let client = match app.store.client(&id).await {
+    let client = match app.store.client(&wire::clean(&id)).await {
         Ok(client) => client,
         Err(error) => {
             log_unavailable(&error);

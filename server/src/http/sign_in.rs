@@ -22,6 +22,7 @@ use crate::identity::password::random;
 use crate::store::audit::AuditEntry;
 use crate::store::identity::NewLogin;
 use crate::store::{Store, StoreError};
+use crate::wire;
 
 /// A shift of twelve hours without signing in twice.
 const LOGIN_HOURS: i64 = 12;
@@ -113,7 +114,15 @@ pub(super) async fn enter(
             next,
         );
     }
-    match sign_in(&app, &form.name, form.password, &peer, viewing.now).await {
+    match sign_in(
+        &app,
+        &wire::clean(&form.name),
+        form.password,
+        &peer,
+        viewing.now,
+    )
+    .await
+    {
         Ok(Some(cookie)) => with_cookie(
             &app,
             LOGIN_COOKIE,

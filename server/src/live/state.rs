@@ -24,6 +24,9 @@ pub(crate) const SILENCE_MAX: Duration =
 /// A reading is stale when it is older than two of its periods, and never before this.
 const STALE_MIN: Duration = Duration::from_secs(5);
 
+/// Older than this is simply old; what counts is that no arithmetic makes it young.
+const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// What the alarm engine knows of a device, as far as its condition depends on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct AlarmSummary {
@@ -145,8 +148,12 @@ impl LiveState {
             let state = self.devices.entry(news.device.clone()).or_default();
             // The agent's clock may be wrong, but the difference of two of its stamps is not.
             let taken = |at: DateTime<Utc>| {
-                let age = (report.sent_at - at).to_std().unwrap_or_default();
-                now.checked_sub(age).unwrap_or(now)
+                let age = (report.sent_at - at)
+                    .to_std()
+                    .unwrap_or_default()
+                    .min(AGE_MAX);
+                now.checked_sub(age)
+                    .expect("clocks of operating systems reach further back")
             };
             if state.take(news, taken, wall) {
                 changed.push(news.device.clone());

@@ -64,11 +64,9 @@ async fn what_can_never_be_stored_does_not_block_the_outbox() {
         .stomp
         .send_raw("/app/command-results", b"not json \xff\x00".to_vec())
         .await;
-    let nul = json!({"agent": "agent-1", "epoch": agent.epoch, "events": [{
-        "sequence": 3, "device": "gate-1", "at": "2026-11-22T07:00:00Z", "kind": "fault_raised",
-        "fault": "BAR-ERR", "severity": "major", "detail": "a\u{0}b",
-    }]});
-    agent.stomp.send("/app/events", &nul).await;
+    let mut timeless = event(3, "gate-1", "BAR-ERR", true);
+    timeless.at = "0001-01-01T00:00:00Z".parse().unwrap();
+    agent.events(vec![timeless]).await;
     assert_eq!(server.database.count(QUARANTINE).await, 4);
     assert_eq!(server.database.count(OCCURRENCES).await, 1);
     let bodies = server
@@ -77,6 +75,26 @@ async fn what_can_never_be_stored_does_not_block_the_outbox() {
         .await;
     assert!(bodies[0].contains("gate-9"), "kept whole: {}", bodies[0]);
     assert_eq!(bodies[2], "not json \\377\\000");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_word_that_postgres_cannot_keep_loses_no_alarm() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    let nul = json!({"agent": "agent-1", "epoch": agent.epoch, "events": [{
+        "sequence": 1, "device": "gate-1", "at": "2026-11-22T07:00:00Z", "kind": "fault_raised",
+        "fault": "BAR-ERR", "severity": "major", "detail": "a\u{0}b",
+    }]});
+    agent.stomp.send("/app/events", &nul).await;
+    agent.stomp.send("/app/events", &nul).await;
+    let alarm = server.program("program").await.alarms().await.remove(0);
+    assert_eq!(alarm["detail"], "a\u{fffd}b");
+    let mut inventory = crate::agent::inventory("agent-1", agent.instance, agent.epoch);
+    inventory.devices[0].name.en = "Gate\0".to_owned();
+    agent.stomp.send("/app/inventory", &inventory).await;
+    let browser = crate::harness::Browser::new(server.url(""));
+    assert_eq!(browser.sign_in("omar\0", "x\0").await.status(), 401);
     server.stop().await;
 }
 
