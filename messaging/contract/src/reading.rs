@@ -126,8 +126,11 @@ pub struct Readings {
     pub instance: InstanceId,
     /// Rises by one with each report of this instance: an older report never overwrites a newer one.
     pub sequence: u64,
-    /// The agent's wall clock when it sent this.
+    /// The agent's wall clock when it sent this: what the stamps of polls and readings are compared with.
     pub sent_at: DateTime<Utc>,
+    /// The agent's monotonic clock when it sent this, in milliseconds since the instance began: shows how long a report
+    /// waited on its way.
+    pub monotonic_ms: u64,
     /// What is new.
     pub devices: Vec<DeviceReadings>,
 }
