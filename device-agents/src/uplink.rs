@@ -383,6 +383,7 @@ impl UplinkTask {
                 instance: self.uplink.announcement.instance,
                 sequence: self.report_sequence,
                 sent_at: now.wall,
+                monotonic_ms: self.uplink.announcement.clock.monotonic_ms(now.mono),
                 devices,
             });
         }
