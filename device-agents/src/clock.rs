@@ -30,6 +30,13 @@ impl Moment {
             wall: self.wall + wall,
         }
     }
+
+    /// What the wall clock of this moment says of an `earlier` one: whoever subtracts the two gets the true age, even
+    /// if the clock was set in between.
+    pub fn wall_of(self, earlier: Instant) -> DateTime<Utc> {
+        let age = self.mono.saturating_duration_since(earlier);
+        self.wall - chrono::Duration::from_std(age).expect("a span of this program fits chrono")
+    }
 }
 
 /// The monotonic clock of this instance: milliseconds since it began. Deadlines of commands are expressed in it.

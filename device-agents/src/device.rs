@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
-use contract::reading::{DeviceReadings, PollClass, Reading};
+use contract::reading::PollClass;
 use contract::{DeviceId, FaultCode, Quality, Value};
 
 use crate::clock::Moment;
 use crate::fault::{Faults, Untold};
 use crate::point::{Raw, decode};
 use crate::profile::{Profile, Read};
-use crate::reading::Sample;
+use crate::reading::{News, PointNews, Sample};
 
 /// One device of a line.
 #[derive(Debug)]
@@ -26,9 +25,9 @@ pub struct DeviceState {
     /// By point: worth a report.
     changed: Vec<bool>,
     /// By block: when it was last answered.
-    answered_at: Vec<Option<DateTime<Utc>>>,
+    answered_at: Vec<Option<Instant>>,
     /// By class: the time that the last report gave.
-    reported_polls: BTreeMap<PollClass, DateTime<Utc>>,
+    reported_polls: BTreeMap<PollClass, Instant>,
 }
 
 impl DeviceState {
@@ -112,7 +111,7 @@ impl DeviceState {
     }
 
     fn answered(&mut self, block: usize, now: Moment) {
-        self.answered_at[block] = Some(now.wall);
+        self.answered_at[block] = Some(now.mono);
         let read = &self.profile.blocks[block].points;
         self.faults
             .handle_answer(&self.profile, &self.samples, read, now.mono);
@@ -164,23 +163,23 @@ impl DeviceState {
     }
 
     /// What changed since the last report, and which classes are known to be as they were.
-    pub fn take_report(&mut self) -> DeviceReadings {
+    pub fn take_report(&mut self) -> News {
         let mut readings = Vec::new();
         for (point, changed) in self.changed.iter_mut().enumerate() {
             if std::mem::take(changed) {
                 let sample = &self.samples[point];
                 self.reported[point] = Some((sample.value.clone(), sample.quality));
-                readings.push(Reading {
+                readings.push(PointNews {
                     point: self.profile.points[point].id.clone(),
                     value: sample.value.clone(),
                     quality: sample.quality,
-                    at: sample.at.wall,
+                    at: sample.at.mono,
                 });
             }
         }
         let polls = self.fresh_polls();
         self.reported_polls.extend(polls.clone());
-        DeviceReadings {
+        News {
             device: self.id.clone(),
             polls,
             readings,
@@ -189,8 +188,8 @@ impl DeviceState {
 
     /// The classes whose every block was answered since the last report. The time is that of the oldest of them: what
     /// is claimed to be fresh is.
-    fn fresh_polls(&self) -> BTreeMap<PollClass, DateTime<Utc>> {
-        let mut oldest: BTreeMap<PollClass, Option<DateTime<Utc>>> = BTreeMap::new();
+    fn fresh_polls(&self) -> BTreeMap<PollClass, Instant> {
+        let mut oldest: BTreeMap<PollClass, Option<Instant>> = BTreeMap::new();
         for (block, at) in self.profile.blocks.iter().zip(&self.answered_at) {
             oldest
                 .entry(block.class)
@@ -298,10 +297,24 @@ mod tests {
         assert!(device.has_news());
         let report = device.take_report();
         assert!(report.readings.is_empty());
-        let expected = BTreeMap::from([(PollClass::Fast, now.plus(SECOND).wall)]);
+        let expected = BTreeMap::from([(PollClass::Fast, now.plus(SECOND).mono)]);
         assert_eq!(report.polls, expected);
         device.handle_failure(now.plus(SECOND * 2));
         assert!(!device.has_news(), "a failed poll confirms nothing");
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_silences_nobody() {
+        let now = Moment::now();
+        let mut device = gate(now);
+        device.handle_answer(0, &fast(17, 0), now);
+        device.take_report();
+        let set_back = Moment {
+            mono: now.mono + SECOND,
+            wall: now.wall - chrono::Duration::hours(1),
+        };
+        device.handle_answer(0, &fast(17, 0), set_back);
+        assert_eq!(device.take_report().polls.len(), 1);
     }
 
     #[test]
@@ -319,7 +332,7 @@ mod tests {
         assert_eq!(report.readings.len(), 9);
         for reading in &report.readings {
             assert_eq!(reading.quality, Quality::CommLost);
-            assert_eq!(reading.at, now.wall);
+            assert_eq!(reading.at, now.mono);
         }
         assert_eq!(
             report.readings[0].value,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contract::heartbeat::LineState;
-use contract::reading::DeviceReadings;
 use contract::{AgentId, FaultCode};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::sleep_until;
@@ -20,6 +19,7 @@ use crate::command::Order;
 use crate::device::DeviceState;
 use crate::driver::{Driver, DriverError, ReadOutcome, Target};
 use crate::poll::{Due, Schedule};
+use crate::reading::News;
 use crate::site::Line;
 use crate::store::{Recovered, Store, StoreError};
 
@@ -46,7 +46,7 @@ pub(crate) struct LineContext {
     pub(crate) line: Arc<Line>,
     pub(crate) agent: AgentId,
     pub(crate) store: Store,
-    pub(crate) readings: mpsc::Sender<DeviceReadings>,
+    pub(crate) readings: mpsc::Sender<News>,
     /// Handed from one life of the line to the next; never used by two at a time.
     pub(crate) commands: Arc<Mutex<mpsc::Receiver<Order>>>,
     pub(crate) health: watch::Sender<LineState>,

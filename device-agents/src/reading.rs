@@ -1,6 +1,10 @@
-//! What a point is known to be at one moment. Pure.
+//! What a point is known to be at one moment, and what of that is news. Pure.
 
-use contract::{Quality, Value};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use contract::reading::PollClass;
+use contract::{DeviceId, PointId, Quality, Value};
 
 use crate::clock::Moment;
 
@@ -35,4 +39,29 @@ impl Sample {
             Quality::Bad | Quality::Stale | Quality::CommLost | Quality::Unknown => None,
         }
     }
+}
+
+/// What is new of one device. Times are monotonic until the moment of sending, so that setting the wall clock makes
+/// nothing look older, newer, or confirmed already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct News {
+    /// Which device.
+    pub device: DeviceId,
+    /// The classes that were read since the last news, and when.
+    pub polls: BTreeMap<PollClass, Instant>,
+    /// What changed.
+    pub readings: Vec<PointNews>,
+}
+
+/// One point of [`News`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointNews {
+    /// Which point.
+    pub point: PointId,
+    /// As in [`Sample::value`].
+    pub value: Option<Value>,
+    /// How far to trust it.
+    pub quality: Quality,
+    /// As in [`Sample::at`].
+    pub at: Instant,
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use contract::heartbeat::{Heartbeat, LineHealth, LineState};
 use contract::inventory::{self, Inventory};
-use contract::reading::{DeviceReadings, Readings};
+use contract::reading::Readings;
 use contract::{AgentId, InstanceId, LineId};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -24,6 +24,7 @@ use crate::backoff::Backoff;
 use crate::clock::{InstanceClock, Moment};
 use crate::config::ServerAddress;
 use crate::dispatch::{Acknowledgement, Delivery};
+use crate::reading::News;
 use crate::report::Report;
 use crate::store::{Store, StoreError};
 
@@ -98,7 +99,7 @@ pub(crate) struct Uplink {
     pub(crate) announcement: Announcement,
     pub(crate) store: Store,
     pub(crate) lines: Vec<(LineId, watch::Receiver<LineState>)>,
-    pub(crate) readings: mpsc::Receiver<DeviceReadings>,
+    pub(crate) readings: mpsc::Receiver<News>,
     pub(crate) deliveries: mpsc::Sender<Delivery>,
     pub(crate) acknowledgements: mpsc::Receiver<Acknowledgement>,
     pub(crate) shutdown: CancellationToken,
@@ -376,7 +377,7 @@ impl UplinkTask {
         if !session.takes_readings(now.mono) {
             return;
         }
-        for devices in self.report.take() {
+        for devices in self.report.take(now) {
             self.report_sequence += 1;
             session.send_readings(&Readings {
                 agent: self.uplink.announcement.agent.clone(),
