@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contract::reading::PollClass;
 use contract::{DeviceId, FaultCode, Quality, Value};
@@ -13,6 +13,18 @@ use crate::point::{Raw, decode};
 use crate::profile::{Profile, Read};
 use crate::reading::{News, PointNews, Sample};
 
+/// How long a deadband may keep a value from being reported: a gate that stopped at 0 % must not read 1 % until it moves
+/// again, and a class that is reported as fresh must not stand for values that are not.
+const DEADBAND_HOLD: Duration = Duration::from_secs(1);
+
+/// What the last report said of a point.
+#[derive(Debug, Clone)]
+struct Reported {
+    value: Option<Value>,
+    quality: Quality,
+    at: Instant,
+}
+
 /// One device of a line.
 #[derive(Debug)]
 pub struct DeviceState {
@@ -20,8 +32,8 @@ pub struct DeviceState {
     profile: Arc<Profile>,
     samples: Vec<Sample>,
     faults: Faults,
-    /// By point: what the last report said, for the deadband; `None` before the first.
-    reported: Vec<Option<(Option<Value>, Quality)>>,
+    /// By point, for the deadband; `None` before the first report.
+    reported: Vec<Option<Reported>>,
     /// By point: worth a report.
     changed: Vec<bool>,
     /// By block: when it was last answered.
@@ -128,13 +140,26 @@ impl DeviceState {
 
     /// When [`Self::handle_deadline`] wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        self.faults.deadline()
+        let held = (0..self.samples.len()).filter_map(|point| self.held_until(point));
+        self.faults.deadline().into_iter().chain(held).min()
+    }
+
+    /// Until when the deadband keeps a value of `point` from being reported that is not the reported one.
+    fn held_until(&self, point: usize) -> Option<Instant> {
+        let reported = self.reported[point].as_ref()?;
+        let differs = !self.changed[point] && reported.value != self.samples[point].value;
+        differs.then(|| reported.at + DEADBAND_HOLD)
     }
 
     /// Time passed.
     pub fn handle_deadline(&mut self, now: Moment) {
         if self.faults.handle_deadline(now.mono) {
             self.lose_contact();
+        }
+        for point in 0..self.samples.len() {
+            self.changed[point] |= self
+                .held_until(point)
+                .is_some_and(|until| until <= now.mono);
         }
     }
 
@@ -149,9 +174,10 @@ impl DeviceState {
     fn put(&mut self, point: usize, sample: Sample) {
         self.changed[point] |= match &self.reported[point] {
             None => true,
-            Some((_, quality)) if *quality != sample.quality => true,
-            Some((value, _)) => {
-                !within_deadband(value, &sample.value, self.profile.points[point].deadband)
+            Some(reported) if reported.quality != sample.quality => true,
+            Some(reported) => {
+                let deadband = self.profile.points[point].deadband;
+                !within_deadband(&reported.value, &sample.value, deadband)
             }
         };
         self.samples[point] = sample;
@@ -163,12 +189,16 @@ impl DeviceState {
     }
 
     /// What changed since the last report, and which classes are known to be as they were.
-    pub fn take_report(&mut self) -> News {
+    pub fn take_report(&mut self, now: Instant) -> News {
         let mut readings = Vec::new();
         for (point, changed) in self.changed.iter_mut().enumerate() {
             if std::mem::take(changed) {
                 let sample = &self.samples[point];
-                self.reported[point] = Some((sample.value.clone(), sample.quality));
+                self.reported[point] = Some(Reported {
+                    value: sample.value.clone(),
+                    quality: sample.quality,
+                    at: now,
+                });
                 readings.push(PointNews {
                     point: self.profile.points[point].id.clone(),
                     value: sample.value.clone(),
@@ -243,9 +273,10 @@ mod tests {
         DeviceState::new("gate-1".parse().unwrap(), profile, |_| Some(false), now)
     }
 
-    fn changed(device: &mut DeviceState) -> Vec<String> {
+    fn changed(device: &mut DeviceState, now: Moment) -> Vec<String> {
+        device.handle_deadline(now);
         device
-            .take_report()
+            .take_report(now.mono)
             .readings
             .into_iter()
             .map(|reading| {
@@ -264,38 +295,64 @@ mod tests {
         let now = Moment::now();
         let mut device = gate(now);
         assert_eq!(
-            changed(&mut device).len(),
+            changed(&mut device, now).len(),
             9,
             "the first report has every point, unknown"
         );
         device.handle_answer(0, &fast(17, 0), now);
         assert_eq!(
-            changed(&mut device),
+            changed(&mut device, now),
             ["state=closed good", "position=0 good", "flags=0 good"]
         );
         for (state, position, expected) in [
             (17, 1, vec![]),
+            (17, 0, vec![]),
             (17, 2, vec!["position=2 good"]),
             (32, 3, vec!["state=opening good"]),
             (32, 255, vec!["position=- bad"]),
             (99, 255, vec!["state=- bad"]),
         ] {
-            device.handle_answer(0, &fast(state, position), now.plus(SECOND));
-            assert_eq!(changed(&mut device), expected);
+            device.handle_answer(0, &fast(state, position), now);
+            assert_eq!(changed(&mut device, now), expected);
         }
+    }
+
+    #[test]
+    fn a_deadband_holds_a_value_back_for_a_second_and_no_longer() {
+        let start = Moment::now();
+        let after = |milliseconds| start.plus(Duration::from_millis(milliseconds));
+        let mut device = gate(start);
+        device.handle_answer(0, &fast(33, 1), start);
+        changed(&mut device, start);
+        assert_eq!(device.deadline(), None);
+        // The arm comes to rest within the deadband, and nothing changes any more.
+        device.handle_answer(0, &fast(17, 0), after(250));
+        assert_eq!(changed(&mut device, after(250)), ["state=closed good"]);
+        device.handle_answer(0, &fast(17, 0), after(500));
+        assert_eq!(device.deadline(), Some(after(1000).mono));
+        assert!(changed(&mut device, after(999)).is_empty());
+        assert_eq!(changed(&mut device, after(1000)), ["position=0 good"]);
+        assert_eq!(device.deadline(), None);
+        // After a long rest, a value that differs is told with the poll that confirms its class.
+        device.handle_answer(0, &fast(17, 1), after(60_000));
+        assert_eq!(changed(&mut device, after(60_000)), ["position=1 good"]);
+        device.handle_answer(0, &fast(17, 0), after(60_250));
+        assert!(changed(&mut device, after(60_250)).is_empty());
+        device.handle_answer(0, &fast(17, 1), after(60_500));
+        assert_eq!(device.deadline(), None, "it is back where it was");
     }
 
     #[test]
     fn polls_say_what_is_as_it_was() {
         let now = Moment::now();
         let mut device = gate(now);
-        device.take_report();
+        device.take_report(now.mono);
         assert!(!device.has_news());
         device.handle_answer(0, &fast(17, 0), now);
-        device.take_report();
+        device.take_report(now.mono);
         device.handle_answer(0, &fast(17, 0), now.plus(SECOND));
         assert!(device.has_news());
-        let report = device.take_report();
+        let report = device.take_report(now.mono);
         assert!(report.readings.is_empty());
         let expected = BTreeMap::from([(PollClass::Fast, now.plus(SECOND).mono)]);
         assert_eq!(report.polls, expected);
@@ -308,13 +365,13 @@ mod tests {
         let now = Moment::now();
         let mut device = gate(now);
         device.handle_answer(0, &fast(17, 0), now);
-        device.take_report();
+        device.take_report(now.mono);
         let set_back = Moment {
             mono: now.mono + SECOND,
             wall: now.wall - chrono::Duration::hours(1),
         };
         device.handle_answer(0, &fast(17, 0), set_back);
-        assert_eq!(device.take_report().polls.len(), 1);
+        assert_eq!(device.take_report(now.mono).polls.len(), 1);
     }
 
     #[test]
@@ -322,13 +379,13 @@ mod tests {
         let now = Moment::now();
         let mut device = gate(now);
         device.handle_answer(0, &fast(17, 0), now);
-        device.take_report();
+        device.take_report(now.mono);
         for failure in 1..=3 {
             device.handle_failure(now.plus(SECOND * failure));
         }
         assert!(!device.has_news());
         device.handle_deadline(now.plus(SECOND * 4));
-        let report = device.take_report();
+        let report = device.take_report(now.mono);
         assert_eq!(report.readings.len(), 9);
         for reading in &report.readings {
             assert_eq!(reading.quality, Quality::CommLost);
@@ -340,7 +397,7 @@ mod tests {
         );
         device.handle_answer(0, &fast(17, 0), now.plus(SECOND * 5));
         assert_eq!(
-            changed(&mut device),
+            changed(&mut device, now),
             ["state=closed good", "position=0 good", "flags=0 good"]
         );
     }
@@ -350,13 +407,13 @@ mod tests {
         let now = Moment::now();
         let mut device = gate(now);
         device.handle_answer(0, &fast(17, 0), now);
-        device.take_report();
+        device.take_report(now.mono);
         for second in 1..10 {
             device.handle_exception(0, now.plus(SECOND * second));
         }
         assert_eq!(device.faults().contact_lost(), Some(false));
         assert_eq!(
-            changed(&mut device),
+            changed(&mut device, now),
             ["state=- bad", "position=- bad", "flags=- bad"]
         );
     }

@@ -314,7 +314,7 @@ impl LineTask {
             if device.has_news() {
                 // When the uplink does not keep up, the device's own state is where news wait, newest over older.
                 match self.context.readings.try_reserve() {
-                    Ok(permit) => permit.send(device.take_report()),
+                    Ok(permit) => permit.send(device.take_report(now.mono)),
                     Err(_full_or_ended) => break,
                 }
             }
