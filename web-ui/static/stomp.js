@@ -3,9 +3,10 @@
 (function (landside) {
   "use strict";
 
-  var HEART_BEAT = 10000;   /* Milliseconds; offered both ways. */
-  var SILENCE = 25000;      /* Two heart-beats and a half without a byte: the other end is gone. */
+  var HEART_BEAT = 2000;    /* Milliseconds; offered both ways. The other end may want it slower. */
+  var INTERVALS = 3;        /* So many agreed intervals without a byte: the other end is gone. */
   var HANDSHAKE = 10000;    /* From opening the socket to CONNECTED. */
+  var TICK = 1000;
 
   var ESCAPES = { "\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c" };
   var UNESCAPES = { "\\\\": "\\", "\\r": "\r", "\\n": "\n", "\\c": ":" };
@@ -63,7 +64,9 @@
     var opened = Date.now();
     var received = opened;
     var sent = opened;
-    var sendEvery = 0;
+    var sendEvery = 0;      /* As agreed; 0 for never. */
+    var hearEvery = 0;
+    var beatAt = opened;
     var connected = false;
     var over = false;
     var timer;
@@ -83,10 +86,17 @@
       }
     }
 
+    function agreed(promised) {
+      return Number(promised) ? Math.max(HEART_BEAT, Number(promised)) : 0;
+    }
+
     function beat() {
-      var now = Date.now();
-      if (now - received > SILENCE || (!connected && now - opened > HANDSHAKE)) { finish(); return; }
-      if (connected && sendEvery && now - sent >= sendEvery - 1000) { write("\n"); }
+      /* Time that this page slept through is no silence of the other end: what it sent meanwhile still waits. */
+      var now = Date.now(), slept = Math.max(0, now - beatAt - TICK);
+      var silent = connected && hearEvery && now - received > INTERVALS * hearEvery + slept;
+      beatAt = now;
+      if (silent || (!connected && now - opened > HANDSHAKE + slept)) { finish(); return; }
+      if (connected && sendEvery && now - sent >= sendEvery - TICK) { write("\n"); }
     }
 
     function take(text) {
@@ -96,7 +106,8 @@
       frame = decode(text);
       if (frame.command === "CONNECTED") {
         beats = (frame.headers["heart-beat"] || "0,0").split(",");
-        sendEvery = Number(beats[1]) ? Math.max(HEART_BEAT, Number(beats[1])) : 0;
+        hearEvery = agreed(beats[0]);
+        sendEvery = agreed(beats[1]);
         connected = true;
         on.connected();
       } else if (frame.command === "MESSAGE") {
@@ -126,7 +137,7 @@
     };
     socket.onclose = finish;
     socket.onerror = finish;
-    timer = window.setInterval(beat, 1000);
+    timer = window.setInterval(beat, TICK);
 
     return {
       subscribe: function (id, destination, headers) {
