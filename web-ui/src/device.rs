@@ -171,6 +171,20 @@ pub struct DeviceHeader<'a> {
 
 impl HtmlSafe for DeviceHeader<'_> {}
 
+impl DeviceHeader<'_> {
+    /// Whether the condition alone says that the device is being heard: silence would turn it to unknown by itself.
+    fn is_heard_now(&self) -> bool {
+        match self.device.view.condition {
+            Condition::Ok | Condition::Faulty => true,
+            // Silence does not change the last three.
+            Condition::Unknown
+            | Condition::OutOfService
+            | Condition::OffOnPurpose
+            | Condition::Unregistered => false,
+        }
+    }
+}
+
 /// Where a value stands between the ends of its range.
 struct Scale {
     /// From 0 to 120, one decimal: an SVG coordinate.

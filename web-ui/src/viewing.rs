@@ -47,6 +47,21 @@ pub(crate) struct Age {
 
 impl HtmlSafe for Age {}
 
+/// "now", for what the server vouches for: while nothing changes nothing is sent, and an age would grow though all is
+/// well. The script turns it into an age when the connection is lost.
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"<time class="now" datetime="{{ machine }}" title="{{ confirmed }}">{{ now }}</time>"#
+)]
+pub(crate) struct Now {
+    machine: String,
+    confirmed: String,
+    now: &'static str,
+}
+
+impl HtmlSafe for Now {}
+
 impl Viewing {
     pub(crate) fn words(&self) -> &'static Words {
         words(self.language)
@@ -75,6 +90,17 @@ impl Viewing {
             full: self.full_time(at),
             milliseconds: at.timestamp_millis(),
             age: self.age_text(at),
+        }
+    }
+
+    /// What was confirmed at `at` and still holds.
+    pub(crate) fn now_since(&self, at: &DateTime<Utc>) -> Now {
+        let words = self.words();
+        let time = self.short_time(at);
+        Now {
+            machine: machine(*at),
+            confirmed: self.sentence(words.confirmed_until, &[("time", &time)]),
+            now: words.now,
         }
     }
 

@@ -58,6 +58,8 @@ words! {
     age_hours: "{n}시간 전", "{n} h ago";
     age_days: "{n}일 전", "{n} d ago";
     never: "없음", "Never";
+    now: "현재", "now";
+    confirmed_until: "적어도 {time}까지 확인됨", "Confirmed until {time} at least";
     last_seen: "마지막 수신 {time}", "Last seen {time}";
 
     // Signing in.

@@ -28,6 +28,7 @@
   var quiet = false;        /* A connection that is replaced on purpose is not a lost one. */
   var retryTimer = null;
   var heardAt = Number(body.getAttribute("data-server-time"));
+  var lostSince = null;     /* When the server was heard last, while the page is lost. */
 
   zones.forEach(function (zone) { resume[zone] = body.getAttribute("data-position"); });
 
@@ -36,6 +37,7 @@
     var before = body.getAttribute("data-connection");
     var banner = document.getElementById("banner");
     if (before === state) { return; }
+    lostSince = state === "lost" ? heardAt : null;
     body.setAttribute("data-connection", state);
     document.querySelector("#connection b").textContent = landside.word(state);
     if (state === "lost") {
@@ -127,6 +129,7 @@
     });
   };
 
+  landside.vouchedUntil = function () { return lostSince; };
   landside.conditionChanged = function (topic) { landside.changed([topic]); };
 
   /* The whole page again: after a gap in the stream. Until it is there, the page is not live. */

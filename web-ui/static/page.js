@@ -56,6 +56,12 @@
       var text = ageText(Math.max(0, Math.floor((now - Number(age.getAttribute("data-time"))) / 1000)));
       if (age.textContent !== text) { age.textContent = text; }
     });
+    /* What was vouched for until the connection was lost is as old as the loss. */
+    landside.each("time.now", function (word) {
+      var since = landside.vouchedUntil();
+      var text = since === null ? landside.word("now") : ageText(Math.max(0, Math.floor((now - since) / 1000)));
+      if (word.textContent !== text) { word.textContent = text; }
+    });
   }
 
   /* Elements: whatever arrives replaces what has the same id. */
@@ -292,7 +298,9 @@
     window.history.replaceState(null, "", window.location.pathname + window.location.search.replace(/([?&])notice=[^&]*&?/, "$1").replace(/[?&]$/, ""));
   }
 
-  landside.changed = function () { return; }; /* live.js knows better. */
+  /* live.js knows better. */
+  landside.changed = function () { return; };
+  landside.vouchedUntil = function () { return null; };
   if (Math.abs(clockOffset) > CLOCK_OFF) {
     (function (warning) {
       warning.textContent = landside.word("clock-wrong").replace("{seconds}", Math.round(Math.abs(clockOffset) / 1000));

@@ -1,7 +1,8 @@
 //! No value without its quality, and none that is past shown as if it were now.
 
+use contract::device::Condition;
 use contract::{Language, Quality, Value};
-use web_ui::{DeviceGlyph, DeviceReadings, Template};
+use web_ui::{DeviceGlyph, DeviceHeader, DeviceReadings, Template};
 
 use crate::sample::{Airport, ago, set_quality, viewing};
 
@@ -34,7 +35,8 @@ fn a_value_that_is_not_live_never_looks_live() {
                 ("class=\"last", if is_live { 0 } else { rows }),
                 ("class=\"seen\"", if is_live { 0 } else { rows }),
                 ("class=\"quality\"", rows),
-                ("class=\"age\"", rows),
+                ("class=\"age\"", if is_live { 0 } else { rows }),
+                ("class=\"now\"", if is_live { rows } else { 0 }),
             ] {
                 assert_eq!(
                     html.matches(mark).count(),
@@ -57,6 +59,34 @@ fn the_last_value_is_told_with_the_time_it_is_from() {
         html.contains(">Stale<") && html.contains("1 min ago"),
         "{html}"
     );
+}
+
+#[test]
+fn what_the_server_vouches_for_has_no_age_that_could_grow() {
+    let html = readings(Quality::Good, Language::En);
+    assert!(
+        html.contains("title=\"Confirmed until 16:06:37 at least\">now<"),
+        "{html}"
+    );
+    assert!(!html.contains("ago"), "{html}");
+}
+
+#[test]
+fn last_heard_is_now_only_where_silence_would_change_the_condition() {
+    let airport = Airport::new();
+    for condition in Condition::ALL {
+        let mut device = airport.known("gate-p1-in-1");
+        let mut view = device.view.clone();
+        view.condition = condition;
+        device.view = &view;
+        for (language, word) in [(Language::Ko, ">현재<"), (Language::En, ">now<")] {
+            let viewing = viewing(language);
+            let html = DeviceHeader { viewing, device }.render().unwrap();
+            let is_heard = matches!(condition, Condition::Ok | Condition::Faulty);
+            assert_eq!(html.contains(word), is_heard, "{html}");
+            assert_eq!(html.contains("class=\"age\""), !is_heard, "{html}");
+        }
+    }
 }
 
 #[test]
