@@ -230,6 +230,8 @@ pub struct Execution {
     pub order: Order,
     /// Whether the device said that it heard; if not, it may have.
     acknowledged: bool,
+    /// What was known right before the write, by point.
+    before: Vec<Sample>,
     written_at: Instant,
     step: usize,
     step_ends_at: Instant,
@@ -239,8 +241,14 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// The wire write ended at `written_at`.
-    pub fn new(order: Order, profile: &Profile, acknowledged: bool, written_at: Instant) -> Self {
+    /// The wire write ended at `written_at`; `before` is what was known before it, by point.
+    pub fn new(
+        order: Order,
+        profile: &Profile,
+        before: &[Sample],
+        acknowledged: bool,
+        written_at: Instant,
+    ) -> Self {
         let verify = &profile.commands[order.kind].verify;
         let plus = verify.plus_param.map_or(Duration::ZERO, |param| {
             Duration::from_secs_f64(order.params[param])
@@ -249,6 +257,7 @@ impl Execution {
             step_ends_at: written_at + verify.steps[0].within + plus,
             order,
             acknowledged,
+            before: before.to_vec(),
             written_at,
             step: 0,
             plus,
@@ -263,6 +272,18 @@ impl Execution {
             .iter()
             .map(|step| step.feedback.point(&profile.faults))
             .collect()
+    }
+
+    /// How this execution ends when the command `by` was written to its device.
+    pub fn preempted(by: &str, acknowledged: bool) -> Outcome {
+        // A device that did not answer may not have heard, and goes on with what it does.
+        let state = if acknowledged {
+            CommandState::Failed
+        } else {
+            CommandState::Unknown
+        };
+        let detail = format!("stopped by the command {by}");
+        Outcome::new(state, ReasonCode::Cancelled, detail)
     }
 
     /// When the current step's time is over.
@@ -299,6 +320,12 @@ impl Execution {
         self.seen = Some(format!("{} is {}", profile.points[point].id, show(sample)));
         match feedback {
             Feedback::Holds(condition) => condition.holds(samples) == Some(true),
+            Feedback::HoldsOrStill { condition, still } => {
+                condition.holds(samples) == Some(true)
+                    || still.holds(samples) == Some(true)
+                        && self.before[point].known().map(|before| &before.value)
+                            == Some(&sample.value)
+            }
             Feedback::NoFault(rule) => profile.faults[*rule].when.holds(samples) == Some(false),
             Feedback::Restarted(_) => match sample.value {
                 // Devices count whole seconds, so that one of them may not be over yet.

@@ -187,7 +187,7 @@ fn verify_open(acknowledged: bool, states: &[(u64, Option<u16>)]) -> (u64, Outco
     let mut state = device(&gate, start, Some(false));
     gate_is(&mut state, 17, start);
     let order = order(&gate, command("open", &[]), start.mono).unwrap();
-    let mut execution = Execution::new(order, &gate, acknowledged, start.mono);
+    let mut execution = Execution::new(order, &gate, state.samples(), acknowledged, start.mono);
     for (milliseconds, reported) in states {
         let now = start.plus(Duration::from_millis(*milliseconds));
         if let Some(reported) = reported {
@@ -263,7 +263,7 @@ fn what_was_read_before_the_write_proves_nothing() {
     let mut state = device(&gate, start, Some(false));
     gate_is(&mut state, 16, start);
     let order = order(&gate, command("open", &[]), start.mono).unwrap();
-    let mut execution = Execution::new(order, &gate, true, start.mono);
+    let mut execution = Execution::new(order, &gate, state.samples(), true, start.mono);
     assert_eq!(
         execution.handle_samples(&gate, state.samples(), start.mono),
         None
@@ -285,6 +285,32 @@ fn what_was_read_before_the_write_proves_nothing() {
 }
 
 #[test]
+fn a_stop_is_done_when_the_arm_rests_and_not_when_it_went_to_its_end() {
+    for (before, after, done) in [
+        (32, 19, true),
+        (32, 18, true),
+        (16, 16, true),
+        (17, 17, true),
+        (32, 16, false),
+        (33, 17, false),
+        (17, 16, false),
+        (32, 32, false),
+    ] {
+        let gate = profile("gate.came.crp");
+        let start = Moment::now();
+        let mut state = device(&gate, start, Some(false));
+        gate_is(&mut state, before, start);
+        let order = order(&gate, command("stop", &[]), start.mono).unwrap();
+        let mut execution = Execution::new(order, &gate, state.samples(), true, start.mono);
+        let now = start.plus(SECOND);
+        gate_is(&mut state, after, now);
+        let outcome = execution.handle_samples(&gate, state.samples(), now.mono);
+        let succeeded = Outcome::plain(CommandState::Succeeded);
+        assert_eq!(outcome, done.then_some(succeeded), "{before} {after}");
+    }
+}
+
+#[test]
 fn a_reboot_is_done_when_the_uptime_is_shorter_than_the_wait() {
     let kiosk = profile("kiosk.jsonl");
     let start = Moment::now();
@@ -295,7 +321,7 @@ fn a_reboot_is_done_when_the_uptime_is_shorter_than_the_wait() {
         start.mono,
     )
     .unwrap();
-    let mut execution = Execution::new(order, &kiosk, true, start.mono);
+    let mut execution = Execution::new(order, &kiosk, state.samples(), true, start.mono);
     assert_eq!(execution.deadline(), start.mono + SECOND * 185);
     for (seconds, uptime, done) in [(1, 1, false), (5, 5, false), (12, 11, false), (20, 3, true)] {
         let now = start.plus(SECOND * seconds);
@@ -315,7 +341,7 @@ fn recovery_is_seen_on_the_rule_itself_before_its_off_delay_is_over() {
     state.handle_answer(block, &Raw::Byte(0x1A), start);
     assert_eq!(state.samples()[2].quality, Quality::Good);
     let order = order(&printer, command("recover", &[]), start.mono).unwrap();
-    let mut execution = Execution::new(order, &printer, true, start.mono);
+    let mut execution = Execution::new(order, &printer, state.samples(), true, start.mono);
     let now = start.plus(SECOND);
     state.handle_answer(block, &Raw::Byte(0x1A), now);
     assert_eq!(

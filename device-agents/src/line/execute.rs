@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::command::{Execution, Order, Outcome, interlocks, too_old};
 use crate::driver::{Target, WriteOutcome};
 use crate::poll::Due;
+use crate::profile::CommandType;
 
 /// How often the feedback of a command is read: quick enough that people see a gate begin to move.
 const READ_BACK_PERIOD: Duration = Duration::from_millis(150);
@@ -20,20 +21,21 @@ const READ_BACK_PERIOD_SILENT: Duration = Duration::from_secs(1);
 /// What each device of the line executes: at most one command.
 pub(super) struct Executions {
     running: Vec<Option<Execution>>,
-    /// Results that the store has refused so far: at most one for each device, which stays busy meanwhile.
-    unfinished: Vec<Option<CommandResult>>,
+    /// Results that the store has refused so far. The device stays busy meanwhile, for every command: at most two, of a
+    /// command that was stopped and of the one that stopped it.
+    unfinished: Vec<Vec<CommandResult>>,
 }
 
 impl Executions {
     pub(super) fn new(devices: usize) -> Self {
         Self {
             running: (0..devices).map(|_| None).collect(),
-            unfinished: vec![None; devices],
+            unfinished: vec![Vec::new(); devices],
         }
     }
 
-    fn is_busy(&self, device: usize) -> bool {
-        self.running[device].is_some() || self.unfinished[device].is_some()
+    fn takes(&self, device: usize, kind: &CommandType) -> bool {
+        self.unfinished[device].is_empty() && (kind.preempts || self.running[device].is_none())
     }
 
     /// When something is to be done; what the store refused is tried again at `store_retry_at`.
@@ -65,7 +67,8 @@ impl LineTask {
             .position(|device| device.id == order.command.device)
             .expect("commands are given to the line of their device");
         info!(command.id = %order.command.id, device.id = %order.command.device, name = order.command.name, "command");
-        if self.executions.is_busy(device) {
+        let kind = &self.devices[device].profile().commands[order.kind];
+        if !self.executions.takes(device, kind) {
             let outcome =
                 Outcome::rejected(ReasonCode::Busy, "the device executes another command");
             let result = self.result(&order, outcome);
@@ -158,12 +161,18 @@ impl LineTask {
             }
         };
         let now = Instant::now();
-        let execution = Execution::new(order.clone(), profile, acknowledged, now);
-        self.executions.running[device] = Some(execution);
+        let before = self.devices[device].samples();
+        let execution = Execution::new(order.clone(), profile, before, acknowledged, now);
+        let stopped = self.executions.running[device].replace(execution);
+        let outcome = Execution::preempted(&kind.name, acknowledged);
         self.hurry_read_back(device, now);
         let executing = self.result(order, Outcome::plain(CommandState::Executing));
         if let Err(error) = self.context.store.progress_command(executing).await {
             error!(%error, "a command's progress was not stored");
+        }
+        if let Some(stopped) = stopped {
+            let result = self.result(&stopped.order, outcome);
+            self.finish(device, result).await;
         }
         Ok(())
     }
@@ -211,10 +220,10 @@ impl LineTask {
             {
                 let result = self.result(&execution.order, outcome);
                 self.finish(device, result).await;
-            } else if now >= self.store_retry_at
-                && let Some(result) = self.executions.unfinished[device].take()
-            {
-                self.finish(device, result).await;
+            } else if now >= self.store_retry_at {
+                for result in std::mem::take(&mut self.executions.unfinished[device]) {
+                    self.finish(device, result).await;
+                }
             }
         }
     }
@@ -224,7 +233,7 @@ impl LineTask {
         info!(command.id = %result.command, state, reason = ?result.reason, "command ended");
         if let Err(error) = self.context.store.finish_command(result.clone()).await {
             error!(command.id = %result.command, %error, "a result waits");
-            self.executions.unfinished[device] = Some(result);
+            self.executions.unfinished[device].push(result);
             self.store_retry_at = Instant::now() + STORE_RETRY;
         }
     }

@@ -87,6 +87,13 @@ pub enum Interlock {
 pub enum Feedback {
     /// A point's reading passes a test.
     Holds(Condition),
+    /// A point's reading passes one test, or it passes another one and is what it was before the write.
+    HoldsOrStill {
+        /// What the command brings about.
+        condition: Condition,
+        /// Where it has nothing to do. The same point.
+        still: Condition,
+    },
     /// A rule's condition does not hold, whatever its delays.
     NoFault(usize),
     /// A point that counts seconds since start counts less than passed since the write.
@@ -97,7 +104,7 @@ impl Feedback {
     /// The point that must be read for it, given the profile's rules.
     pub fn point(&self, faults: &[FaultRule]) -> usize {
         match self {
-            Self::Holds(condition) => condition.point,
+            Self::Holds(condition) | Self::HoldsOrStill { condition, .. } => condition.point,
             Self::NoFault(rule) => faults[*rule].when.point,
             Self::Restarted(point) => *point,
         }
@@ -133,6 +140,8 @@ pub struct CommandType {
     pub risk: Risk,
     /// Whether a person is asked once more.
     pub confirm: bool,
+    /// Whether it is executed though the device executes another command, which ends then.
+    pub preempts: bool,
     /// What it takes.
     pub params: Vec<Parameter>,
     /// What goes to the wire.

@@ -313,6 +313,7 @@ with_test!(RawVerify {
     point: Option<PointId>,
     no_fault: Option<FaultCode>,
     restarted: Option<bool>,
+    or_still_in: Option<Vec<Value>>,
     within: Option<Span>,
     plus: Option<String>,
     r#final: Option<Box<RawVerify>>,
@@ -332,6 +333,8 @@ pub(crate) struct RawCommand {
     pub(crate) risk: Risk,
     #[serde(default)]
     pub(crate) confirm: bool,
+    #[serde(default)]
+    pub(crate) preempts: bool,
     #[serde(default)]
     pub(crate) params: Vec<RawParam>,
     pub(crate) write: Option<Vec<RawWrite>>,

@@ -152,6 +152,39 @@ async fn a_gate_that_takes_the_command_and_does_not_move_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moving_gate_is_stopped() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    let open = world.server.command("gate-1", "open", TTL);
+    world.server.send(&open);
+    world
+        .server
+        .until("the gate moves", |told| {
+            (told.text("gate-1", "state")? == "opening").then_some(())
+        })
+        .await;
+    let stop = world.server.command("gate-1", "stop", TTL);
+    world.server.send(&stop);
+    assert_eq!(
+        end_of(&world, &open).await,
+        ("failed", Some(ReasonCode::Cancelled))
+    );
+    assert_eq!(end_of(&world, &stop).await, ("succeeded", None));
+    world
+        .server
+        .until("it stands", |told| {
+            (told.text("gate-1", "state")? == "stopped").then_some(())
+        })
+        .await;
+    let told = world.server.told.borrow().clone();
+    let result = told.results.iter().rfind(|told| told.command == open.id);
+    assert_eq!(
+        result.unwrap().reason.as_ref().unwrap().detail,
+        "stopped by the command stop"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cutter_error_is_recovered_and_a_kiosk_reboots() {
     let world = World::start().await;
     world.all_is_well().await;

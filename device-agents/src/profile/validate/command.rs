@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use contract::{FaultCode, PointId, Value};
 
-use super::super::raw::{RawCommand, RawInterlock, RawParam, RawTable, RawVerify, RawWrite};
+use super::super::raw::{
+    RawCommand, RawInterlock, RawParam, RawTable, RawTest, RawVerify, RawWrite,
+};
 use super::super::{
     Action, CommandType, DriverSettings, FaultRule, Feedback, Interlock, JsonType, Parameter,
     Point, RegisterWrite, Source, Template, Verify, VerifyStep,
@@ -66,6 +68,7 @@ impl Names<'_> {
             text: raw.text.clone(),
             risk: raw.risk,
             confirm: raw.confirm,
+            preempts: raw.preempts,
             action: self.action(raw, &params)?,
             interlocks: raw
                 .interlock
@@ -194,11 +197,21 @@ impl Names<'_> {
         if within.is_zero() {
             return Err("verify.within must be more than 0".to_owned());
         }
-        let feedback = match (point, &raw.no_fault, raw.restarted) {
-            (Some(point), None, None) => {
+        let feedback = match (point, &raw.no_fault, raw.restarted, &raw.or_still_in) {
+            (Some(point), None, None, None) => {
                 Feedback::Holds(test::condition(point, &raw.test(), self.points)?)
             }
-            (Some(point), None, Some(true)) => {
+            (Some(point), None, None, Some(values)) => {
+                let still = RawTest {
+                    one_of: Some(values.clone()),
+                    ..RawTest::default()
+                };
+                Feedback::HoldsOrStill {
+                    condition: test::condition(point, &raw.test(), self.points)?,
+                    still: test::condition(point, &still, self.points)?,
+                }
+            }
+            (Some(point), None, Some(true), None) => {
                 let index = test::point_index(point, self.points)?;
                 if !counts_seconds(&self.points[index]) {
                     return Err(format!(
@@ -207,9 +220,9 @@ impl Names<'_> {
                 }
                 Feedback::Restarted(index)
             }
-            (None, Some(code), None) => Feedback::NoFault(self.fault_index(code)?),
+            (None, Some(code), None, None) => Feedback::NoFault(self.fault_index(code)?),
             _ => {
-                return Err("verify is { point = .., test }, { point = .., restarted = true } or { no_fault = .. }".to_owned());
+                return Err("verify is { point = .., test }, { point = .., test, or_still_in = [..] }, { point = .., restarted = true } or { no_fault = .. }".to_owned());
             }
         };
         Ok(VerifyStep { feedback, within })
