@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use contract::command::{CommandState, CommandView, Reason, Risk};
+use contract::command::{CommandState, CommandView, Reason, ReasonCode, Risk};
 use contract::device::Condition;
 use contract::inventory::{CommandType, Parameter};
 use uuid::Uuid;
@@ -152,6 +152,12 @@ impl CommandPanel<'_> {
         )
     }
 
+    /// What to look out for first, where the command moves something.
+    fn care_sentence(&self) -> Option<&'static str> {
+        let moves = matches!(self.device.view.class.as_str(), "barrier" | "gate");
+        moves.then_some(self.viewing.words().confirm_care)
+    }
+
     fn range_sentence(&self, parameter: &Parameter) -> String {
         self.viewing.sentence(
             self.viewing.words().parameter_range,
@@ -278,11 +284,11 @@ impl CommandList<'_> {
     }
 }
 
-/// Why, as a sentence, with what exactly in parentheses.
+/// Why, as a sentence, with what exactly in parentheses. Of "busy" the sentence says enough.
 pub(crate) fn reason_text(viewing: &Viewing, reason: &Reason) -> String {
     let words = viewing.words();
     let sentence = words.reason(&reason.code);
-    if reason.detail.is_empty() {
+    if reason.detail.is_empty() || reason.code == ReasonCode::Busy {
         return sentence.to_owned();
     }
     viewing.sentence(
