@@ -37,11 +37,23 @@ impl DeviceGlyph<'_> {
         PriorityGlyph::new(&self.viewing, *priority)
     }
 
+    /// Whether nothing is active and somebody still has to say that they saw what was.
+    fn shows_returned(&self) -> bool {
+        self.device.view.highest_alarm.is_none() && self.device.view.unacknowledged_alarms > 0
+    }
+
     fn unacknowledged_label(&self) -> String {
-        self.viewing.sentence(
-            self.viewing.words().unacknowledged_count,
-            &[("n", &self.device.view.unacknowledged_alarms.to_string())],
-        )
+        self.unacknowledged(self.viewing.words().unacknowledged_count)
+    }
+
+    /// In words: a number alone would look like a priority.
+    fn unacknowledged_short(&self) -> String {
+        self.unacknowledged(self.viewing.words().unacknowledged_short)
+    }
+
+    fn unacknowledged(&self, sentence: &str) -> String {
+        let count = self.device.view.unacknowledged_alarms.to_string();
+        self.viewing.sentence(sentence, &[("n", &count)])
     }
 }
 

@@ -42,13 +42,13 @@ pub struct PriorityCount {
     pub unacknowledged: u32,
 }
 
-/// The alarm strip: counts by priority, and the newest alarms that nobody acknowledged.
+/// The alarm strip: counts by priority, and the most urgent alarms that nobody acknowledged.
 #[derive(Template)]
 #[template(path = "alarm_strip.html")]
 pub struct AlarmStrip<'a> {
     /// How it is seen.
     pub viewing: Viewing,
-    /// The newest unacknowledged alarms, newest first; three are shown.
+    /// The most urgent unacknowledged alarms: by priority, the newer first among equals; three are shown.
     pub newest: &'a [AlarmView],
     /// Counts of all zones that the viewer sees, in the order of [`Priority::ALL`].
     pub counts: [PriorityCount; 4],
@@ -126,7 +126,7 @@ pub struct Shell<'a> {
     pub zones: &'a [ZoneId],
     /// The page's path with its query: marks the menu, and is where forms lead back to.
     pub path: &'a str,
-    /// The newest unacknowledged alarms, newest first; three are shown.
+    /// The most urgent unacknowledged alarms: by priority, the newer first among equals; three are shown.
     pub newest_alarms: &'a [AlarmView],
     /// Counts of all zones that the viewer sees, in the order of [`Priority::ALL`].
     pub alarm_counts: [PriorityCount; 4],

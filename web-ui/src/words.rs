@@ -83,6 +83,7 @@ words! {
     lane_none: "공용", "Shared";
     lane_of: "차로 {lane}", "Lane {lane}";
     unacknowledged_count: "미확인 {n}건", "{n} unacknowledged";
+    unacknowledged_short: "미확인 {n}", "{n} unack.";
 
     // The alarm strip and the alarm list.
     alarm_strip: "경보 요약", "Alarm summary";

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use contract::alarm::AlarmState;
-use contract::command::Risk;
+use contract::command::{Reason, ReasonCode, Risk};
 use contract::device::Condition;
 use contract::{Language, Text};
 use uuid::Uuid;
 use web_ui::{
-    AlarmRow, AlarmsPage, Blocked, DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage,
-    KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone, Permissions, SignIn,
-    SignInProblem, Template, ZoneTile, alarm_order, asset,
+    AlarmRow, AlarmsPage, Blocked, CommandList, CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage,
+    ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone,
+    Permissions, RowForm, SignIn, SignInProblem, Template, ZoneTile, alarm_order, asset,
 };
 
 use crate::html::{Piece, assert_tags_close, attributes, pieces};
@@ -241,6 +241,18 @@ fn unacknowledged_alarms_come_first_then_the_urgent_then_the_new() {
 }
 
 #[test]
+fn a_returned_alarm_that_nobody_acknowledged_is_told_in_words_and_not_as_a_priority() {
+    let airport = Airport::new();
+    let device = airport.known("gate-p1-out-1");
+    for (language, words) in [(Language::Ko, "미확인 1"), (Language::En, "1 unack.")] {
+        let viewing = viewing(language);
+        let html = DeviceGlyph { viewing, device }.render().unwrap();
+        let (_, mark) = html.split_once("class=\"returned\"").unwrap();
+        assert!(mark.contains(&format!(">{words}</i>")), "{mark}");
+    }
+}
+
+#[test]
 fn a_command_that_is_not_offered_says_why() {
     let airport = Airport::new();
     let all = Permissions {
@@ -306,6 +318,69 @@ fn a_question_is_asked_before_what_needs_one_and_works_without_scripts() {
     assert!(!form_of("open").contains("confirmed"));
     assert_eq!(page.matches("<details").count(), 2, "close and reset ask");
     assert!(page.contains("name=\"key\" value=\"00000000-0000-0000-0000-000000000001\""));
+}
+
+#[test]
+fn people_and_vehicles_are_looked_out_for_only_where_something_moves() {
+    let airport = Airport::new();
+    let may = Permissions {
+        command_critical: true,
+        ..OPERATOR
+    };
+    for (device, warns) in [("gate-p1-in-1", true), ("kiosk-p1-in-1", false)] {
+        let device = airport.known(device);
+        let form = RowForm {
+            csrf: "token",
+            next: "/",
+        };
+        let panel = CommandPanel {
+            viewing: viewing(Language::En),
+            device,
+            offers: &offers(device, may),
+            may_approve: false,
+            form,
+        };
+        let html = panel.render().unwrap();
+        assert!(html.contains("class=\"sure\""), "{html}");
+        assert_eq!(html.contains("person or vehicle"), warns, "{html}");
+    }
+}
+
+#[test]
+fn a_reason_says_nothing_twice() {
+    let airport = Airport::new();
+    let device = airport.known("gate-p1-in-1");
+    for (code, detail, why) in [
+        (
+            ReasonCode::Busy,
+            "the device executes another command",
+            "The device executes another command.",
+        ),
+        (
+            ReasonCode::Interlock,
+            "loop = true",
+            "An interlock does not hold, or its data is too old. (loop = true)",
+        ),
+        (
+            ReasonCode::Interrupted,
+            "",
+            "The agent stopped while it was being executed.",
+        ),
+    ] {
+        let mut told = commands(&device.view.id);
+        told.truncate(1);
+        told[0].reason = Some(Reason {
+            code,
+            detail: detail.to_owned(),
+        });
+        let list = CommandList {
+            viewing: viewing(Language::En),
+            device,
+            commands: &told,
+        };
+        let html = list.render().unwrap();
+        assert!(html.contains(&format!("class=\"why\">{why}<")), "{html}");
+    }
 }
 
 #[test]
