@@ -4,7 +4,9 @@ create table zone (
     id       text primary key,
     name_ko  text not null,
     name_en  text not null,
-    position integer not null default 0
+    position integer not null default 0,
+    -- Named by the configuration; others are shown only while devices stand in them.
+    configured boolean not null default false
 );
 
 create table agent (
@@ -15,7 +17,8 @@ create table agent (
     inventory_at timestamptz not null default now()
 );
 
--- A profile is what its file says: another hash is another row, so that an old event can be read with the words of its time.
+-- A profile as it was announced, under the SHA-256 of the announcement: never changed, so that nobody can change what
+-- the devices of another agent are by naming the same file, and an old event can be read with the words of its time.
 create table profile (
     hash     text primary key,
     id       text not null,

@@ -20,7 +20,12 @@ create table quarantine (
     destination text not null,
     reason      text not null,
     body        bytea not null,
-    received_at timestamptz not null default now()
+    digest      bytea not null generated always as (sha256(body)) stored,
+    received_at timestamptz not null default now(),
+    -- An agent that says the same again and again is counted, not stored again.
+    times       integer not null default 1,
+    last_at     timestamptz not null default now(),
+    constraint quarantine_once unique (agent_id, destination, digest)
 );
 
 -- One row for each fault of each device that was ever raised; the state of the alarm is its newest occurrence and two flags.

@@ -6,6 +6,8 @@ create table person (
     role          text not null,
     zones         text[] not null,
     password_hash text not null,
+    -- Kept by the access file: whoever is taken out of it is disabled.
+    from_file     boolean not null default false,
     created_at    timestamptz not null default now(),
     disabled_at   timestamptz
 );
@@ -15,6 +17,7 @@ create table client (
     roles       text[] not null,
     zones       text[] not null,
     secret_hash text not null,
+    from_file   boolean not null default false,
     created_at  timestamptz not null default now(),
     disabled_at timestamptz
 );

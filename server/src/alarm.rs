@@ -1,9 +1,11 @@
 //! Alarms: what people must act on. [`state`] is the machine, `engine` the task that owns all alarms and their records.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use contract::alarm::{Acknowledge, AlarmView};
 use contract::event::Events;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) mod engine;
 pub mod state;
@@ -55,22 +57,28 @@ pub(crate) enum Request {
         at: DateTime<Utc>,
         reply: oneshot::Sender<Result<AlarmView, AcknowledgeError>>,
     },
-    Open {
-        reply: oneshot::Sender<Vec<AlarmView>>,
-    },
+    SiteChanged,
 }
 
 /// The engine's public face.
 #[derive(Debug, Clone)]
 pub(crate) struct AlarmHandle {
     mailbox: Mailbox<Request>,
+    open: watch::Receiver<Arc<Vec<AlarmView>>>,
+}
+
+/// What the engine works with: its queue, and where it shows what is open.
+pub(crate) struct Desk {
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) shown: watch::Sender<Arc<Vec<AlarmView>>>,
 }
 
 impl AlarmHandle {
-    /// A handle, and the queue that the engine works on.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
-        let (mailbox, queue) = Mailbox::new(QUEUE);
-        (Self { mailbox }, queue)
+    /// A handle, and what the engine works with.
+    pub(crate) fn new() -> (Self, Desk) {
+        let (mailbox, requests) = Mailbox::new(QUEUE);
+        let (shown, open) = watch::channel(Arc::default());
+        (Self { mailbox, open }, Desk { requests, shown })
     }
 
     /// Stores events and what follows from them. When it answers `Ok`, all of them are committed.
@@ -98,8 +106,14 @@ impl AlarmHandle {
             .await
     }
 
-    /// Every alarm that is not normal: unacknowledged first, then by priority, newest first.
-    pub(crate) async fn open(&self) -> Vec<AlarmView> {
-        self.mailbox.ask(|reply| Request::Open { reply }).await
+    /// The site changed: whatever is said of devices must be said anew.
+    pub(crate) async fn site_changed(&self) {
+        self.mailbox.tell(Request::SiteChanged).await;
+    }
+
+    /// Every alarm that is not normal, in the order in which to act. Never waits: whoever looks must see something even
+    /// while the engine waits for the database.
+    pub(crate) fn open(&self) -> Arc<Vec<AlarmView>> {
+        Arc::clone(&self.open.borrow())
     }
 }

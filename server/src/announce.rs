@@ -3,7 +3,7 @@
 //! What looks the same to every viewer of a zone is rendered once per language here; what depends on the viewer gets a
 //! notice, and its page fetches it again. Only what is stored, or live state, is ever told.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use broker::{Outgoing, Publisher};
 use chrono::{DateTime, FixedOffset, Utc};
@@ -55,17 +55,11 @@ impl Announcer {
     }
 
     /// A device's live state.
-    pub(crate) fn device(
-        &self,
-        site: &Site,
-        device: &Arc<SiteDevice>,
-        view: &DeviceView,
-        now: DateTime<Utc>,
-    ) {
+    pub(crate) fn device(&self, device: &SiteDevice, view: &DeviceView, now: DateTime<Utc>) {
         self.json(&Destination::Device(view.id.clone()), view);
         let known = KnownDevice {
             view,
-            profile: Some(site.profile(device)),
+            profile: Some(&device.profile),
         };
         let part = UiPart::Device(view.id.clone());
         self.atoms(&view.zone, &part, now, |viewing| {
@@ -137,11 +131,15 @@ impl Announcer {
         render: impl Fn(Viewing) -> Result<String, web_ui::Error>,
     ) {
         for language in Language::ALL {
-            match render(Viewing {
+            // A view that cannot be rendered is a defect of one screen; it must not end the task that everybody needs.
+            let viewing = Viewing {
                 language,
                 offset: self.offset,
                 now,
-            }) {
+            };
+            match catch_unwind(AssertUnwindSafe(|| render(viewing)))
+                .unwrap_or(Err(web_ui::Error::Fmt))
+            {
                 Ok(html) => {
                     let destination =
                         Destination::Ui(language, zone.clone(), part.clone()).to_string();

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use chrono::FixedOffset;
 use contract::{AgentId, Text, ZoneId};
 use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::identity::access::Access;
 use crate::site::Zone;
@@ -23,12 +26,21 @@ impl ConfigError {
         ))
     }
 
-    pub(crate) fn parse(path: &Path, error: &toml::de::Error) -> Self {
-        // The error's own text spans several lines and draws the place; its message and the line are what matters.
+    /// The line is what a person looks for; the error's own text would draw it over several.
+    pub(crate) fn parse(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let place = error.span().map_or_else(String::new, |span| {
+            let before = text.get(..span.start).unwrap_or_default();
+            let line = text
+                .lines()
+                .nth(before.matches('\n').count())
+                .unwrap_or_default()
+                .trim();
+            format!(", line {} ({line})", before.matches('\n').count() + 1)
+        });
         Self(format!(
-            "{} is not a valid file: {}",
+            "{}{place}: {}",
             path.display(),
-            error.to_string().trim_end().replace('\n', " ")
+            error.message().replace('\n', "; ")
         ))
     }
 
@@ -74,7 +86,27 @@ macro_rules! listen_section {
     };
 }
 
-listen_section!(HttpSection, "127.0.0.1:8080");
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpSection {
+    #[serde(default = "default_http")]
+    listen: SocketAddr,
+    secure_cookies: Option<bool>,
+}
+
+fn default_http() -> SocketAddr {
+    "127.0.0.1:8080".parse().expect("the default is an address")
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        Self {
+            listen: default_http(),
+            secure_cookies: None,
+        }
+    }
+}
+
 listen_section!(StompSection, "127.0.0.1:61613");
 listen_section!(MetricsSection, "127.0.0.1:9464");
 
@@ -119,6 +151,9 @@ pub struct Config {
     pub data: PathBuf,
     /// Where pages, API and WebSocket are served.
     pub http: SocketAddr,
+    /// Whether cookies are for HTTPS only: by default wherever pages are not served on loopback. Behind a proxy that ends
+    /// TLS, say `secure_cookies = true`.
+    pub secure_cookies: bool,
     /// Where STOMP over TCP is served.
     pub stomp: SocketAddr,
     /// Where metrics are served.
@@ -146,7 +181,8 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::read(path, source))?;
-        let file: File = toml::from_str(&text).map_err(|error| ConfigError::parse(path, &error))?;
+        let file: File =
+            toml::from_str(&text).map_err(|error| ConfigError::parse(path, &text, &error))?;
         let beside = path.parent().unwrap_or(Path::new("."));
         let mut seen = HashSet::new();
         if let Some(twice) = file.zone.iter().find(|zone| !seen.insert(&zone.id)) {
@@ -156,22 +192,35 @@ impl Config {
                 &format!("{} is there twice", twice.id),
             ));
         }
-        let offset = file.pages.utc_offset_minutes * 60;
-        if chrono::FixedOffset::east_opt(offset).is_none() {
+        let offset = file.pages.utc_offset_minutes.checked_mul(60);
+        let Some(offset) = offset.filter(|offset| FixedOffset::east_opt(*offset).is_some()) else {
             let wrong = "use minutes east of UTC, between -1439 and 1439";
             return Err(ConfigError::invalid(
                 path,
                 "pages.utc_offset_minutes",
                 wrong,
             ));
+        };
+        let database_url = environment("DATABASE_URL").filter(|url| !url.is_empty());
+        if let Some(Err(error)) = database_url.as_deref().map(PgConnectOptions::from_str) {
+            return Err(ConfigError(format!(
+                "DATABASE_URL is not the address of a Postgres database ({error}): use postgres://user:password@host/database, or unset it for a private cluster"
+            )));
         }
         let access = match file.access {
-            Some(section) => Access::load(&beside.join(section.file), environment)?,
+            Some(section) => {
+                let zones: Vec<&ZoneId> = file.zone.iter().map(|zone| &zone.id).collect();
+                Access::load(&beside.join(section.file), &zones, environment)?
+            }
             None => Access::default(),
         };
         Ok(Self {
             data: beside.join(file.data),
             http: file.http.listen,
+            secure_cookies: file
+                .http
+                .secure_cookies
+                .unwrap_or(!file.http.listen.ip().is_loopback()),
             stomp: file.stomp.listen,
             metrics: file.metrics.listen,
             zones: file
@@ -185,7 +234,7 @@ impl Config {
             approved_agents: file.inventory.approve.into_iter().collect(),
             access,
             utc_offset_seconds: offset,
-            database_url: environment("DATABASE_URL").filter(|url| !url.is_empty()),
+            database_url,
         })
     }
 }
@@ -241,7 +290,7 @@ mod tests {
             &["server.toml", "p1", "twice"],
         );
         check(
-            "data = \"d\"\n[pages]\nutc_offset_minutes = 2000",
+            "data = \"d\"\n[pages]\nutc_offset_minutes = 71582788",
             "",
             &["utc_offset_minutes"],
         );
@@ -280,6 +329,11 @@ mod tests {
             server,
             &user("operator", "P 1", "PASSWORD"),
             &["access.toml", "kim", "P 1"],
+        );
+        check(
+            server,
+            &user("operator", "p9", "PASSWORD"),
+            &["access.toml", "kim", "p9", "no zone"],
         );
     }
 }

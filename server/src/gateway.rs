@@ -5,6 +5,8 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use broker::{Action, Admission, Denied, Guard, Handler, Refusal, SessionInfo};
 use contract::alarm::Acknowledge;
@@ -20,11 +22,11 @@ use stomp::Frame;
 use tokio::sync::watch;
 
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
-use crate::announce::{Announcer, Topic};
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::identity::policy::Principal;
 use crate::identity::token::{TokenError, Tokens};
-use crate::live::LiveHandle;
+use crate::keeper::SiteKeeper;
+use crate::live::{Joined, LiveHandle};
 use crate::site::Site;
 use crate::store::{Store, StoreError};
 use crate::wire;
@@ -130,12 +132,13 @@ impl Doorkeeper {
 /// Does what clients ask for.
 pub(crate) struct Desk {
     pub(crate) store: Store,
-    pub(crate) site: Arc<watch::Sender<Arc<Site>>>,
+    pub(crate) keeper: Arc<SiteKeeper>,
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
     pub(crate) commands: CommandHandle,
-    pub(crate) announcer: Announcer,
     pub(crate) approved_agents: HashSet<AgentId>,
+    /// Inventories are numbered as they arrive: storing one may take long enough for a newer one to overtake it.
+    pub(crate) arrivals: AtomicU64,
 }
 
 impl Handler<Principal> for Desk {
@@ -195,6 +198,10 @@ impl Desk {
         session: &SessionInfo<Principal>,
         body: &[u8],
     ) -> Result<(), Refusal> {
+        let (arrival, heard) = (
+            self.arrivals.fetch_add(1, Ordering::Relaxed),
+            Instant::now(),
+        );
         let Some(inventory) = self
             .reported::<Inventory>(session, &Destination::Inventory, body)
             .await?
@@ -205,32 +212,40 @@ impl Desk {
             ));
         };
         is_own(session, &inventory.agent)?;
-        check_inventory(&inventory)?;
+        check_inventory(&inventory, &session.principal)?;
         let approved = self
             .approved_agents
             .contains(&inventory.agent)
             .then_some("configuration");
-        self.store
+        self.keeper
             .put_inventory(&inventory, approved)
             .await
             .map_err(unavailable)?;
-        let site = Arc::new(self.store.site().await.map_err(unavailable)?);
-        self.site.send_replace(Arc::clone(&site));
+        let Inventory {
+            agent,
+            instance,
+            monotonic_ms,
+            devices,
+            ..
+        } = inventory;
+        tracing::info!(agent.id = %agent, devices = devices.len(), "an agent announced its devices");
         self.live
-            .agent_joined(inventory.agent.clone(), inventory.instance)
+            .agent_joined(Joined {
+                agent: agent.clone(),
+                instance,
+                arrival,
+                monotonic_ms,
+                heard,
+            })
             .await;
-        self.commands
-            .agent_joined(link(
-                session,
-                &inventory.agent,
-                inventory.instance,
-                inventory.monotonic_ms,
-            ))
-            .await;
-        for zone in site.zones() {
-            self.announcer.changed(&zone.id, &Topic::Devices);
-        }
-        tracing::info!(agent.id = %inventory.agent, devices = inventory.devices.len(), "an agent announced its devices");
+        let link = AgentLink {
+            agent,
+            session: session.id,
+            instance,
+            monotonic_ms,
+            heard,
+        };
+        self.commands.agent_joined(link).await;
         Ok(())
     }
 
@@ -239,24 +254,50 @@ impl Desk {
         session: &SessionInfo<Principal>,
         body: &[u8],
     ) -> Result<(), Refusal> {
-        let heartbeat: Heartbeat = parse(body)?;
-        is_own(session, &heartbeat.agent)?;
-        let link = link(
-            session,
-            &heartbeat.agent,
-            heartbeat.instance,
-            heartbeat.monotonic_ms,
-        );
+        let heard = Instant::now();
+        let Heartbeat {
+            agent,
+            instance,
+            monotonic_ms,
+            ..
+        } = parse(body)?;
+        is_own(session, &agent)?;
         self.live
-            .agent_heard(heartbeat.agent, heartbeat.instance)
+            .agent_heard(agent.clone(), instance, monotonic_ms, heard)
             .await;
-        self.commands.agent_heard(link).await;
+        self.commands
+            .agent_heard(AgentLink {
+                agent,
+                session: session.id,
+                instance,
+                monotonic_ms,
+                heard,
+            })
+            .await;
         Ok(())
     }
 
     async fn readings(&self, session: &SessionInfo<Principal>, body: &[u8]) -> Result<(), Refusal> {
         let readings: Readings = parse(body)?;
         is_own(session, &readings.agent)?;
+        let polls = readings
+            .devices
+            .iter()
+            .flat_map(|device| device.polls.values());
+        let points = readings
+            .devices
+            .iter()
+            .flat_map(|device| device.readings.iter().map(|reading| &reading.at));
+        if let Some(at) = polls
+            .chain(points)
+            .chain([&readings.sent_at])
+            .find(|at| !wire::is_storable(**at))
+        {
+            return Err(Refusal::refused(
+                "bad-time",
+                format!("{at} is not between the years 1970 and 9999"),
+            ));
+        }
         self.live.readings(readings).await;
         Ok(())
     }
@@ -344,7 +385,7 @@ fn is_own(session: &SessionInfo<Principal>, agent: &AgentId) -> Result<(), Refus
 const TTL_MS_MAX: u64 = 3_600_000;
 const TIMEOUT_MS_MAX: u64 = 24 * TTL_MS_MAX;
 
-fn check_inventory(inventory: &Inventory) -> Result<(), Refusal> {
+fn check_inventory(inventory: &Inventory, principal: &Principal) -> Result<(), Refusal> {
     let refuse = |message: String| Err(Refusal::refused("bad-inventory", message));
     for profile in &inventory.profiles {
         let mistaken = |command: &&CommandType| {
@@ -359,6 +400,12 @@ fn check_inventory(inventory: &Inventory) -> Result<(), Refusal> {
     }
     let mut seen = HashSet::new();
     for device in &inventory.devices {
+        if !principal.zones.contains(&device.zone) {
+            return refuse(format!(
+                "the device {} stands in the zone {}, which is not this agent's",
+                device.id, device.zone
+            ));
+        }
         if !seen.insert(&device.id) {
             return refuse(format!("the device {} is there twice", device.id));
         }
@@ -374,21 +421,6 @@ fn check_inventory(inventory: &Inventory) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-fn link(
-    session: &SessionInfo<Principal>,
-    agent: &AgentId,
-    instance: contract::InstanceId,
-    monotonic_ms: u64,
-) -> AgentLink {
-    AgentLink {
-        agent: agent.clone(),
-        session: session.id,
-        instance,
-        monotonic_ms,
-        heard: std::time::Instant::now(),
-    }
 }
 
 fn actor(session: &SessionInfo<Principal>) -> Actor {

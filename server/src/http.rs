@@ -10,16 +10,15 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use broker::Publisher;
 use chrono::FixedOffset;
-use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::alarm::AlarmHandle;
-use crate::announce::Announcer;
 use crate::command::CommandHandle;
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::password::Passwords;
 use crate::identity::token::Tokens;
+use crate::keeper::SiteKeeper;
 use crate::live::LiveHandle;
 use crate::site::Site;
 use crate::store::Store;
@@ -42,14 +41,15 @@ pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) site: Arc<watch::Sender<Arc<Site>>>,
+    pub(crate) keeper: Arc<SiteKeeper>,
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
     pub(crate) commands: CommandHandle,
     pub(crate) publisher: Publisher,
-    pub(crate) announcer: Announcer,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) passwords: Passwords,
+    pub(crate) people_passwords: Passwords,
+    /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
+    pub(crate) client_secrets: Passwords,
     pub(crate) broker: Broker,
     pub(crate) offset: FixedOffset,
     /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
@@ -64,7 +64,7 @@ impl FromRef<App> for Store {
 
 impl App {
     fn site(&self) -> Arc<Site> {
-        Arc::clone(&self.site.borrow())
+        self.keeper.site()
     }
 }
 
@@ -114,6 +114,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::not_found)
+        .layer(CatchPanicLayer::new())
         .layer(set("content-security-policy", CONTENT_SECURITY))
         .layer(set("x-content-type-options", "nosniff"))
         .layer(set("referrer-policy", "same-origin"))
@@ -123,7 +124,6 @@ pub(crate) fn router(app: App) -> Router {
             HeaderValue::from_static("no-store"),
         ))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(CatchPanicLayer::new())
         .with_state(app)
 }
 

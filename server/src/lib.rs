@@ -13,6 +13,7 @@
 //! | [`identity`] | passwords, tokens, and the policy that decides who may do what |
 //! | [`site`] | zones, devices, profiles as they were announced |
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
+//! | `keeper` | the one way in which the site changes |
 //! | `live` | newest readings, their age, each device's condition |
 //! | [`alarm`] | the alarm machine, and the task that owns all alarms |
 //! | [`command`] | the command machine, and the task that sends and follows them |
@@ -26,6 +27,8 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use anyhow::Context;
 use broker::{BrokerConfig, Publisher};
@@ -43,6 +46,7 @@ pub mod config;
 mod gateway;
 mod http;
 pub mod identity;
+mod keeper;
 mod live;
 mod mailbox;
 mod observability;
@@ -59,10 +63,11 @@ use config::Config;
 use gateway::{Desk, Doorkeeper};
 use identity::password::Passwords;
 use identity::token::Tokens;
+use keeper::SiteKeeper;
 use live::{Live, LiveHandle};
 use observability::Observed;
 use site::Site;
-use store::Store;
+use store::{Store, StoreError};
 
 /// Sockets that are bound already, so that a busy port is told before anything starts and tests know their ports.
 #[derive(Debug)]
@@ -124,8 +129,7 @@ impl Server {
         };
         let broker = core.broker(config.approved_agents, shutdown.clone());
         let metrics = core.metrics();
-        let pages =
-            http::router(core.app(broker.clone(), offset, !addresses.http.ip().is_loopback()));
+        let pages = http::router(core.app(broker.clone(), offset, config.secure_cookies));
         tasks.spawn(async move {
             broker.listen_tcp(listeners.stomp).await;
             "STOMP over TCP"
@@ -170,6 +174,13 @@ impl Server {
     }
 }
 
+async fn read_site(store: &Store) -> Result<Site, StoreError> {
+    Store::site(&mut store.begin().await?).await
+}
+
+/// After the word to stop, requests under way get this long; one that never ends must not hold up the stop.
+const REQUEST_GRACE: Duration = Duration::from_secs(3);
+
 async fn serve(
     listener: TcpListener,
     routes: axum::Router,
@@ -177,11 +188,17 @@ async fn serve(
     name: &'static str,
 ) -> &'static str {
     let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, name, "a listener ended");
+    let served =
+        axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let late = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(REQUEST_GRACE).await;
+    };
+    tokio::select! {
+        served = served.into_future() => if let Err(error) = served {
+            tracing::error!(%error, name, "a listener ended");
+        },
+        () = late => tracing::info!(name, "some requests did not end in time and were cut off"),
     }
     name
 }
@@ -189,12 +206,11 @@ async fn serve(
 /// What everything else stands on: the tasks that own state, and the handles to them.
 struct Core {
     store: Store,
-    site: Arc<watch::Sender<Arc<Site>>>,
+    keeper: Arc<SiteKeeper>,
     live: LiveHandle,
     alarms: AlarmHandle,
     commands: CommandHandle,
     publisher: Publisher,
-    announcer: Announcer,
     tokens: Arc<Tokens>,
 }
 
@@ -205,7 +221,7 @@ impl Core {
             .await
             .context("cannot open the signing key")?;
         let (site, seen) = watch::channel(Arc::new(
-            store.site().await.context("cannot read the site")?,
+            read_site(&store).await.context("cannot read the site")?,
         ));
         let publisher = Publisher::new(BrokerConfig::default());
         let announcer = Announcer::new(publisher.clone(), offset);
@@ -215,12 +231,18 @@ impl Core {
             live_task.run().await;
             "live state"
         });
-        let (alarms, requests) = AlarmHandle::new();
-        let engine = Engine::load(store.clone(), seen.clone(), live.clone(), announcer.clone())
-            .await
-            .context("cannot load the open alarms")?;
+        let (alarms, desk) = AlarmHandle::new();
+        let engine = Engine::load(
+            store.clone(),
+            seen.clone(),
+            live.clone(),
+            announcer.clone(),
+            desk.shown,
+        )
+        .await
+        .context("cannot load the open alarms")?;
         tasks.spawn(async move {
-            engine.run(requests).await;
+            engine.run(desk.requests).await;
             "the alarm engine"
         });
         let (commands, requests) = CommandHandle::new();
@@ -232,15 +254,15 @@ impl Core {
             dispatcher.run(requests).await;
             "the command dispatcher"
         });
-        let (site, tokens) = (Arc::new(site), Arc::new(tokens));
+        let keeper = SiteKeeper::new(store.clone(), site, alarms.clone(), announcer);
+        let (keeper, tokens) = (Arc::new(keeper), Arc::new(tokens));
         Ok(Self {
             store,
-            site,
+            keeper,
             live,
             alarms,
             commands,
             publisher,
-            announcer,
             tokens,
         })
     }
@@ -252,16 +274,16 @@ impl Core {
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
             tokens: Arc::clone(&self.tokens),
-            site: self.site.subscribe(),
+            site: self.keeper.subscribe(),
         };
         let desk = Desk {
             store: self.store.clone(),
-            site: Arc::clone(&self.site),
+            keeper: Arc::clone(&self.keeper),
             live: self.live.clone(),
             alarms: self.alarms.clone(),
             commands: self.commands.clone(),
-            announcer: self.announcer.clone(),
             approved_agents,
+            arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
     }
@@ -277,14 +299,14 @@ impl Core {
     fn app(self, broker: http::Broker, offset: FixedOffset, secure_cookies: bool) -> http::App {
         http::App {
             store: self.store,
-            site: self.site,
+            keeper: self.keeper,
             live: self.live,
             alarms: self.alarms,
             commands: self.commands,
             publisher: self.publisher,
-            announcer: self.announcer,
             tokens: self.tokens,
-            passwords: Passwords::new(),
+            people_passwords: Passwords::new(),
+            client_secrets: Passwords::new(),
             broker,
             offset,
             secure_cookies,

@@ -11,9 +11,10 @@ use contract::{AgentId, DeviceId, InstanceId, ZoneId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
+mod delay;
 mod state;
 
-pub(crate) use state::AlarmSummary;
+pub(crate) use state::{AlarmSummary, Joined};
 use state::{LeftOut, LiveState};
 
 use crate::announce::{Announcer, Topic};
@@ -22,22 +23,19 @@ use crate::observability::count_readings;
 use crate::site::Site;
 
 /// Reports that wait. When it is full, whoever reports waits, and with them the socket they are read from; a report
-/// that waited is known to be old by its own stamps.
+/// that waited is known to be old by its sender's monotonic clock.
 const QUEUE: usize = 1024;
 
 /// A device is shown at most four times a second, however often it changes: people cannot read faster.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 
 enum Request {
-    AgentJoined {
-        agent: AgentId,
-        instance: InstanceId,
-        now: Instant,
-    },
+    AgentJoined(Joined),
     AgentHeard {
         agent: AgentId,
         instance: InstanceId,
-        now: Instant,
+        monotonic_ms: u64,
+        heard: Instant,
     },
     Readings {
         report: Readings,
@@ -63,24 +61,25 @@ pub(crate) struct LiveHandle {
 }
 
 impl LiveHandle {
-    /// An inventory came, and the site holds it: this instance speaks for its agent now.
-    pub(crate) async fn agent_joined(&self, agent: AgentId, instance: InstanceId) {
-        self.mailbox
-            .tell(Request::AgentJoined {
-                agent,
-                instance,
-                now: Instant::now(),
-            })
-            .await;
+    /// An inventory came, and the site holds it: its instance speaks for its agent now.
+    pub(crate) async fn agent_joined(&self, joined: Joined) {
+        self.mailbox.tell(Request::AgentJoined(joined)).await;
     }
 
     /// A heart-beat came.
-    pub(crate) async fn agent_heard(&self, agent: AgentId, instance: InstanceId) {
+    pub(crate) async fn agent_heard(
+        &self,
+        agent: AgentId,
+        instance: InstanceId,
+        monotonic_ms: u64,
+        heard: Instant,
+    ) {
         self.mailbox
             .tell(Request::AgentHeard {
                 agent,
                 instance,
-                now: Instant::now(),
+                monotonic_ms,
+                heard,
             })
             .await;
     }
@@ -206,17 +205,17 @@ impl Live {
         let site = Arc::clone(&self.site.borrow());
         let (now, wall) = (Instant::now(), Utc::now());
         match request {
-            Request::AgentJoined {
-                agent,
-                instance,
-                now,
-            } => self.state.agent_joined(&agent, instance, now),
+            Request::AgentJoined(joined) => self.state.agent_joined(joined),
             Request::AgentHeard {
                 agent,
                 instance,
-                now,
+                monotonic_ms,
+                heard,
             } => {
-                if !self.state.agent_heard(&agent, instance, now) {
+                if !self
+                    .state
+                    .agent_heard(&agent, instance, monotonic_ms, heard)
+                {
                     tracing::warn!(agent.id = %agent, "a heart-beat of an instance that does not speak for its agent was left out");
                 }
             }
@@ -247,7 +246,7 @@ impl Live {
             Request::Devices { reply } => {
                 let devices = site
                     .devices()
-                    .map(|device| self.state.view(&site, device, now, wall))
+                    .map(|device| self.state.view(device, now, wall))
                     .collect();
                 drop(reply.send(devices));
             }
@@ -255,7 +254,7 @@ impl Live {
                 drop(
                     reply.send(
                         site.device(&id)
-                            .map(|device| self.state.view(&site, device, now, wall)),
+                            .map(|device| self.state.view(device, now, wall)),
                     ),
                 );
             }
@@ -276,8 +275,8 @@ impl Live {
                 continue;
             };
             zones.insert(device.zone.clone());
-            let view = self.state.view(&site, device, now, wall);
-            self.announcer.device(&site, device, &view, wall);
+            let view = self.state.view(device, now, wall);
+            self.announcer.device(device, &view, wall);
             // What a device can be told depends on its condition.
             if self.conditions_shown.insert(id.clone(), view.condition) != Some(view.condition) {
                 self.announcer.changed(&device.zone, &Topic::Commands(&id));
@@ -285,7 +284,7 @@ impl Live {
         }
         let views: Vec<_> = site
             .devices()
-            .map(|device| self.state.view(&site, device, now, wall))
+            .map(|device| self.state.view(device, now, wall))
             .collect();
         for zone in zone_views(&site, views.iter()) {
             if zones.contains(&zone.id) && self.zones_shown.get(&zone.id) != Some(&zone) {

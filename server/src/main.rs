@@ -111,10 +111,11 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         stomp: bind(config.stomp, path, "stomp.listen").await?,
         metrics: bind(config.metrics, path, "metrics.listen").await?,
     };
-    std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("cannot make the data directory {}", config.data.display()))?;
     let (url, cluster) = database(&config).await?;
-    let store = Store::open(&url).await.context("cannot use the database")?;
+    let store = Store::open(&url).await.context(match &cluster {
+        Some(_) => "cannot use the private database",
+        None => "cannot use the database of DATABASE_URL: start it, correct the variable, or unset it for a private cluster",
+    })?;
     let mut server = Server::start(config, listeners, store.clone()).await?;
     let outcome = tokio::select! {
         _ = interrupt.recv() => Ok(()),
@@ -141,6 +142,12 @@ async fn database(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> 
     if let Some(url) = &config.database_url {
         return Ok((url.clone(), None));
     }
+    std::fs::create_dir_all(&config.data).with_context(|| {
+        format!(
+            "cannot make the data directory {}: name another in `data`",
+            config.data.display()
+        )
+    })?;
     let cluster = Cluster::start(ClusterConfig::new(config.data.join("postgres"))).await?;
     let url = cluster.ensure_database("landside").await?;
     Ok((url, Some(cluster)))

@@ -135,7 +135,7 @@ async fn observe(observed: &Observed) {
     for state in ["unacknowledged", "acknowledged", "returned_unacknowledged"] {
         alarms.extend((1..=4).map(|priority| ((state, priority), 0)));
     }
-    for alarm in observed.alarms.open().await {
+    for alarm in observed.alarms.open().iter() {
         *alarms
             .entry((alarm.state.as_str(), alarm.priority.number()))
             .or_default() += 1;

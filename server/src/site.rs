@@ -30,66 +30,18 @@ pub struct SiteDevice {
     pub lane: Option<LaneId>,
     /// What people call it.
     pub name: Text,
-    /// The profile that was announced with it.
-    pub profile_hash: String,
+    /// What it is, as it was announced.
+    pub profile: Arc<Profile>,
     /// Whether a person (or the configuration) has approved it.
     pub approved: bool,
+    /// Whether its agent no longer names it. It is not shown then, but its alarms are, until they end.
+    pub retired: bool,
 }
 
-/// Zones and devices, in their order, and by id.
-#[derive(Debug, Default)]
-pub struct Site {
-    zones: Vec<Zone>,
-    devices: Vec<Arc<SiteDevice>>,
-    by_id: HashMap<DeviceId, Arc<SiteDevice>>,
-    profiles: HashMap<String, Arc<Profile>>,
-}
-
-impl Site {
-    /// A site of these parts; `devices` in the order in which they are shown.
-    pub fn new(zones: Vec<Zone>, profiles: Vec<Profile>, devices: Vec<SiteDevice>) -> Self {
-        let devices: Vec<_> = devices.into_iter().map(Arc::new).collect();
-        let by_id = devices
-            .iter()
-            .map(|device| (device.id.clone(), Arc::clone(device)))
-            .collect();
-        let profiles = profiles
-            .into_iter()
-            .map(|profile| (profile.hash.clone(), Arc::new(profile)))
-            .collect();
-        Self {
-            zones,
-            devices,
-            by_id,
-            profiles,
-        }
-    }
-
-    /// Every zone, in order.
-    pub fn zones(&self) -> &[Zone] {
-        &self.zones
-    }
-
-    /// Every device, in order.
-    pub fn devices(&self) -> impl Iterator<Item = &Arc<SiteDevice>> {
-        self.devices.iter()
-    }
-
-    /// One device.
-    pub fn device(&self, id: &DeviceId) -> Option<&Arc<SiteDevice>> {
-        self.by_id.get(id)
-    }
-
-    /// The profile of a device. It was stored in one transaction with the device, so there is always one.
-    pub fn profile(&self, device: &SiteDevice) -> &Arc<Profile> {
-        self.profiles
-            .get(&device.profile_hash)
-            .expect("device.profile_hash refers to a stored profile")
-    }
-
-    /// What a fault of a device is called: its profile's word, or that contact is lost, or the bare code of a fault
+impl SiteDevice {
+    /// What a fault of this device is called: its profile's word, or that contact is lost, or the bare code of a fault
     /// that no profile here knows.
-    pub fn fault_text(&self, device: &SiteDevice, code: &FaultCode) -> Text {
+    pub fn fault_text(&self, code: &FaultCode) -> Text {
         if code.is_contact_lost() {
             return Text {
                 ko: "통신 두절".to_owned(),
@@ -97,7 +49,7 @@ impl Site {
             };
         }
         let known = self
-            .profile(device)
+            .profile
             .faults
             .iter()
             .find(|fault: &&Fault| fault.code == *code);
@@ -110,11 +62,55 @@ impl Site {
         )
     }
 
-    /// A command type of a device.
-    pub fn command_type(&self, device: &SiteDevice, name: &str) -> Option<&CommandType> {
-        self.profile(device)
+    /// A command type of this device.
+    pub fn command_type(&self, name: &str) -> Option<&CommandType> {
+        self.profile
             .commands
             .iter()
             .find(|command| command.name == name)
+    }
+}
+
+/// Zones and devices, in their order, and by id.
+#[derive(Debug, Default)]
+pub struct Site {
+    zones: Vec<Zone>,
+    devices: Vec<Arc<SiteDevice>>,
+    by_id: HashMap<DeviceId, Arc<SiteDevice>>,
+}
+
+impl Site {
+    /// A site of these parts; `devices` in the order in which they are shown.
+    pub fn new(zones: Vec<Zone>, devices: Vec<SiteDevice>) -> Self {
+        let devices: Vec<_> = devices.into_iter().map(Arc::new).collect();
+        let by_id = devices
+            .iter()
+            .map(|device| (device.id.clone(), Arc::clone(device)))
+            .collect();
+        Self {
+            zones,
+            devices,
+            by_id,
+        }
+    }
+
+    /// Every zone, in order.
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones
+    }
+
+    /// Every device that is not retired, in order.
+    pub fn devices(&self) -> impl Iterator<Item = &Arc<SiteDevice>> {
+        self.devices.iter().filter(|device| !device.retired)
+    }
+
+    /// One device, unless it is retired.
+    pub fn device(&self, id: &DeviceId) -> Option<&Arc<SiteDevice>> {
+        self.known(id).filter(|device| !device.retired)
+    }
+
+    /// One device, also a retired one.
+    pub fn known(&self, id: &DeviceId) -> Option<&Arc<SiteDevice>> {
+        self.by_id.get(id)
     }
 }

@@ -4,7 +4,8 @@
 //! must happen together happens in one transaction, which the caller opens with `Store::begin`.
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) mod alarm;
@@ -19,6 +20,12 @@ const CONNECTIONS_MAX: u32 = 12;
 
 /// Whoever waits longer for a connection is told "unavailable", and tries again: better than a queue that hides a dead database.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Our statements take milliseconds. One that takes this long is stuck, and whoever waits is better told so.
+const STATEMENT_TIMEOUT: &str = "15s";
+
+/// Somebody else's lock (a backup, a person with psql) must not stop the alarms for longer than this.
+const LOCK_TIMEOUT: &str = "5s";
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +61,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when it cannot be reached, [`StoreError::Migrate`] when its schema is not ours.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = url.parse()?;
+        let options = PgConnectOptions::from_str(url)?.options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("lock_timeout", LOCK_TIMEOUT),
+        ]);
+        // Once without the pool: it would try again until its time is over, and then not say why.
+        options.connect().await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -92,7 +104,7 @@ impl Store {
 /// Reads a column of text as one of our types.
 fn read<T>(table: &'static str, text: &str) -> Result<T, StoreError>
 where
-    T: std::str::FromStr,
+    T: FromStr,
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| StoreError::Corrupt {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::state::{self, Condition, Effect};
 use super::{AcknowledgeError, Actor, Request};
-use crate::announce::Announcer;
+use crate::announce::{Announcer, Topic};
 use crate::live::{AlarmSummary, LiveHandle};
 use crate::observability::{EventOutcome, count_event};
 use crate::site::Site;
@@ -37,6 +37,10 @@ pub(crate) struct Engine {
     live: LiveHandle,
     announcer: Announcer,
     open: HashMap<Key, OpenAlarm>,
+    shown: watch::Sender<Arc<Vec<AlarmView>>>,
+    /// Set while nobody knows whether the last transaction was committed: its answer was lost. Memory is read anew then,
+    /// before anything else is decided on it.
+    doubtful: bool,
 }
 
 impl Engine {
@@ -46,28 +50,18 @@ impl Engine {
         site: watch::Receiver<Arc<Site>>,
         live: LiveHandle,
         announcer: Announcer,
+        shown: watch::Sender<Arc<Vec<AlarmView>>>,
     ) -> Result<Self, StoreError> {
-        let open: HashMap<Key, OpenAlarm> = store
-            .open_alarms()
-            .await?
-            .into_iter()
-            .map(|alarm| ((alarm.device.clone(), alarm.code.clone()), alarm))
-            .collect();
-        let engine = Self {
+        let mut engine = Self {
             store,
             site,
             live,
             announcer,
-            open,
+            open: HashMap::new(),
+            shown,
+            doubtful: true,
         };
-        let devices: HashSet<_> = engine
-            .open
-            .keys()
-            .map(|(device, _)| device.clone())
-            .collect();
-        for device in devices {
-            engine.tell_live(&device).await;
-        }
+        engine.settle().await?;
         Ok(engine)
     }
 
@@ -86,12 +80,70 @@ impl Engine {
                 } => {
                     drop(reply.send(self.acknowledge(alarm, seen, actor, at).await));
                 }
-                Request::Open { reply } => drop(reply.send(self.views())),
+                Request::SiteChanged => self.retell().await,
             }
         }
     }
 
+    /// Makes memory what the records say, where that is in doubt, and tells everybody the differences.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        if !self.doubtful {
+            return Ok(());
+        }
+        let stored = self.store.open_alarms().await?;
+        let stored: HashMap<Key, OpenAlarm> = stored
+            .into_iter()
+            .map(|alarm| ((alarm.device.clone(), alarm.code.clone()), alarm))
+            .collect();
+        let mut differing: Staged = stored.clone();
+        differing.retain(|key, alarm| self.open.get(key) != Some(alarm));
+        for (key, alarm) in &self.open {
+            if !stored.contains_key(key) {
+                let condition = Condition {
+                    active: false,
+                    acknowledged: true,
+                    ..alarm.condition
+                };
+                differing.insert(
+                    key.clone(),
+                    OpenAlarm {
+                        condition,
+                        ..alarm.clone()
+                    },
+                );
+            }
+        }
+        self.doubtful = false;
+        self.adopt(differing).await;
+        Ok(())
+    }
+
+    /// Commits; when the answer is lost, nobody knows what is stored.
+    async fn commit(&mut self, unit: Unit<'_>) -> Result<(), StoreError> {
+        self.doubtful = true;
+        unit.commit().await?;
+        self.doubtful = false;
+        Ok(())
+    }
+
+    /// Says everything of every open alarm again: names, zones and summaries come from the site.
+    async fn retell(&self) {
+        self.show();
+        let devices: HashSet<_> = self.open.keys().map(|(device, _)| device.clone()).collect();
+        for device in devices {
+            self.tell_live(&device).await;
+        }
+        for zone in self.site.borrow().zones() {
+            self.announcer.changed(&zone.id, &Topic::Alarms);
+        }
+    }
+
+    fn show(&self) {
+        self.shown.send_replace(Arc::new(self.views()));
+    }
+
     async fn record(&mut self, events: Events) -> Result<(), StoreError> {
+        self.settle().await?;
         let site = Arc::clone(&self.site.borrow());
         let mut unit = self.store.begin().await?;
         let mut staged = Staged::new();
@@ -113,7 +165,7 @@ impl Engine {
                 }
             }
         }
-        unit.commit().await?;
+        self.commit(unit).await?;
         self.adopt(staged).await;
         Ok(())
     }
@@ -208,6 +260,7 @@ impl Engine {
         actor: Actor,
         at: DateTime<Utc>,
     ) -> Result<AlarmView, AcknowledgeError> {
+        self.settle().await?;
         let site = Arc::clone(&self.site.borrow());
         let mut alarm = self
             .open
@@ -216,7 +269,7 @@ impl Engine {
             .cloned()
             .ok_or(AcknowledgeError::NotOpen(alarm))?;
         let device = site
-            .device(&alarm.device)
+            .known(&alarm.device)
             .ok_or(AcknowledgeError::NotOpen(alarm.id))?;
         if !actor.principal.may_acknowledge(&device.zone) {
             return Err(AcknowledgeError::Forbidden(device.zone.clone()));
@@ -249,7 +302,7 @@ impl Engine {
             outcome: "done",
         };
         Store::audit(&mut unit, entry).await?;
-        unit.commit().await.map_err(StoreError::from)?;
+        self.commit(unit).await?;
         alarm.condition = condition;
         alarm.acknowledged = Some(by);
         let answer = view(&site, &alarm);
@@ -265,15 +318,21 @@ impl Engine {
     async fn adopt(&mut self, staged: Staged) {
         let site = Arc::clone(&self.site.borrow());
         let mut devices = HashSet::new();
+        let mut told = Vec::with_capacity(staged.len());
         for (key, alarm) in staged {
             devices.insert(key.0.clone());
-            let told = view(&site, &alarm);
-            if told.state == AlarmState::Normal {
+            let view = view(&site, &alarm);
+            if view.state == AlarmState::Normal {
                 self.open.remove(&key);
             } else {
                 self.open.insert(key, alarm);
             }
-            self.announcer.alarm(&told);
+            told.push(view);
+        }
+        // Whoever is told to look again must find it.
+        self.show();
+        for view in &told {
+            self.announcer.alarm(view);
         }
         for device in devices {
             self.tell_live(&device).await;
@@ -310,7 +369,7 @@ impl Engine {
 
 /// Whether an event can be stored at all; else why not.
 fn acceptable(site: &Site, agent: &AgentId, event: &Event) -> Result<(), String> {
-    match site.device(&event.device) {
+    match site.known(&event.device) {
         None => return Err(format!("no inventory names the device {}", event.device)),
         Some(device) if device.agent != *agent => {
             return Err(format!(
@@ -388,7 +447,7 @@ async fn clear(
 
 /// An alarm as people and programs see it.
 fn view(site: &Site, alarm: &OpenAlarm) -> AlarmView {
-    let device = site.device(&alarm.device);
+    let device = site.known(&alarm.device);
     let unnamed = || Text {
         ko: alarm.device.to_string(),
         en: alarm.device.to_string(),
@@ -398,7 +457,7 @@ fn view(site: &Site, alarm: &OpenAlarm) -> AlarmView {
             ko: alarm.code.to_string(),
             en: alarm.code.to_string(),
         },
-        |device| site.fault_text(device, &alarm.code),
+        |device| device.fault_text(&alarm.code),
     );
     let detail = alarm
         .detail

@@ -99,7 +99,18 @@ impl Dispatcher {
     async fn on_request(&mut self, request: Request) {
         match request {
             Request::AgentJoined(link) => {
-                self.links.insert(link.agent.clone(), link);
+                // Storing an inventory takes time: its session may have ended meanwhile, or a newer one have come.
+                let lives = self
+                    .publisher
+                    .sessions_of(link.agent.as_str())
+                    .contains(&link.session);
+                let newest = self
+                    .links
+                    .get(&link.agent)
+                    .is_none_or(|known| known.session <= link.session);
+                if lives && newest {
+                    self.links.insert(link.agent.clone(), link);
+                }
             }
             Request::AgentHeard(link) => {
                 // Only the session that announced the devices counts: an older instance gets no commands.
@@ -132,11 +143,22 @@ impl Dispatcher {
             .map(|(id, _)| *id)
             .collect();
         for id in late {
-            if let Err(error) = self.step(id, Event::NoResultInTime, SERVER, None).await {
-                tracing::error!(command.id = %id, %error, "cannot record that the outcome of a command is unknown");
-                if let Some(open) = self.open.get_mut(&id) {
-                    open.give_up = now + TRANSPORT_MARGIN; // Tried again: the record must not stay behind the truth.
-                }
+            // One that is still queued was never handed over: recording that it was about to be had failed.
+            let queued = self
+                .open
+                .get(&id)
+                .is_some_and(|open| open.command.view.state == CommandState::Queued);
+            let event = if queued {
+                Event::NotSentInTime
+            } else {
+                Event::NoResultInTime
+            };
+            if let Err(error) = self.step(id, event, SERVER, None).await {
+                tracing::error!(command.id = %id, %error, "cannot record the end of a command");
+            }
+            // Still there: tried again, since the record must not stay behind the truth.
+            if let Some(open) = self.open.get_mut(&id) {
+                open.give_up = now + TRANSPORT_MARGIN;
             }
         }
     }
@@ -355,12 +377,12 @@ fn check<'a>(
     if !found.approved {
         return Err(CommandError::Unregistered(device.clone()));
     }
-    let kind =
-        site.command_type(found, &request.name)
-            .ok_or_else(|| CommandError::NotSupported {
-                device: device.clone(),
-                name: request.name.clone(),
-            })?;
+    let kind = found
+        .command_type(&request.name)
+        .ok_or_else(|| CommandError::NotSupported {
+            device: device.clone(),
+            name: request.name.clone(),
+        })?;
     if !actor.principal.may_command(kind.risk, &found.zone) {
         return Err(CommandError::Forbidden {
             name: request.name.clone(),

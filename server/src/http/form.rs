@@ -2,7 +2,6 @@
 //! without scripts, the outcome comes with the page that the form leads back to.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
@@ -11,7 +10,6 @@ use contract::alarm::{Acknowledge, AlarmState};
 use contract::command::{CommandRequest, CommandState, Risk};
 use contract::{DeviceId, Value};
 use serde::Deserialize;
-use serde_json::json;
 use web_ui::{Notice, NoticeView, Template};
 
 use super::App;
@@ -19,10 +17,8 @@ use super::error::log_unavailable;
 use super::page::html;
 use super::viewer::Viewer;
 use crate::alarm::AcknowledgeError;
-use crate::announce::Topic;
 use crate::command::CommandError;
-use crate::store::audit::AuditEntry;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::wire;
 
 /// The prefix of a parameter's field in a command's form.
@@ -34,10 +30,15 @@ fn is_ours(viewer: &Viewer, field: Option<&str>) -> bool {
     shown == Some(viewer.login.csrf.as_str())
 }
 
+/// Browsers drop control characters and read a backslash as a slash before they look where a path leads.
+fn is_plain(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f && byte != b'\\'
+}
+
 /// A path of this site, or its start: whoever writes a form elsewhere cannot lead people away.
 pub(super) fn own_path(next: Option<&str>) -> &str {
     next.filter(|path| {
-        path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n'])
+        path.starts_with('/') && !path.starts_with("//") && path.bytes().all(is_plain)
     })
     .unwrap_or("/")
 }
@@ -190,7 +191,7 @@ pub(super) async fn command(
         .submit(device, form.request, viewer.actor())
         .await
     {
-        Ok(command) if command.state == CommandState::Rejected => {
+        Ok(command) if command.state.is_final() && command.state != CommandState::Succeeded => {
             (StatusCode::CONFLICT, Notice::CommandRefused(command.reason))
         }
         Ok(_) => (StatusCode::ACCEPTED, Notice::CommandQueued),
@@ -209,10 +210,9 @@ pub(super) async fn command(
 
 fn needs_confirmation(app: &App, device: &DeviceId, name: &str) -> bool {
     let site = app.site();
-    let kind = site
-        .device(device)
-        .and_then(|device| site.command_type(device, name));
-    kind.is_some_and(|kind| kind.confirm || matches!(kind.risk, Risk::Critical | Risk::Emergency))
+    site.device(device)
+        .and_then(|device| device.command_type(name))
+        .is_some_and(|kind| kind.confirm || matches!(kind.risk, Risk::Critical | Risk::Emergency))
 }
 
 #[derive(Deserialize)]
@@ -235,35 +235,11 @@ pub(super) async fn approve(
     if !zone.is_some_and(|zone| viewer.principal().may_approve_devices(&zone)) {
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::NotPermitted);
     }
-    let (status, notice) = match approve_device(&app, &viewer, &device).await {
+    let (status, notice) = match app.keeper.approve(&device, &viewer.actor()).await {
         Ok(()) => (StatusCode::OK, Notice::Approved),
         Err(error) => not_recording(&error),
     };
     answer(&viewer, next, status, &notice)
-}
-
-/// Approving a device that is approved already changes nothing.
-async fn approve_device(app: &App, viewer: &Viewer, device: &DeviceId) -> Result<(), StoreError> {
-    let mut unit = app.store.begin().await?;
-    if !Store::approve_device(&mut unit, device, &viewer.principal().subject).await? {
-        return Ok(());
-    }
-    let entry = AuditEntry {
-        actor: &viewer.principal().subject,
-        peer: &viewer.peer,
-        action: "device.approve",
-        subject: device.as_str(),
-        detail: json!({}),
-        outcome: "done",
-    };
-    Store::audit(&mut unit, entry).await?;
-    unit.commit().await?;
-    let site = Arc::new(app.store.site().await?);
-    app.site.send_replace(Arc::clone(&site));
-    if let Some(device) = site.device(device) {
-        app.announcer.changed(&device.zone, &Topic::Devices);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -279,6 +255,7 @@ mod tests {
             (Some("/\\evil.example"), "/"),
             (Some("https://evil.example"), "/"),
             (Some("/a\r\nset-cookie: x"), "/"),
+            (Some("/\t/evil.example"), "/"),
             (Some(""), "/"),
         ] {
             assert_eq!(own_path(next), path);

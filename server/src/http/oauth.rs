@@ -98,9 +98,21 @@ pub(super) async fn token(
         }
     };
     let stored = client.as_ref().map(|client| client.secret_hash.clone());
-    let right = app.passwords.verify(secret, stored).await;
+    let known = client.is_some();
+    let Ok(right) = app.client_secrets.verify(secret, stored).await else {
+        let description = "too many secrets are being checked; try again in a moment";
+        return refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            description,
+        );
+    };
     let Some(client) = client.filter(|_| right) else {
-        tracing::warn!(client.id = %id, "a client showed a wrong secret");
+        // The text of a stranger does not go into the log; a client's id that exists does.
+        tracing::warn!(
+            client.id = if known { id.as_str() } else { "unknown" },
+            "a client showed a wrong id or secret"
+        );
         return refuse(
             StatusCode::UNAUTHORIZED,
             "invalid_client",

@@ -82,7 +82,7 @@ impl Scene {
         let position = app.publisher.position().to_string();
         let mut devices = app.live.devices().await;
         devices.retain(|device| principal.may_see(&device.zone));
-        let mut alarms = app.alarms.open().await;
+        let mut alarms = app.alarms.open().to_vec();
         alarms.retain(|alarm| principal.may_see(&alarm.zone));
         let site = app.site();
         let zones = site
@@ -115,6 +115,7 @@ impl Scene {
         counts
     }
 
+    /// The most urgent ones that nobody acknowledged; the server's own times decide, since those of an agent may lag.
     pub(super) fn newest(&self) -> Vec<AlarmView> {
         let mut newest: Vec<_> = self
             .alarms
@@ -122,7 +123,7 @@ impl Scene {
             .filter(|alarm| is_unacknowledged(alarm))
             .cloned()
             .collect();
-        newest.sort_by_key(|alarm| std::cmp::Reverse(alarm.raised_at));
+        newest.sort_by_key(|alarm| (alarm.priority, std::cmp::Reverse(alarm.received_at)));
         newest.truncate(NEWEST);
         newest
     }
@@ -144,10 +145,7 @@ impl Scene {
     }
 
     pub(super) fn known<'a>(&'a self, view: &'a DeviceView) -> KnownDevice<'a> {
-        let profile = self
-            .site
-            .device(&view.id)
-            .map(|device| &**self.site.profile(device));
+        let profile = self.site.device(&view.id).map(|device| &*device.profile);
         KnownDevice { view, profile }
     }
 

@@ -18,7 +18,7 @@ use super::error::{Problem, log_unavailable};
 use super::form::own_path;
 use super::page::html;
 use super::viewer::{CSRF_HEADER, LANGUAGE_COOKIE, LOGIN_COOKIE, Peer, Viewer, cookie_hash};
-use crate::identity::password::random;
+use crate::identity::password::{Busy, random};
 use crate::store::audit::AuditEntry;
 use crate::store::identity::NewLogin;
 use crate::store::{Store, StoreError};
@@ -29,6 +29,21 @@ const LOGIN_HOURS: i64 = 12;
 
 /// A language once chosen stays for a year.
 const LANGUAGE_SECONDS: u32 = 365 * 24 * 3600;
+
+/// Nobody's name is longer, and what is written down of a failed attempt should not be either.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Why nobody can sign in now.
+enum Hindrance {
+    Busy,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Hindrance {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 #[derive(Deserialize)]
 pub(super) struct SignInQuery {
@@ -114,15 +129,11 @@ pub(super) async fn enter(
             next,
         );
     }
-    match sign_in(
-        &app,
-        &wire::clean(&form.name),
-        form.password,
-        &peer,
-        viewing.now,
-    )
-    .await
-    {
+    let name: String = wire::clean(&form.name)
+        .chars()
+        .take(NAME_CHARS_MAX)
+        .collect();
+    match sign_in(&app, &name, form.password, &peer, viewing.now).await {
         Ok(Some(cookie)) => with_cookie(
             &app,
             LOGIN_COOKIE,
@@ -137,8 +148,10 @@ pub(super) async fn enter(
             &form.name,
             next,
         ),
-        Err(error) => {
-            log_unavailable(&error);
+        Err(hindrance) => {
+            if let Hindrance::Store(error) = hindrance {
+                log_unavailable(&error);
+            }
             page(
                 viewing,
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -157,10 +170,14 @@ async fn sign_in(
     password: String,
     peer: &str,
     now: DateTime<Utc>,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<String>, Hindrance> {
     let person = app.store.person(name).await?;
     let stored = person.as_ref().map(|person| person.password_hash.clone());
-    let right = app.passwords.verify(password, stored).await;
+    let right = app
+        .people_passwords
+        .verify(password, stored)
+        .await
+        .map_err(|Busy| Hindrance::Busy)?;
     let entry = |outcome| AuditEntry {
         actor: name,
         peer,
@@ -187,7 +204,7 @@ async fn sign_in(
     let mut unit = app.store.begin().await?;
     Store::begin_login(&mut unit, login).await?;
     Store::audit(&mut unit, entry("done")).await?;
-    unit.commit().await?;
+    unit.commit().await.map_err(StoreError::from)?;
     Ok(Some(cookie))
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use contract::Role;
+use contract::{Role, ZoneId};
 use serde::Deserialize;
 
 use super::password;
@@ -83,11 +83,13 @@ impl Access {
     /// [`ConfigError`] naming the file and what is wrong in it, or the variable that is not set.
     pub fn load(
         path: &Path,
+        known: &[&ZoneId],
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::read(path, source))?;
-        let file: File = toml::from_str(&text).map_err(|error| ConfigError::parse(path, &error))?;
+        let file: File =
+            toml::from_str(&text).map_err(|error| ConfigError::parse(path, &text, &error))?;
         let secret = |owner: &str, variable: &str| {
             environment(variable)
                 .filter(|secret| !secret.is_empty())
@@ -99,9 +101,18 @@ impl Access {
                     )
                 })
         };
-        let zones = |owner: &str, zones: &[String]| {
-            Zones::from_words(zones)
-                .map_err(|error| ConfigError::invalid(path, owner, &error.to_string()))
+        let zones = |owner: &str, words: &[String]| {
+            let zones = Zones::from_words(words)
+                .map_err(|error| ConfigError::invalid(path, owner, &error.to_string()))?;
+            if let Zones::Some(named) = &zones
+                && let Some(unknown) = named.iter().find(|zone| !known.contains(zone))
+            {
+                let wrong = format!(
+                    "there is no zone {unknown}: name one of the configuration, or \"*\" for all"
+                );
+                return Err(ConfigError::invalid(path, owner, &wrong));
+            }
+            Ok(zones)
         };
         let mut access = Self::default();
         for user in file.user {
@@ -136,32 +147,48 @@ impl Access {
         Ok(access)
     }
 
-    /// Makes sure that everybody exists as described. A secret that is stored already is not hashed again.
+    /// Makes sure that everybody exists as described, and disables whoever was taken out of the file. A secret that is
+    /// stored already is not hashed again; a new one ends the logins of its person.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer; nobody was changed then.
     pub async fn apply(self, store: &Store) -> Result<(), StoreError> {
         let mut unit = store.begin().await?;
+        let names = |entries: &[Entry]| -> Vec<String> {
+            entries
+                .iter()
+                .map(|entry| entry.principal.subject.clone())
+                .collect()
+        };
+        Store::disable_others(&mut unit, &names(&self.people), &names(&self.clients)).await?;
         for entry in self.people {
-            let hash = hash_of(store, &entry).await?;
+            let stored = store
+                .person(&entry.principal.subject)
+                .await?
+                .map(|person| person.password_hash);
+            let (hash, is_new) = hash_of(entry.secret, stored).await;
             Store::put_person(&mut unit, &entry.principal, &hash).await?;
+            if is_new {
+                Store::end_logins(&mut unit, &entry.principal.subject).await?;
+            }
         }
         for entry in self.clients {
-            let hash = hash_of(store, &entry).await?;
+            let stored = store
+                .client(&entry.principal.subject)
+                .await?
+                .map(|client| client.secret_hash);
+            let (hash, _) = hash_of(entry.secret, stored).await;
             Store::put_client(&mut unit, &entry.principal, &hash).await?;
         }
         Ok(unit.commit().await?)
     }
 }
 
-async fn hash_of(store: &Store, entry: &Entry) -> Result<String, StoreError> {
-    let stored = store.stored_hashes(&entry.principal.subject).await?;
-    let secret = entry.secret.clone();
-    let hashed = tokio::task::spawn_blocking(move || {
-        let same = stored
-            .into_iter()
-            .find(|stored| password::matches(&secret, stored));
-        same.unwrap_or_else(|| password::hash(&secret))
+/// A hash of the secret: the stored one if it is that, else a new one.
+async fn hash_of(secret: String, stored: Option<String>) -> (String, bool) {
+    let hashed = tokio::task::spawn_blocking(move || match stored {
+        Some(stored) if password::matches(&secret, &stored) => (stored, false),
+        _ => (password::hash(&secret), true),
     });
-    Ok(hashed.await.expect("hashing does not panic"))
+    hashed.await.expect("hashing does not panic")
 }

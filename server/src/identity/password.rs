@@ -1,6 +1,7 @@
 //! Passwords and client secrets: Argon2id, a bounded number at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -16,6 +17,9 @@ const LANES: u32 = 1;
 
 /// Each check takes 19 MiB and a core for its time: a flood of wrong passwords queues here instead of starving the alarms.
 const CHECKS_AT_ONCE_MAX: usize = 2;
+
+/// Whoever waits longer for a check is told so: a queue without end only hides that somebody guesses.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The longest password or secret that is looked at: far beyond any that a person types, and cheap to refuse.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
@@ -38,23 +42,29 @@ impl Passwords {
     }
 
     /// Whether `password` is the one of `stored` (a PHC string); with `None`, takes as long and says no.
-    pub async fn verify(&self, password: String, stored: Option<String>) -> bool {
+    ///
+    /// # Errors
+    /// [`Busy`] when so many are checked that this one would have to wait too long.
+    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, Busy> {
         if password.len() > PASSWORD_BYTES_MAX {
-            return false;
+            return Ok(false);
         }
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.nobody.to_string());
-        let _place = self
-            .places
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let place = tokio::time::timeout(WAIT_MAX, self.places.acquire()).await;
+        let Ok(place) = place else { return Err(Busy) };
+        let _place = place.expect("the semaphore is never closed");
         let right = tokio::task::spawn_blocking(move || matches(&password, &stored))
             .await
             .unwrap_or(false);
-        right && known
+        Ok(right && known)
     }
 }
+
+/// Too many secrets are being checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords are being checked: try again in a moment")]
+pub struct Busy;
 
 impl Default for Passwords {
     fn default() -> Self {
@@ -110,27 +120,32 @@ mod tests {
             passwords
                 .verify("인천 gate 7".to_owned(), Some(stored.clone()))
                 .await
+                .unwrap()
         );
         assert!(
             !passwords
                 .verify("인천 gate 8".to_owned(), Some(stored.clone()))
                 .await
+                .unwrap()
         );
-        assert!(!passwords.verify(String::new(), Some(stored)).await);
+        assert!(!passwords.verify(String::new(), Some(stored)).await.unwrap());
         assert!(
             !passwords
                 .verify("nobody has this password".to_owned(), None)
                 .await
+                .unwrap()
         );
         assert!(
             !passwords
                 .verify("x".to_owned(), Some("not a hash".to_owned()))
                 .await
+                .unwrap()
         );
         assert!(
             !passwords
                 .verify("x".repeat(PASSWORD_BYTES_MAX + 1), None)
                 .await
+                .unwrap()
         );
     }
 

@@ -4,17 +4,17 @@
 //! good as its age allows *at the moment of looking*, and what came late never replaces what is newer.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use contract::alarm::Priority;
 use contract::device::{Condition, DeviceView, PointView};
 use contract::heartbeat::{HEARTBEAT_PERIOD_MS, HEARTBEATS_MISSED_MAX};
-use contract::inventory::{Point, Profile};
+use contract::inventory::Point;
 use contract::reading::{DeviceReadings, PollClass, Reading, Readings};
 use contract::{AgentId, DeviceId, InstanceId, PointId, Quality};
 
+use super::delay::Delay;
 use crate::site::{Site, SiteDevice};
 
 /// An agent, or a device that an agent should have heard of, is unknown after this time of silence.
@@ -45,6 +45,8 @@ struct Timed {
 
 #[derive(Debug, Default)]
 struct DeviceState {
+    /// Whose word the rest is: nothing that another agent said is taken for this one's.
+    agent: Option<AgentId>,
     points: HashMap<PointId, Timed>,
     polls: BTreeMap<PollClass, (Instant, DateTime<Utc>)>,
     heard: Option<(Instant, DateTime<Utc>)>,
@@ -63,8 +65,24 @@ struct Shown {
 #[derive(Debug)]
 struct AgentState {
     instance: InstanceId,
+    /// The arrival of the inventory that made this instance speak for the agent.
+    arrival: u64,
     readings_sequence: u64,
     heard: Instant,
+    delay: Delay,
+}
+
+/// An inventory that is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Joined {
+    pub(crate) agent: AgentId,
+    pub(crate) instance: InstanceId,
+    /// Rises with each inventory that arrives: storing one may take long enough for a newer one to overtake it.
+    pub(crate) arrival: u64,
+    /// The agent's monotonic clock when it sent the inventory.
+    pub(crate) monotonic_ms: u64,
+    /// Our clock when it arrived.
+    pub(crate) heard: Instant,
 }
 
 /// All devices.
@@ -87,29 +105,57 @@ pub(crate) enum LeftOut {
 
 impl LiveState {
     /// An agent announced its devices: from now on, this instance speaks for it, and no older one.
-    pub(crate) fn agent_joined(&mut self, agent: &AgentId, instance: InstanceId, now: Instant) {
-        if !self.agent_heard(agent, instance, now) {
-            let state = AgentState {
-                instance,
-                readings_sequence: 0,
-                heard: now,
-            };
-            self.agents.insert(agent.clone(), state);
+    pub(crate) fn agent_joined(&mut self, joined: Joined) {
+        if self
+            .agents
+            .get(&joined.agent)
+            .is_some_and(|known| known.arrival > joined.arrival)
+        {
+            return;
         }
+        if let Some(state) = self.agents.get_mut(&joined.agent)
+            && state.instance == joined.instance
+        {
+            state.arrival = joined.arrival;
+            return;
+        }
+        let state = AgentState {
+            instance: joined.instance,
+            arrival: joined.arrival,
+            readings_sequence: 0,
+            heard: joined.heard,
+            delay: Delay::new(joined.monotonic_ms, joined.heard),
+        };
+        self.agents.insert(joined.agent, state);
     }
 
-    /// An agent spoke; false when this instance does not speak for it.
+    /// An agent spoke; false when this instance does not speak for it. What waited on its way shows that the agent
+    /// lived when it was sent, not now.
     pub(crate) fn agent_heard(
         &mut self,
         agent: &AgentId,
         instance: InstanceId,
+        monotonic_ms: u64,
         now: Instant,
     ) -> bool {
+        self.heard(agent, instance, monotonic_ms, now).is_some()
+    }
+
+    /// When what an agent says was sent.
+    fn heard(
+        &mut self,
+        agent: &AgentId,
+        instance: InstanceId,
+        monotonic_ms: u64,
+        now: Instant,
+    ) -> Option<(Instant, &mut AgentState)> {
         let state = self
             .agents
             .get_mut(agent)
-            .filter(|state| state.instance == instance);
-        state.map(|state| state.heard = now).is_some()
+            .filter(|state| state.instance == instance)?;
+        let sent = state.delay.sent(monotonic_ms, now);
+        state.heard = state.heard.max(sent);
+        Some((sent, state))
     }
 
     /// The alarm engine knows something new of a device.
@@ -128,10 +174,11 @@ impl LiveState {
         now: Instant,
         wall: DateTime<Utc>,
     ) -> (Vec<DeviceId>, Vec<LeftOut>) {
-        if !self.agent_heard(&report.agent, report.instance, now) {
+        let Some((sent, agent)) =
+            self.heard(&report.agent, report.instance, report.monotonic_ms, now)
+        else {
             return (Vec::new(), vec![LeftOut::Fenced]);
-        }
-        let agent = self.agents.get_mut(&report.agent).expect("just heard");
+        };
         if report.sequence <= agent.readings_sequence {
             return (Vec::new(), vec![LeftOut::Late]);
         }
@@ -146,13 +193,22 @@ impl LiveState {
                 continue;
             }
             let state = self.devices.entry(news.device.clone()).or_default();
-            // The agent's clock may be wrong, but the difference of two of its stamps is not.
+            if state.agent.as_ref() != Some(&report.agent) {
+                let (alarms, shown) = (state.alarms, state.shown.take());
+                *state = DeviceState {
+                    agent: Some(report.agent.clone()),
+                    alarms,
+                    shown,
+                    ..DeviceState::default()
+                };
+            }
+            // The agent's wall clock may be wrong, but the difference of two of its stamps is not.
             let taken = |at: DateTime<Utc>| {
                 let age = (report.sent_at - at)
                     .to_std()
                     .unwrap_or_default()
                     .min(AGE_MAX);
-                now.checked_sub(age)
+                sent.checked_sub(age)
                     .expect("clocks of operating systems reach further back")
             };
             if state.take(news, taken, wall) {
@@ -174,12 +230,13 @@ impl LiveState {
         for device in site.devices() {
             let agent_alive = self.agent_is_alive(&device.agent, now);
             let state = self.devices.entry(device.id.clone()).or_default();
-            let condition = state.condition(device, agent_alive, now);
-            let profile = site.profile(device);
+            let silent = state.is_silent(device, agent_alive, now);
+            let condition = state.condition(device, silent);
+            let profile = &device.profile;
             let qualities: Vec<_> = profile
                 .points
                 .iter()
-                .map(|point| state.point(point, condition, now).quality)
+                .map(|point| state.point(point, silent, now).quality)
                 .collect();
             let before = state.shown.as_ref();
             if before
@@ -203,15 +260,15 @@ impl LiveState {
     /// One device as it can be vouched for at `now`.
     pub(crate) fn view(
         &self,
-        site: &Site,
-        device: &Arc<SiteDevice>,
+        device: &SiteDevice,
         now: Instant,
         wall: DateTime<Utc>,
     ) -> DeviceView {
         let nothing = DeviceState::default();
         let state = self.devices.get(&device.id).unwrap_or(&nothing);
-        let profile: &Profile = site.profile(device);
-        let condition = state.condition(device, self.agent_is_alive(&device.agent, now), now);
+        let profile = &device.profile;
+        let silent = state.is_silent(device, self.agent_is_alive(&device.agent, now), now);
+        let condition = state.condition(device, silent);
         let since = state
             .shown
             .as_ref()
@@ -234,7 +291,7 @@ impl LiveState {
             points: profile
                 .points
                 .iter()
-                .map(|point| state.point(point, condition, now))
+                .map(|point| state.point(point, silent, now))
                 .collect(),
         }
     }
@@ -295,13 +352,20 @@ impl DeviceState {
         changed
     }
 
-    fn condition(&self, device: &SiteDevice, agent_alive: bool, now: Instant) -> Condition {
-        let silent = self
-            .heard
-            .is_none_or(|(heard, _)| now.saturating_duration_since(heard) >= SILENCE_MAX);
+    /// Whether nobody can say how this device is now.
+    fn is_silent(&self, device: &SiteDevice, agent_alive: bool, now: Instant) -> bool {
+        let foreign = self.agent.as_ref() != Some(&device.agent);
+        let long_ago = |heard: Instant| now.saturating_duration_since(heard) >= SILENCE_MAX;
+        !agent_alive
+            || foreign
+            || self.alarms.contact_lost
+            || self.heard.is_none_or(|(heard, _)| long_ago(heard))
+    }
+
+    fn condition(&self, device: &SiteDevice, silent: bool) -> Condition {
         if !device.approved {
             Condition::Unregistered
-        } else if !agent_alive || self.alarms.contact_lost || silent {
+        } else if silent {
             Condition::Unknown
         } else if self.alarms.active > 0 {
             Condition::Faulty
@@ -310,7 +374,7 @@ impl DeviceState {
         }
     }
 
-    fn point(&self, point: &Point, condition: Condition, now: Instant) -> PointView {
+    fn point(&self, point: &Point, silent: bool, now: Instant) -> PointView {
         let Some(Timed { reading, taken }) = self.points.get(&point.id) else {
             return PointView {
                 point: point.id.clone(),
@@ -327,7 +391,7 @@ impl DeviceState {
             {
                 (taken, at) = (polled, polled_at);
             }
-            if condition == Condition::Unknown {
+            if silent {
                 quality = Quality::CommLost;
             } else if now.saturating_duration_since(taken) > stale_after(point) {
                 quality = Quality::Stale;

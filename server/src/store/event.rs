@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    /// Keeps what was refused for good.
+    /// Keeps what was refused for good, once however often it comes.
     pub(crate) async fn quarantine(
         unit: &mut Unit<'_>,
         agent: &str,
@@ -66,7 +66,8 @@ impl Store {
         body: &[u8],
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into quarantine (agent_id, destination, reason, body) values ($1, $2, $3, $4)",
+            "insert into quarantine (agent_id, destination, reason, body) values ($1, $2, $3, $4)
+             on conflict on constraint quarantine_once do update set times = quarantine.times + 1, last_at = now()",
             agent,
             destination,
             reason,

@@ -55,7 +55,7 @@ impl Store {
         .transpose()
     }
 
-    /// Creates a person, or makes an existing one as described.
+    /// Creates a person as the access file describes, or makes an existing one so.
     pub(crate) async fn put_person(
         unit: &mut Unit<'_>,
         principal: &Principal,
@@ -66,9 +66,9 @@ impl Store {
             .first()
             .map_or("viewer", |role| role.as_str());
         sqlx::query!(
-            "insert into person (name, full_name, role, zones, password_hash) values ($1, $2, $3, $4, $5)
+            "insert into person (name, full_name, role, zones, password_hash, from_file) values ($1, $2, $3, $4, $5, true)
              on conflict (name) do update set full_name = excluded.full_name, role = excluded.role,
-                 zones = excluded.zones, password_hash = excluded.password_hash, disabled_at = null",
+                 zones = excluded.zones, password_hash = excluded.password_hash, from_file = true, disabled_at = null",
             principal.subject,
             principal.full_name,
             role,
@@ -97,7 +97,7 @@ impl Store {
         .transpose()
     }
 
-    /// Creates a program, or makes an existing one as described.
+    /// Creates a program as the access file describes, or makes an existing one so.
     pub(crate) async fn put_client(
         unit: &mut Unit<'_>,
         principal: &Principal,
@@ -105,9 +105,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let roles: Vec<String> = principal.roles.iter().map(Role::to_string).collect();
         sqlx::query!(
-            "insert into client (id, roles, zones, secret_hash) values ($1, $2, $3, $4)
+            "insert into client (id, roles, zones, secret_hash, from_file) values ($1, $2, $3, $4, true)
              on conflict (id) do update set roles = excluded.roles, zones = excluded.zones,
-                 secret_hash = excluded.secret_hash, disabled_at = null",
+                 secret_hash = excluded.secret_hash, from_file = true, disabled_at = null",
             principal.subject,
             &roles,
             &principal.zones.to_words(),
@@ -118,15 +118,36 @@ impl Store {
         Ok(())
     }
 
-    /// The password or secret hash that is stored for a person or program now.
-    pub(crate) async fn stored_hashes(&self, name: &str) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            r#"select password_hash as "hash!" from person where name = $1
-               union all select secret_hash from client where id = $1"#,
-            name
+    /// Disables whoever came from the access file and is not named by it any more.
+    pub(crate) async fn disable_others(
+        unit: &mut Unit<'_>,
+        people: &[String],
+        clients: &[String],
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update person set disabled_at = now() where from_file and disabled_at is null and name <> all($1)",
+            people
         )
-        .fetch_all(&self.pool)
-        .await?)
+        .execute(&mut **unit)
+        .await?;
+        sqlx::query!(
+            "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1)",
+            clients
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(())
+    }
+
+    /// Ends every login of a person.
+    pub(crate) async fn end_logins(unit: &mut Unit<'_>, person: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update login set ended_at = now() where person_name = $1 and ended_at is null",
+            person
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(())
     }
 
     /// Begins a login.

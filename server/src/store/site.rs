@@ -1,7 +1,14 @@
 //! Zones, agents, profiles and devices as they were announced.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contract::inventory::{Device, Inventory, Profile};
 use contract::{AgentId, DeviceId, Text, ZoneId};
+use sha2::{Digest, Sha256};
 
 use super::{Store, StoreError, Unit, read, read_json, write_json};
 use crate::site::{Site, SiteDevice, Zone};
@@ -10,10 +17,14 @@ impl Store {
     /// Writes the configured zones, in their order; zones that are no longer configured stay, for the devices in them.
     pub(crate) async fn put_zones(&self, zones: &[Zone]) -> Result<(), StoreError> {
         let mut unit = self.begin().await?;
+        sqlx::query!("update zone set configured = false where configured")
+            .execute(&mut *unit)
+            .await?;
         for (position, zone) in (0i32..).zip(zones) {
             sqlx::query!(
-                "insert into zone (id, name_ko, name_en, position) values ($1, $2, $3, $4)
-                 on conflict (id) do update set name_ko = excluded.name_ko, name_en = excluded.name_en, position = excluded.position",
+                "insert into zone (id, name_ko, name_en, position, configured) values ($1, $2, $3, $4, true)
+                 on conflict (id) do update set name_ko = excluded.name_ko, name_en = excluded.name_en,
+                     position = excluded.position, configured = true",
                 zone.id.as_str(),
                 zone.name.ko,
                 zone.name.en,
@@ -25,72 +36,66 @@ impl Store {
         Ok(unit.commit().await?)
     }
 
-    /// The whole site: zones in their order, devices (without retired ones) in the order of their inventories.
-    pub(crate) async fn site(&self) -> Result<Site, StoreError> {
-        let zones = sqlx::query!("select id, name_ko, name_en from zone order by position, id")
-            .fetch_all(&self.pool)
-            .await?
-            .into_iter()
-            .map(|row| {
-                Ok(Zone {
-                    id: read("zone", &row.id)?,
-                    name: Text {
-                        ko: row.name_ko,
-                        en: row.name_en,
-                    },
-                })
-            })
-            .collect::<Result<_, StoreError>>()?;
-        let profiles = sqlx::query!(
-            "select body from profile where hash in (select profile_hash from device where retired_at is null)"
+    /// The whole site as this unit of work sees it: zones in their order, devices in the order of their inventories.
+    pub(crate) async fn site(unit: &mut Unit<'_>) -> Result<Site, StoreError> {
+        let zones = sqlx::query!(
+            "select id, name_ko, name_en from zone
+             where configured or exists (select from device where zone_id = zone.id and retired_at is null)
+             order by position, id"
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut **unit)
         .await?
         .into_iter()
-        .map(|row| read_json::<Profile>("profile", row.body))
+        .map(|row| Ok(Zone { id: read("zone", &row.id)?, name: Text { ko: row.name_ko, en: row.name_en } }))
         .collect::<Result<_, StoreError>>()?;
-        let devices = sqlx::query!(
-            r#"select id, agent_id, zone_id, lane_id, name_ko, name_en, profile_hash, line_id,
-                      approved_at is not null as "approved!"
-               from device where retired_at is null order by agent_id, position"#
+        let rows = sqlx::query!(
+            r#"select d.id, d.agent_id, d.zone_id, d.lane_id, d.name_ko, d.name_en, d.profile_hash, p.body,
+                      d.approved_at is not null as "approved!", d.retired_at is not null as "retired!"
+               from device d join profile p on p.hash = d.profile_hash order by d.agent_id, d.position"#
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut **unit)
         .await?;
-        let devices = devices
-            .into_iter()
-            .map(|row| {
-                Ok(SiteDevice {
-                    id: read("device", &row.id)?,
-                    agent: read("device", &row.agent_id)?,
-                    zone: read("device", &row.zone_id)?,
-                    lane: row
-                        .lane_id
-                        .as_deref()
-                        .map(|lane| read("device", lane))
-                        .transpose()?,
-                    name: Text {
-                        ko: row.name_ko,
-                        en: row.name_en,
-                    },
-                    profile_hash: row.profile_hash,
-                    approved: row.approved,
-                })
-            })
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Site::new(zones, profiles, devices))
+        let mut profiles: HashMap<String, Arc<Profile>> = HashMap::new();
+        let mut devices = Vec::with_capacity(rows.len());
+        for row in rows {
+            let profile = match profiles.entry(row.profile_hash) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(free) => {
+                    Arc::clone(free.insert(Arc::new(read_json("profile", row.body)?)))
+                }
+            };
+            devices.push(SiteDevice {
+                id: read("device", &row.id)?,
+                agent: read("device", &row.agent_id)?,
+                zone: read("device", &row.zone_id)?,
+                lane: row
+                    .lane_id
+                    .as_deref()
+                    .map(|lane| read("device", lane))
+                    .transpose()?,
+                name: Text {
+                    ko: row.name_ko,
+                    en: row.name_en,
+                },
+                profile,
+                approved: row.approved,
+                retired: row.retired,
+            });
+        }
+        Ok(Site::new(zones, devices))
     }
 
     /// Stores an inventory: the agent, its profiles, its devices; devices that it no longer names are retired.
     /// `approved_by` approves the new ones at once.
     ///
     /// A device that another agent serves moves to this one: equipment is rewired, and the newest word counts. It must be
-    /// approved anew then, so that whoever has one agent's credentials cannot act for the devices of another unseen.
+    /// approved anew then, as one that moves to another zone must, so that whoever has one agent's credentials cannot
+    /// act for the devices of another unseen; unless the other agent had let it go before.
     pub(crate) async fn put_inventory(
-        &self,
+        unit: &mut Unit<'_>,
         inventory: &Inventory,
         approved_by: Option<&str>,
     ) -> Result<(), StoreError> {
-        let mut unit = self.begin().await?;
         sqlx::query!(
             "insert into agent (id, instance, epoch, version) values ($1, $2, $3, $4)
              on conflict (id) do update set instance = excluded.instance, epoch = excluded.epoch,
@@ -100,36 +105,26 @@ impl Store {
             inventory.epoch.0,
             inventory.version
         )
-        .execute(&mut *unit)
+        .execute(&mut **unit)
         .await?;
+        let mut hashes = HashMap::new();
         for profile in &inventory.profiles {
+            let hash = announced_hash(profile);
             sqlx::query!(
-                "insert into profile (hash, id, body) values ($1, $2, $3)
-                 on conflict (hash) do update set body = excluded.body where profile.body <> excluded.body",
-                profile.hash,
+                "insert into profile (hash, id, body) values ($1, $2, $3) on conflict (hash) do nothing",
+                hash,
                 profile.id.as_str(),
                 write_json(profile)
             )
-            .execute(&mut *unit)
+            .execute(&mut **unit)
             .await?;
+            hashes.insert(&profile.id, hash);
         }
         for (position, device) in (0i32..).zip(&inventory.devices) {
-            let Some(profile) = inventory
-                .profiles
-                .iter()
-                .find(|profile| profile.id == device.profile)
-            else {
-                continue; // Refused by `ingest` before it came here.
+            let Some(hash) = hashes.get(&device.profile) else {
+                continue; // Refused by `gateway` before it came here.
             };
-            put_device(
-                &mut unit,
-                &inventory.agent,
-                device,
-                &profile.hash,
-                position,
-                approved_by,
-            )
-            .await?;
+            put_device(unit, &inventory.agent, device, hash, position, approved_by).await?;
         }
         let named: Vec<String> = inventory
             .devices
@@ -141,9 +136,9 @@ impl Store {
             inventory.agent.as_str(),
             &named
         )
-        .execute(&mut *unit)
+        .execute(&mut **unit)
         .await?;
-        Ok(unit.commit().await?)
+        Ok(())
     }
 
     /// Approves a device; false when it is not known or approved already.
@@ -163,6 +158,12 @@ impl Store {
     }
 }
 
+/// The name of an announced profile: what it says, and nothing that its agent claims, decides.
+fn announced_hash(profile: &Profile) -> String {
+    let body = serde_json::to_vec(profile).expect("a profile can be written");
+    URL_SAFE_NO_PAD.encode(Sha256::digest(body))
+}
+
 async fn put_device(
     unit: &mut Unit<'_>,
     agent: &AgentId,
@@ -180,10 +181,14 @@ async fn put_device(
              lane_id = excluded.lane_id, name_ko = excluded.name_ko, name_en = excluded.name_en,
              profile_hash = excluded.profile_hash, line_id = excluded.line_id, position = excluded.position,
              announced_at = now(), retired_at = null,
-             approved_at = case when device.agent_id = excluded.agent_id
-                 then coalesce(device.approved_at, excluded.approved_at) else excluded.approved_at end,
-             approved_by = case when device.agent_id = excluded.agent_id
-                 then coalesce(device.approved_by, excluded.approved_by) else excluded.approved_by end",
+             approved_at = case when device.retired_at is null
+                     and (device.agent_id <> excluded.agent_id or device.zone_id <> excluded.zone_id) then null
+                 when device.agent_id <> excluded.agent_id then excluded.approved_at
+                 else coalesce(device.approved_at, excluded.approved_at) end,
+             approved_by = case when device.retired_at is null
+                     and (device.agent_id <> excluded.agent_id or device.zone_id <> excluded.zone_id) then null
+                 when device.agent_id <> excluded.agent_id then excluded.approved_by
+                 else coalesce(device.approved_by, excluded.approved_by) end",
         device.id.as_str(),
         agent.as_str(),
         device.zone.as_str(),

@@ -1,5 +1,7 @@
 //! What a device-agent says, said by a test.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use contract::alarm::Severity;
 use contract::command::{Command, CommandResult, CommandState, Reason};
@@ -18,7 +20,11 @@ pub(crate) struct FakeAgent {
     pub(crate) instance: InstanceId,
     pub(crate) epoch: Epoch,
     readings: u64,
+    started: Instant,
 }
+
+/// What its monotonic clock says when it joins.
+const MONOTONIC_MS: u64 = 1_000;
 
 pub(crate) fn at(second: u32) -> DateTime<Utc> {
     format!("2026-11-22T07:00:{second:02}Z").parse().unwrap()
@@ -104,7 +110,12 @@ impl FakeAgent {
             instance,
             epoch,
             readings: 0,
+            started: Instant::now(),
         }
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        MONOTONIC_MS + u64::try_from(self.started.elapsed().as_millis()).unwrap()
     }
 
     /// Sends events, and waits until they are durable.
@@ -145,6 +156,7 @@ impl FakeAgent {
             instance: self.instance,
             sequence: self.readings,
             sent_at: now,
+            monotonic_ms: self.monotonic_ms(),
             devices: vec![DeviceReadings {
                 device: "gate-1".parse().unwrap(),
                 polls: [(PollClass::Fast, now)].into(),
@@ -197,7 +209,7 @@ pub(crate) fn inventory(agent: &str, instance: InstanceId, epoch: Epoch) -> Inve
         epoch,
         version: "test".to_owned(),
         sent_at: Utc::now(),
-        monotonic_ms: 1_000,
+        monotonic_ms: MONOTONIC_MS,
         profiles: vec![profile()],
         devices: vec![device("gate"), device("kiosk")],
     }

@@ -40,6 +40,11 @@ impl Database {
             .to_string()
     }
 
+    /// Does something to the database behind the server's back.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
+
     /// One number that a query answers.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query)

@@ -48,6 +48,7 @@ pub(crate) fn access() -> String {
         ("agent-1", r#""agent""#, "*"),
         ("agent-2", r#""agent""#, "*"),
         ("agent-3", r#""agent""#, "*"),
+        ("agent-p2", r#""agent""#, "p2"),
         ("program", r#""program", "operator""#, "*"),
         ("program-p2", r#""program", "operator""#, "p2"),
     ];
@@ -96,6 +97,20 @@ impl TestServer {
             metrics: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
         self.server = Some(Server::start(config, listeners, store).await.unwrap());
+    }
+
+    /// Takes somebody out of the access file.
+    pub(crate) fn remove_from_access(&self, name: &str) {
+        let path = self.directory.path().join("access.toml");
+        let everybody = access();
+        let tables = everybody
+            .split("[[")
+            .filter(|table| !table.is_empty() && !table.contains(&format!("\"{name}\"")));
+        std::fs::write(
+            path,
+            tables.map(|table| format!("[[{table}")).collect::<String>(),
+        )
+        .unwrap();
     }
 
     /// Stops the server and starts another one on the same database.

@@ -248,3 +248,163 @@ async fn a_device_that_is_no_longer_announced_is_gone() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_commit_that_fails_is_taken_back() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    let refuse = "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'disk full'; end $$;
+                  create constraint trigger refuse after insert on event deferrable initially deferred
+                  for each row execute function refuse()";
+    server.database.run(refuse).await;
+    let body = contract::event::Events {
+        agent: agent.id.clone(),
+        epoch: agent.epoch,
+        events: vec![event(1, "gate-1", "BAR-ERR", true)],
+    };
+    agent.stomp.cast("/app/events", &body).await;
+    assert_eq!(agent.stomp.error().await, "unavailable", "no receipt");
+    let program = server.program("program").await;
+    assert!(program.alarms().await.is_empty());
+
+    server.database.run("drop trigger refuse on event").await;
+    let epoch = agent.epoch;
+    let mut agent = server.agent().await;
+    agent.epoch = epoch;
+    agent
+        .events(vec![event(1, "gate-1", "BAR-ERR", true)])
+        .await;
+    assert_eq!(program.alarms().await.len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn agents_that_announce_at_once_are_all_heard() {
+    let server = TestServer::start().await;
+    let rounds = ["agent-1", "agent-2"].map(|id| {
+        let server = &server;
+        async move {
+            let mut agent = crate::agent::FakeAgent::join(server.stomp(id).await, id).await;
+            for round in 1..=10 {
+                let mut inventory = crate::agent::inventory(id, agent.instance, agent.epoch);
+                inventory.profiles[0].version = round;
+                agent.stomp.send("/app/inventory", &inventory).await;
+                let gate = inventory.devices[0].id.to_string();
+                let sequence = u64::from(round);
+                agent
+                    .events(vec![event(sequence, &gate, "BAR-ERR", round % 2 == 1)])
+                    .await;
+            }
+        }
+    });
+    futures_util::future::join_all(rounds).await;
+    assert_eq!(server.database.count(QUARANTINE).await, 0);
+    assert_eq!(server.database.count(OCCURRENCES).await, 10);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn times_beyond_any_calendar_do_no_harm() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.stomp.subscribe("/user/queue/errors").await;
+    let far = "+262142-12-31T23:59:59Z";
+    let reading = json!({"point": "state", "value": "open", "quality": "good", "at": far});
+    let report = json!({"agent": "agent-1", "instance": agent.instance, "sequence": 1, "sent_at": "2026-11-22T07:00:00Z",
+        "monotonic_ms": 5000, "devices": [{"device": "gate-1", "readings": [reading]}]});
+    agent.stomp.cast("/app/readings", &report).await;
+    assert_eq!(agent.stomp.message().await.header("code"), Some("bad-time"));
+    agent.gate_is("open").await;
+    assert_eq!(
+        server
+            .program("program")
+            .await
+            .get("/api/v1/devices/gate-1")
+            .await
+            .1["condition"],
+        "ok"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_alarms_of_a_device_that_is_no_longer_announced_stay_until_they_end() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.gate_is("open").await;
+    agent
+        .events(vec![event(1, "gate-1", "BAR-ERR", true)])
+        .await;
+    let whole = crate::agent::inventory("agent-1", agent.instance, agent.epoch);
+    let mut less = whole.clone();
+    less.devices.remove(0);
+    agent.stomp.send("/app/inventory", &less).await;
+
+    let pia = server.browser("pia").await;
+    let list = pia.page("/alarms").await;
+    assert!(list.contains("BAR-ERR"), "seen by those of its zone");
+    agent.stomp.send("/app/inventory", &whole).await;
+    let program = server.program("program").await;
+    let (_, gate) = program.get("/api/v1/devices/gate-1").await;
+    assert_eq!(
+        (&gate["condition"], &gate["active_alarms"]),
+        (&json!("faulty"), &json!(1)),
+        "and back with the device"
+    );
+
+    agent.stomp.send("/app/inventory", &less).await;
+    let alarm = program.alarms().await.remove(0);
+    let path = format!("/api/v1/alarms/{}/acknowledge", alarm["id"]);
+    assert_eq!(
+        program
+            .post(&path, json!({"occurrence": alarm["occurrence"]}))
+            .await
+            .0,
+        200
+    );
+    agent
+        .events(vec![event(2, "gate-1", "BAR-ERR", false)])
+        .await;
+    assert!(program.alarms().await.is_empty());
+    assert_eq!(server.database.count(QUARANTINE).await, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_announces_in_its_own_zones_only() {
+    let server = TestServer::start().await;
+    let mut agent = server.stomp("agent-p2").await;
+    agent.subscribe("/user/queue/errors").await;
+    let mut inventory = crate::agent::inventory(
+        "agent-p2",
+        contract::InstanceId(uuid::Uuid::new_v4()),
+        contract::Epoch(uuid::Uuid::new_v4()),
+    );
+    agent.cast("/app/inventory", &inventory).await;
+    let refusal = agent.message().await;
+    assert_eq!(refusal.header("code"), Some("bad-inventory"));
+    assert!(refusal.header("message").unwrap().contains("zone p1"));
+    for device in &mut inventory.devices {
+        device.zone = "p2".parse().unwrap();
+    }
+    agent.send("/app/inventory", &inventory).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_again_and_again_is_counted() {
+    let server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    for _ in 0..3 {
+        agent
+            .stomp
+            .send_raw("/app/events", b"nonsense".to_vec())
+            .await;
+    }
+    let times = server
+        .database
+        .texts("select times::text from quarantine")
+        .await;
+    assert_eq!(times, ["3"]);
+    server.stop().await;
+}

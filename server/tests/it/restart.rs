@@ -102,3 +102,27 @@ async fn passwords_and_tokens_outlive_a_restart() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_is_taken_out_of_the_access_file_is_out() {
+    let mut server = TestServer::start().await;
+    server.browser("omar").await;
+    server.remove_from_access("omar");
+    server.restart().await;
+    let again = crate::harness::Browser::new(server.url(""));
+    assert_eq!(
+        again
+            .sign_in("omar", crate::harness::PASSWORD)
+            .await
+            .status(),
+        401
+    );
+    assert_eq!(
+        again
+            .sign_in("tess", crate::harness::PASSWORD)
+            .await
+            .status(),
+        303
+    );
+    server.stop().await;
+}

@@ -27,7 +27,7 @@ fn site(approved: bool) -> Site {
         is_state: false,
         labels: BTreeMap::new(),
     };
-    let profile = Profile {
+    let profile = std::sync::Arc::new(contract::inventory::Profile {
         id: "gate".parse().unwrap(),
         version: 1,
         hash: "h".to_owned(),
@@ -40,7 +40,7 @@ fn site(approved: bool) -> Site {
         ],
         faults: Vec::new(),
         commands: Vec::new(),
-    };
+    });
     let zone = Zone {
         id: "p1".parse().unwrap(),
         name: text("p1"),
@@ -51,10 +51,11 @@ fn site(approved: bool) -> Site {
         zone: zone.id.clone(),
         lane: None,
         name: text("gate 1"),
-        profile_hash: "h".to_owned(),
+        profile,
         approved,
+        retired: false,
     };
-    Site::new(vec![zone], vec![profile], vec![device])
+    Site::new(vec![zone], vec![device])
 }
 
 fn agent() -> AgentId {
@@ -69,11 +70,15 @@ fn instance() -> InstanceId {
     InstanceId(Uuid::from_u128(1))
 }
 
+/// The agent's monotonic clock at the moment that a test's clock starts.
+const START_MS: u64 = 100_000;
+
 /// A clock that starts at some moment and is moved by the test.
 #[derive(Clone, Copy)]
 struct Clock {
     now: Instant,
     wall: DateTime<Utc>,
+    agent_ms: u64,
 }
 
 impl Clock {
@@ -81,6 +86,7 @@ impl Clock {
         Self {
             now: Instant::now(),
             wall: "2026-11-22T07:00:00Z".parse().unwrap(),
+            agent_ms: START_MS,
         }
     }
 
@@ -89,6 +95,7 @@ impl Clock {
         Self {
             now: self.now + step,
             wall: self.wall + step,
+            agent_ms: self.agent_ms + seconds * 1_000,
         }
     }
 }
@@ -102,18 +109,14 @@ fn reading(point: &str, value: f64, quality: Quality, at: DateTime<Utc>) -> Read
     }
 }
 
-fn report(
-    sequence: u64,
-    sent_at: DateTime<Utc>,
-    polls: &[PollClass],
-    readings: Vec<Reading>,
-) -> Readings {
-    let polls = polls.iter().map(|class| (*class, sent_at)).collect();
+fn report(sequence: u64, sent: Clock, polls: &[PollClass], readings: Vec<Reading>) -> Readings {
+    let polls = polls.iter().map(|class| (*class, sent.wall)).collect();
     Readings {
         agent: agent(),
         instance: instance(),
         sequence,
-        sent_at,
+        sent_at: sent.wall,
+        monotonic_ms: sent.agent_ms,
         devices: vec![DeviceReadings {
             device: device(),
             polls,
@@ -122,9 +125,19 @@ fn report(
     }
 }
 
+fn joining(agent: &str, instance: InstanceId, clock: Clock) -> Joined {
+    Joined {
+        agent: agent.parse().unwrap(),
+        instance,
+        arrival: 1,
+        monotonic_ms: clock.agent_ms,
+        heard: clock.now,
+    }
+}
+
 fn joined(clock: Clock) -> LiveState {
     let mut live = LiveState::default();
-    live.agent_joined(&agent(), instance(), clock.now);
+    live.agent_joined(joining("agent-1", instance(), clock));
     live
 }
 
@@ -137,7 +150,7 @@ fn fresh(site: &Site, clock: Clock) -> LiveState {
     let all = [PollClass::Fast, PollClass::Slow, PollClass::Once];
     live.take(
         site,
-        &report(1, clock.wall, &all, readings),
+        &report(1, clock, &all, readings),
         clock.now,
         clock.wall,
     );
@@ -145,7 +158,7 @@ fn fresh(site: &Site, clock: Clock) -> LiveState {
 }
 
 fn look(live: &LiveState, site: &Site, clock: Clock) -> (Condition, Vec<Quality>) {
-    let view = live.view(site, site.device(&device()).unwrap(), clock.now, clock.wall);
+    let view = live.view(site.device(&device()).unwrap(), clock.now, clock.wall);
     (
         view.condition,
         view.points.into_iter().map(|point| point.quality).collect(),
@@ -162,7 +175,7 @@ fn a_device_that_never_spoke_is_unknown() {
         look(&live, &site, clock),
         (Condition::Unknown, vec![Unknown; 3])
     );
-    live.agent_joined(&agent(), instance(), clock.now);
+    live.agent_joined(joining("agent-1", instance(), clock));
     assert_eq!(
         look(&live, &site, clock),
         (Condition::Unknown, vec![Unknown; 3]),
@@ -179,7 +192,7 @@ fn values_age_at_their_own_pace_without_any_message() {
         (Condition::Ok, vec![Good, Good, Good])
     );
     let later = clock.after(6);
-    live.agent_heard(&agent(), instance(), later.now);
+    live.agent_heard(&agent(), instance(), later.agent_ms, later.now);
     assert_eq!(
         look(&live, &site, later),
         (Condition::Ok, vec![Stale, Good, Good])
@@ -202,7 +215,7 @@ fn a_device_that_its_living_agent_no_longer_reads_is_unknown() {
     let (site, clock) = (site(true), Clock::new());
     let mut live = fresh(&site, clock);
     let later = clock.after(30);
-    live.agent_heard(&agent(), instance(), later.now);
+    live.agent_heard(&agent(), instance(), later.agent_ms, later.now);
     assert_eq!(
         look(&live, &site, later),
         (Condition::Unknown, vec![CommLost; 3])
@@ -216,7 +229,7 @@ fn a_poll_without_news_keeps_values_fresh() {
     let later = clock.after(20);
     live.take(
         &site,
-        &report(2, later.wall, &[PollClass::Fast], Vec::new()),
+        &report(2, later, &[PollClass::Fast], Vec::new()),
         later.now,
         later.wall,
     );
@@ -267,7 +280,10 @@ fn a_report_that_waited_on_its_way_is_as_old_as_it_is() {
     let wrong = clock.wall - Duration::from_secs(3600);
     let mut late = report(
         2,
-        wrong,
+        Clock {
+            wall: wrong,
+            ..clock.after(9)
+        },
         &[],
         vec![reading(
             "position",
@@ -295,13 +311,61 @@ fn refresh_tells_each_change_once() {
         "it went silent"
     );
     assert!(live.refresh(&site, later.now, later.wall).is_empty());
-    let view = live.view(
-        &site,
-        site.device(&device()).unwrap(),
-        later.now,
-        later.wall,
-    );
+    let view = live.view(site.device(&device()).unwrap(), later.now, later.wall);
     assert_eq!(view.condition_since, later.wall);
+}
+
+#[test]
+fn what_waited_for_the_server_is_not_fresh() {
+    let (site, clock) = (site(true), Clock::new());
+    let mut live = fresh(&site, clock);
+    // Sent 1 s after the first, taken in 20 s later.
+    let (sent, arrival) = (clock.after(1), clock.after(21));
+    let waited = report(
+        2,
+        sent,
+        &[PollClass::Fast],
+        vec![reading("position", 9.0, Good, sent.wall)],
+    );
+    live.take(&site, &waited, arrival.now, arrival.wall);
+    live.agent_heard(&agent(), instance(), sent.agent_ms, arrival.now);
+    assert_eq!(look(&live, &site, arrival).1[0], Stale);
+    assert_eq!(
+        look(&live, &site, clock.after(31)).0,
+        Condition::Unknown,
+        "30 s after it last really spoke"
+    );
+}
+
+#[test]
+fn an_inventory_that_was_overtaken_changes_nothing() {
+    let (site, clock) = (site(true), Clock::new());
+    let mut live = fresh(&site, clock);
+    let newer = InstanceId(Uuid::from_u128(2));
+    live.agent_joined(Joined {
+        arrival: 7,
+        ..joining("agent-1", newer, clock)
+    });
+    live.agent_joined(Joined {
+        arrival: 6,
+        ..joining("agent-1", instance(), clock)
+    });
+    assert!(live.agent_heard(&agent(), newer, clock.agent_ms, clock.now));
+    assert!(!live.agent_heard(&agent(), instance(), clock.agent_ms, clock.now));
+    assert_eq!(look(&live, &site, clock).0, Condition::Ok);
+}
+
+#[test]
+fn nothing_that_one_agent_said_is_anothers() {
+    let (mine, clock) = (site(true), Clock::new());
+    let live = fresh(&mine, clock);
+    let mut moved = SiteDevice::clone(mine.device(&device()).unwrap());
+    moved.agent = "agent-2".parse().unwrap();
+    let site = Site::new(mine.zones().to_vec(), vec![moved]);
+    assert_eq!(
+        look(&live, &site, clock),
+        (Condition::Unknown, vec![CommLost; 3])
+    );
 }
 
 #[test]
@@ -309,11 +373,11 @@ fn an_instance_that_was_replaced_is_not_believed() {
     let (site, clock) = (site(true), Clock::new());
     let mut live = fresh(&site, clock);
     let newer = InstanceId(Uuid::from_u128(2));
-    live.agent_joined(&agent(), newer, clock.now);
-    assert!(!live.agent_heard(&agent(), instance(), clock.now));
+    live.agent_joined(joining("agent-1", newer, clock));
+    assert!(!live.agent_heard(&agent(), instance(), clock.agent_ms, clock.now));
     let ghost = report(
         9,
-        clock.wall,
+        clock,
         &[],
         vec![reading("position", 1.0, Good, clock.wall)],
     );
@@ -323,7 +387,7 @@ fn an_instance_that_was_replaced_is_not_believed() {
     );
     let mut news = report(
         1,
-        clock.wall,
+        clock,
         &[],
         vec![reading("position", 2.0, Good, clock.wall)],
     );
@@ -338,10 +402,10 @@ fn an_instance_that_was_replaced_is_not_believed() {
 fn devices_of_another_agent_are_left_out() {
     let (site, clock) = (site(true), Clock::new());
     let mut live = joined(clock);
-    live.agent_joined(&"agent-2".parse().unwrap(), instance(), clock.now);
+    live.agent_joined(joining("agent-2", instance(), clock));
     let mut foreign = report(
         1,
-        clock.wall,
+        clock,
         &[],
         vec![reading("position", 1.0, Good, clock.wall)],
     );
@@ -363,9 +427,9 @@ proptest! {
             let at = clock.after(sequence).wall;
             #[expect(clippy::cast_precision_loss, reason = "six small numbers")]
             let news = vec![reading("position", sequence as f64, Good, at)];
-            live.take(&site, &report(sequence, at, &[], news), arrival.now, arrival.wall);
+            live.take(&site, &report(sequence, clock.after(sequence), &[], news), arrival.now, arrival.wall);
         }
-        let view = live.view(&site, site.device(&device()).unwrap(), arrival.now, arrival.wall);
+        let view = live.view(site.device(&device()).unwrap(), arrival.now, arrival.wall);
         prop_assert_eq!(view.points[0].value.clone(), Some(Value::Number(6.0)));
     }
 }
