@@ -61,18 +61,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when it cannot be reached, [`StoreError::Migrate`] when its schema is not ours.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?.options([
+        let options = PgConnectOptions::from_str(url)?;
+        // Without the pool, which would try again until its time is over and then not say why; and without the
+        // time-outs of daily work, since a migration may take as long as it needs.
+        let mut connection = options.connect().await?;
+        sqlx::migrate!("../migrations").run(&mut connection).await?;
+        connection.close().await?;
+        let options = options.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
         ]);
-        // Once without the pool: it would try again until its time is over, and then not say why.
-        options.connect().await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options)
             .await?;
-        sqlx::migrate!("../migrations").run(&pool).await?;
         Ok(Self { pool })
     }
 
