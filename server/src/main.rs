@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(config, path)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&format!("{error:#}"), 1),
+        Err(error) => complain(&sentence(&error), 1),
     }
 }
 
@@ -92,6 +92,20 @@ fn say(sentence: &str) {
 fn complain(sentence: &str, code: u8) -> ExitCode {
     eprintln!("landside-server: {sentence}");
     ExitCode::from(code)
+}
+
+/// The whole chain of causes, each said once: many of them repeat the next one in their own words.
+fn sentence(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |sentence, cause| {
+            match (sentence.is_empty(), sentence.contains(&cause)) {
+                (true, _) => cause,
+                (false, true) => sentence,
+                (false, false) => format!("{sentence}: {cause}"),
+            }
+        })
 }
 
 async fn bind(address: SocketAddr, path: &Path, key: &str) -> anyhow::Result<TcpListener> {
