@@ -3,7 +3,8 @@
 /// Why a demo ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// Something that the person gave is wrong; nothing was started.
+    /// Something that the person gave or has installed is wrong; nothing was started, or nothing but a server that said
+    /// so and ended.
     #[error("{0}")]
     Configuration(String),
     /// Something failed; everything was stopped.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -63,9 +64,46 @@ pub(crate) struct Start<'a> {
 struct Member {
     part: Part,
     name: String,
+    /// The program's file name.
+    program: String,
     pid: Pid,
     log: PathBuf,
     exit: watch::Receiver<Option<ExitStatus>>,
+}
+
+/// A program that ended, which none should.
+#[derive(Debug)]
+pub(crate) struct Death {
+    name: String,
+    program: String,
+    status: ExitStatus,
+    last_lines: Vec<String>,
+    log: PathBuf,
+}
+
+impl Death {
+    /// What the program itself told a person, if that was the last it said: why it does not run.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let prefix = format!("{}: ", self.program);
+        let begin = self
+            .last_lines
+            .iter()
+            .rposition(|line| line.starts_with(&prefix))?;
+        let told = self.last_lines[begin..].join("\n");
+        Some(told[prefix.len()..].to_owned())
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ended ({}). ", self.name, self.status)?;
+        if self.last_lines.is_empty() {
+            write!(f, "It wrote nothing.")?;
+        } else {
+            write!(f, "Its last lines:\n  {}", self.last_lines.join("\n  "))?;
+        }
+        write!(f, "\nIts log: {}", self.log.display())
+    }
 }
 
 /// All programs of a demo.
@@ -123,6 +161,12 @@ impl Family {
         self.members.push(Member {
             part: start.part,
             name: start.name.to_owned(),
+            program: start
+                .program
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             pid,
             log: start.log,
             exit,
@@ -130,25 +174,21 @@ impl Family {
         Ok(())
     }
 
-    /// Waits until a program ends, which none should; says which, how, and what it said last.
-    pub(crate) async fn death(&self) -> anyhow::Error {
+    /// Waits until a program ends, which none should.
+    pub(crate) async fn death(&self) -> Death {
         if self.members.is_empty() {
             return std::future::pending().await;
         }
         let ends = self.members.iter().map(|member| Box::pin(member.ended()));
         let (status, n, _others) = select_all(ends).await;
         let member = &self.members[n];
-        let lines = last_lines(&member.log).unwrap_or_default();
-        let said = if lines.is_empty() {
-            "It wrote nothing.".to_owned()
-        } else {
-            format!("Its last lines:\n  {}", lines.join("\n  "))
-        };
-        anyhow::anyhow!(
-            "{} ended ({status}). {said}\nIts log: {}",
-            member.name,
-            member.log.display()
-        )
+        Death {
+            name: member.name.clone(),
+            program: member.program.clone(),
+            status,
+            last_lines: last_lines(&member.log).unwrap_or_default(),
+            log: member.log.clone(),
+        }
     }
 
     /// Ends all programs, part by part; those that do not end in time, or all when `hurry` ends first, are killed.

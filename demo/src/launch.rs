@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::error::LaunchError;
-use crate::family::{Family, Part, Start};
+use crate::family::{Death, Family, Part, Start};
 use crate::files::{self, CLIENT, Layout, PEOPLE};
 use crate::place::{Place, check_addresses};
 use crate::readiness::{self, Probe};
@@ -80,7 +80,11 @@ impl Programs {
 enum End {
     /// Somebody wants it.
     Asked,
-    /// A program died, or a file could not be written.
+    /// The server said why it cannot start, before anything else was started.
+    Refused(String),
+    /// A program died.
+    Died(Death),
+    /// A file could not be written, or a program not be started.
     Failed(anyhow::Error),
     /// A part did not come up in time.
     Late(String),
@@ -93,6 +97,17 @@ impl End {
             Self::Late(sentence) if !missing.is_empty() => {
                 Self::Late(format!("{sentence} ({missing})"))
             }
+            end => end,
+        }
+    }
+
+    /// The end of a server on which nothing else depends yet.
+    fn of_first(self) -> Self {
+        match self {
+            Self::Died(death) => match death.sentence() {
+                Some(sentence) => Self::Refused(sentence),
+                None => Self::Died(death),
+            },
             end => end,
         }
     }
@@ -130,13 +145,18 @@ pub async fn run(
     let demo = Demo::prepare(settings, programs, airport, Layout::new(data))?;
     let mut family = Family::new(programs_lock);
     let Err(end) = demo.start(&mut family, &mut signals, tell).await;
-    tell(match end {
-        End::Asked => "stopping (Ctrl-C again stops at once)",
-        End::Failed(_) | End::Late(_) => "a part of the demo failed, stopping the others",
-    });
+    match &end {
+        End::Asked => tell("stopping (Ctrl-C again stops at once)"),
+        End::Refused(_) => {}
+        End::Died(_) | End::Failed(_) | End::Late(_) => {
+            tell("a part of the demo failed, stopping the others");
+        }
+    }
     family.stop(signals.next()).await;
     match end {
         End::Asked => Ok(()),
+        End::Refused(sentence) => Err(LaunchError::configuration(sentence)),
+        End::Died(death) => Err(anyhow!("{death}").into()),
         End::Failed(error) => Err(error.into()),
         End::Late(sentence) => Err(anyhow!(sentence).into()),
     }
@@ -190,16 +210,22 @@ impl<'a> Demo<'a> {
         tell: &dyn Fn(&str),
     ) -> Result<Infallible, End> {
         let probe = Probe::new(self.settings.http.address)?;
+        // First, since it depends on most that can be missing or wrong on a machine: then nothing else runs yet.
+        tell(if self.has_database() {
+            "server …"
+        } else {
+            "server … (the first start makes a database)"
+        });
+        self.start_server(family)?;
+        self.within(&SERVER_UP, family, signals, probe.server())
+            .await
+            .map_err(End::of_first)?;
+
         tell("simulated equipment …");
         self.start_simulators(family)?;
         let log = self.layout.log("simulators");
         let ready = readiness::line_ready(&log);
         self.within(&SIMULATORS_UP, family, signals, ready).await?;
-
-        tell("server … (the first start makes a database)");
-        self.start_server(family)?;
-        self.within(&SERVER_UP, family, signals, probe.server())
-            .await?;
 
         tell("agents …");
         for agent in &self.airport.agents {
@@ -220,9 +246,18 @@ impl<'a> Demo<'a> {
         readiness::restart_scenario(&self.layout.airport_data().join("control.addr")).await?;
         tell(&self.welcome());
         tokio::select! {
-            death = family.death() => Err(End::Failed(death)),
+            death = family.death() => Err(End::Died(death)),
             () = signals.next() => Err(End::Asked),
         }
+    }
+
+    /// Whether a start before this one made the server's database.
+    fn has_database(&self) -> bool {
+        let postgres = self.layout.file("server").join("postgres");
+        // In its place, or elsewhere, which then is written down.
+        ["data", "LOCATION"]
+            .iter()
+            .any(|name| postgres.join(name).exists())
     }
 
     /// Waits for `ready`, unless its time is up, a program dies, or somebody asks for the end.
@@ -234,7 +269,7 @@ impl<'a> Demo<'a> {
         ready: impl Future<Output = ()>,
     ) -> Result<(), End> {
         tokio::select! {
-            death = family.death() => Err(End::Failed(death)),
+            death = family.death() => Err(End::Died(death)),
             () = signals.next() => Err(End::Asked),
             outcome = timeout(wait.most, ready) => outcome.map_err(|_elapsed| End::Late(format!(
                 "{} did not come up within {} s; the logs in {} may say why",

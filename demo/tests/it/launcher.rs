@@ -1,5 +1,6 @@
 //! From the environment to the exit code.
 
+use std::fs::File;
 use std::net::TcpListener;
 
 use rustix::process::Signal;
@@ -62,17 +63,72 @@ fn mistakes_end_with_64_and_one_sentence() {
 fn a_signal_stops_everything_and_is_no_failure() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let stage = Stage::new();
-        let demo = stage.start();
-        // The dummy server never answers: the demo waits for it.
-        stage.until_diary_has("landside-server runs");
+        let demo = stage.start_all();
         demo.signal(signal);
         demo.until_says("stopping");
         let (status, complaint) = demo.end();
         assert!(status.success(), "{status}: {complaint}");
         assert_eq!(complaint, "");
-        let diary = stage.until_diary_has("landside-server ends");
-        let ends = &diary[2..];
-        assert_eq!(ends, ["landside-simulators ends", "landside-server ends"]);
+        let diary = stage.diary();
+        assert_eq!(
+            diary,
+            [
+                "landside-server runs",
+                "landside-simulators runs",
+                "landside-agent runs",
+                "landside-agent runs",
+                "landside-agent ends",
+                "landside-agent ends",
+                "landside-simulators ends",
+                "landside-server ends"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_terminal_that_is_gone_is_no_failure() {
+    let stage = Stage::new();
+    let mut command = stage.demo();
+    // Whatever is written there fails, as on a terminal that was closed.
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    command.stdout(full()).stderr(full());
+    let demo = stage.start_by(command);
+    stage.until_diary_has("landside-server runs", 1);
+    demo.serve();
+    stage.until_diary_has("landside-agent runs", 2);
+    demo.signal(Signal::HUP);
+    assert!(demo.ended().success());
+    stage.until_diary_has("landside-server ends", 1);
+}
+
+#[test]
+fn a_server_that_cannot_start_is_told_in_its_own_words_before_anything_else_runs() {
+    let stage = Stage::new();
+    stage.program(
+        "landside-server",
+        "echo 'INFO looking for Postgres'; echo 'landside-server: no Postgres: install one' >&2; exit 1",
+    );
+    let (status, complaint) = stage.start().end();
+    assert_eq!(status.code(), Some(64));
+    assert_eq!(complaint, "landside-demo: no Postgres: install one\n");
+    assert_eq!(stage.diary(), [""; 0]);
+}
+
+#[test]
+fn a_database_is_announced_only_when_there_is_none() {
+    let stage = Stage::new();
+    for (made_before, line) in [
+        (false, "server … (the first start makes a database)"),
+        (true, "server …"),
+    ] {
+        if made_before {
+            std::fs::create_dir_all(stage.path("data/server/postgres/data")).unwrap();
+        }
+        let demo = stage.start();
+        assert_eq!(demo.until_says("server"), line);
+        demo.signal(Signal::TERM);
+        demo.end();
     }
 }
 
@@ -80,7 +136,7 @@ fn a_signal_stops_everything_and_is_no_failure() {
 fn a_second_demo_on_the_same_data_is_refused() {
     let stage = Stage::new();
     let demo = stage.start();
-    stage.until_diary_has("landside-server runs");
+    stage.until_diary_has("landside-server runs", 1);
     let data = stage.path("data");
     let (code, complaint) = refused(&stage, "LANDSIDE_DATA", data.to_str().unwrap());
     assert_eq!(code, Some(64));
@@ -95,17 +151,26 @@ fn a_second_demo_on_the_same_data_is_refused() {
 #[test]
 fn a_program_that_dies_ends_the_demo_with_its_last_words() {
     let stage = Stage::new();
-    stage.program("landside-server", "echo 'no database today' >&2; exit 7");
+    stage.program("landside-simulators", "echo 'no airport today' >&2; exit 7");
     let demo = stage.start();
+    stage.until_diary_has("landside-server runs", 1);
+    demo.serve();
     demo.until_says("a part of the demo failed");
     let (status, complaint) = demo.end();
     assert_eq!(status.code(), Some(1));
     assert!(
-        complaint.contains("server ended (exit status: 7). Its last lines:\n  no database today\n"),
+        complaint
+            .contains("simulators ended (exit status: 7). Its last lines:\n  no airport today\n"),
         "{complaint}"
     );
-    assert!(complaint.contains("data/logs/server.log"), "{complaint}");
-    stage.until_diary_has("landside-simulators ends");
+    assert!(
+        complaint.contains("data/logs/simulators.log"),
+        "{complaint}"
+    );
+    assert_eq!(
+        stage.diary(),
+        ["landside-server runs", "landside-server ends"]
+    );
 }
 
 #[test]
@@ -115,8 +180,7 @@ fn programs_do_not_outlive_a_demo_that_is_killed() {
         "landside-server",
         &OBEDIENT.replace("echo \"$name ends", "sleep 1; echo \"$name ends"),
     );
-    let demo = stage.start();
-    stage.until_diary_has("landside-server runs");
+    let demo = stage.start_all();
     demo.signal(Signal::KILL);
     demo.end();
 
@@ -124,9 +188,15 @@ fn programs_do_not_outlive_a_demo_that_is_killed() {
     let demo = stage.start();
     demo.until_says("the demo before this one was killed");
     demo.until_says("server …");
-    let diary = stage.until_diary_has("landside-server ends");
-    let first = |line: &str| diary.iter().position(|written| written == line);
-    assert!(first("landside-simulators ends") < first("landside-server ends"));
+    let diary = stage.diary();
+    for (program, count) in [("agent", 2), ("simulators", 1), ("server", 1)] {
+        let line = format!("landside-{program} ends");
+        assert_eq!(
+            diary.iter().filter(|written| **written == line).count(),
+            count,
+            "{diary:?}"
+        );
+    }
     demo.signal(Signal::TERM);
     assert!(demo.end().0.success());
 }

@@ -1,7 +1,7 @@
 //! A directory in which the demo finds dummy programs beside itself.
 
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -79,33 +79,76 @@ impl Stage {
     }
 
     pub(crate) fn start(&self) -> Running {
-        let mut child = self.demo().spawn().unwrap();
-        let lines = follow(child.stdout.take().unwrap());
-        Running { child, lines }
+        self.start_by(self.demo())
     }
 
-    /// Waits until the diary has `line`, and gives all of its lines.
-    pub(crate) fn until_diary_has(&self, line: &str) -> Vec<String> {
+    /// Starts a demo as [`Self::demo`] gave it.
+    pub(crate) fn start_by(&self, mut command: Command) -> Running {
+        let mut http = command.get_envs();
+        let (_, http) = http.find(|(name, _)| *name == "LANDSIDE_HTTP").unwrap();
+        let http = http.unwrap().to_str().unwrap().to_owned();
+        let mut child = command.spawn().unwrap();
+        let lines = child.stdout.take().map(follow);
+        Running { child, lines, http }
+    }
+
+    /// Starts a demo whose dummy server becomes ready and knows no devices, and waits until all programs run.
+    pub(crate) fn start_all(&self) -> Running {
+        let demo = self.start();
+        self.until_diary_has("landside-server runs", 1);
+        demo.serve();
+        self.until_diary_has("landside-agent runs", 2);
+        demo
+    }
+
+    /// Waits until the diary has `line` so many times, and gives all of its lines.
+    pub(crate) fn until_diary_has(&self, line: &str, times: usize) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let text = std::fs::read_to_string(self.path("diary")).unwrap_or_default();
-            let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-            if lines.iter().any(|written| written == line) {
+            let lines = self.diary();
+            if lines.iter().filter(|written| *written == line).count() == times {
                 return lines;
             }
             assert!(Instant::now() < deadline, "no {line:?} in {lines:?}");
             std::thread::yield_now();
         }
     }
+
+    /// What the programs have written so far.
+    pub(crate) fn diary(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("diary")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
 }
 
 /// A demo that was started.
 pub(crate) struct Running {
     child: Child,
-    lines: Receiver<String>,
+    lines: Option<Receiver<String>>,
+    http: String,
 }
 
 impl Running {
+    /// Answers every request with 200 and nothing else, where the server should; the demo has checked that the port is
+    /// free when its server runs.
+    pub(crate) fn serve(&self) {
+        let listener = TcpListener::bind(&self.http).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while head.read_line(&mut line).is_ok_and(|length| length > 2) {
+                    line.clear();
+                }
+                // A demo that was killed does not read its answer.
+                let _gone = stream.write_all(
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                );
+            }
+        });
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -113,11 +156,17 @@ impl Running {
     /// Waits for a line that starts with `beginning`.
     pub(crate) fn until_says(&self, beginning: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap();
+            let lines = self.lines.as_ref().unwrap();
+            let line = lines.recv_timeout(PATIENCE).unwrap();
             if line.starts_with(beginning) {
                 return line;
             }
         }
+    }
+
+    /// How it ended.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// How it ended, and what it complained about.
