@@ -4,13 +4,15 @@
 //! - A reply is taken only when it can be the reply to this request; anything in doubt ends in a [`DriverError`], and
 //!   the next exchange cannot be answered by what is still under way.
 //! - Silence is an error, never a value. A write's acknowledgement says that the device heard, not that it acted.
+//! - What is late is not sent: a write looks at its deadline last, and what waits in a dropped connection goes nowhere.
 //! - After an error the driver may have dropped its connection ([`Driver::is_connected`]); it never reconnects itself.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contract::DeviceId;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -28,6 +30,10 @@ use modbus::ModbusDriver;
 
 /// The longest wait for a TCP connection: a machine on the same site answers in milliseconds or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the kernel repeats what the other side does not confirm: as long as a machine on the same site may take, and
+/// no longer, because a command that comes through after its deadline is worse than one that does not.
+const UNCONFIRMED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An exchange that brought nothing to trust.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,9 @@ pub enum DriverErrorKind {
     /// There is no connection; nothing was sent.
     #[error("cannot be connected: {0}")]
     Connect(#[source] io::Error),
+    /// A write's deadline passed before its turn came; nothing was sent.
+    #[error("it was too late to send it")]
+    TooLate,
     /// No reply in time.
     #[error("no reply to {expected} within {within:?}")]
     Timeout {
@@ -72,7 +81,10 @@ pub enum DriverErrorKind {
 impl DriverError {
     /// Whether it is certain that nothing reached the device.
     pub fn nothing_was_sent(&self) -> bool {
-        matches!(self.kind, DriverErrorKind::Connect(_))
+        matches!(
+            self.kind,
+            DriverErrorKind::Connect(_) | DriverErrorKind::TooLate
+        )
     }
 }
 
@@ -181,7 +193,8 @@ impl Driver {
         }
     }
 
-    /// Sends `action` once, with the places of its template filled from `fill`.
+    /// Sends `action` once, with the places of its template filled from `fill`, unless `deadline` has passed when the
+    /// first byte is to go.
     ///
     /// # Errors
     /// See [`DriverErrorKind`]; unless [`DriverError::nothing_was_sent`], the device may have heard.
@@ -190,10 +203,15 @@ impl Driver {
         target: Target<'_>,
         action: &Action,
         fill: &BTreeMap<&str, String>,
+        deadline: Instant,
     ) -> Result<WriteOutcome, DriverError> {
         match (self, action) {
-            (Self::Modbus(driver), Action::Modbus(writes)) => driver.write(target, writes).await,
-            (Self::Escpos(driver), Action::Raw(bytes)) => driver.send(target, bytes).await,
+            (Self::Modbus(driver), Action::Modbus(writes)) => {
+                driver.write(target, writes, deadline).await
+            }
+            (Self::Escpos(driver), Action::Raw(bytes)) => {
+                driver.send(target, bytes, deadline).await
+            }
             (
                 Self::Frame(driver),
                 Action::Frame {
@@ -205,7 +223,7 @@ impl Driver {
             ) => {
                 let id = fill.get("cmd_id").cloned().unwrap_or_default();
                 let reply = driver
-                    .exchange(target, &request.fill(fill), &id, *within)
+                    .command(target, &request.fill(fill), &id, *within, deadline)
                     .await?;
                 Ok(frame::judge(&reply, ok_path, ok_value))
             }
@@ -224,5 +242,32 @@ async fn connect_tcp(address: &str) -> io::Result<TcpStream> {
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
     // A request is one small packet; waiting to fill it would cost more than the device takes to answer.
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    // A connection that is dropped throws away what it still holds instead of delivering it later.
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_tcp_user_timeout(Some(UNCONFIRMED_TIMEOUT))?;
     Ok(stream)
+}
+
+fn check_deadline(deadline: Option<Instant>) -> Result<(), DriverErrorKind> {
+    match deadline {
+        Some(deadline) if Instant::now() > deadline => Err(DriverErrorKind::TooLate),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_dropped_connection_holds_goes_nowhere() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stream = connect_tcp(&address).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+        let timeout = socket.tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(UNCONFIRMED_TIMEOUT));
+    }
 }

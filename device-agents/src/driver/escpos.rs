@@ -13,7 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout_at;
 use tokio_serial::{DataBits, SerialStream, StopBits};
 
-use super::{DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp};
+use super::{
+    DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, check_deadline, connect_tcp,
+};
 use crate::point::Raw;
 use crate::profile::{EscposSettings, Parity, SerialSettings};
 use crate::site::LineAddress;
@@ -101,30 +103,41 @@ impl EscposDriver {
         &mut self,
         target: Target<'_>,
         bytes: &[u8],
+        deadline: Instant,
     ) -> Result<WriteOutcome, DriverError> {
-        let result = self.try_send(bytes).await;
+        let result = self.try_send(bytes, Some(deadline)).await;
         self.settle(target, result)
             .map(|()| WriteOutcome::Acknowledged)
     }
 
-    /// A time-out keeps the port and begins the quiet time; everything else drops it.
+    /// A time-out keeps the port and begins the quiet time, what was not sent changes nothing; everything else drops it.
     fn settle<T>(
         &mut self,
         target: Target<'_>,
         result: Result<T, DriverErrorKind>,
     ) -> Result<T, DriverError> {
         result.map_err(|kind| {
-            if matches!(kind, DriverErrorKind::Timeout { .. }) {
-                self.quiet_until = Some(Instant::now() + self.settings.late);
-            } else {
-                self.port = None;
-                self.quiet_until = None;
+            match kind {
+                DriverErrorKind::Timeout { .. } => {
+                    self.quiet_until = Some(Instant::now() + self.settings.late);
+                }
+                DriverErrorKind::TooLate => {}
+                DriverErrorKind::Connect(_)
+                | DriverErrorKind::Transport(_)
+                | DriverErrorKind::BadReply { .. } => {
+                    self.port = None;
+                    self.quiet_until = None;
+                }
             }
             self.error(target.device.as_str(), kind)
         })
     }
 
-    async fn try_send(&mut self, bytes: &[u8]) -> Result<(), DriverErrorKind> {
+    async fn try_send(
+        &mut self,
+        bytes: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<(), DriverErrorKind> {
         let within = self.settings.timeout;
         let quiet_until = self.quiet_until.take();
         let port = self
@@ -134,6 +147,7 @@ impl EscposDriver {
         discard_input(port, quiet_until)
             .await
             .map_err(DriverErrorKind::Transport)?;
+        check_deadline(deadline)?;
         let write = async {
             port.write_all(bytes).await?;
             port.flush().await
@@ -148,7 +162,8 @@ impl EscposDriver {
     }
 
     async fn try_query(&mut self, query: u8) -> Result<u8, DriverErrorKind> {
-        self.try_send(&[DLE_EOT[0], DLE_EOT[1], query]).await?;
+        self.try_send(&[DLE_EOT[0], DLE_EOT[1], query], None)
+            .await?;
         let settings = self.settings;
         let deadline = Instant::now() + settings.timeout;
         let port = self

@@ -14,7 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::{DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp};
+use super::{
+    DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, check_deadline, connect_tcp,
+};
 use crate::point::Raw;
 use crate::profile::{DriverSettings, FrameSettings};
 
@@ -74,8 +76,21 @@ impl FrameDriver {
         Ok(ReadOutcome::Data(Raw::Json(reply)))
     }
 
+    /// As [`Self::exchange`], unless `deadline` has passed.
+    pub(super) async fn command(
+        &mut self,
+        target: Target<'_>,
+        text: &str,
+        id: &str,
+        within: Duration,
+        deadline: Instant,
+    ) -> Result<Json, DriverError> {
+        check_deadline(Some(deadline)).map_err(|kind| self.error(target.device.as_str(), kind))?;
+        self.exchange(target, text, id, within).await
+    }
+
     /// Sends `text` and waits for the line that repeats `id`.
-    pub(super) async fn exchange(
+    async fn exchange(
         &mut self,
         target: Target<'_>,
         text: &str,

@@ -15,7 +15,9 @@ use tokio_modbus::client::{Client, Context, tcp};
 use tokio_modbus::slave::{Slave, SlaveContext};
 use tokio_modbus::{Error as ModbusError, ExceptionCode, Request, Response};
 
-use super::{DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, connect_tcp};
+use super::{
+    DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, check_deadline, connect_tcp,
+};
 use crate::point::Raw;
 use crate::profile::{DriverSettings, ModbusSettings, RegisterWrite, Table};
 
@@ -79,7 +81,7 @@ impl ModbusDriver {
             Table::HoldingRegister => Request::ReadHoldingRegisters(addr, count),
         };
         let wanted = usize::from(count);
-        let raw = match self.exchange(target, request).await? {
+        let raw = match self.exchange(target, request, None).await? {
             Err(code) => return Ok(ReadOutcome::Exception(code.into())),
             Ok(Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words))
                 if words.len() == wanted =>
@@ -109,13 +111,16 @@ impl ModbusDriver {
         &mut self,
         target: Target<'_>,
         writes: &[RegisterWrite],
+        deadline: Instant,
     ) -> Result<WriteOutcome, DriverError> {
+        // What has begun in time is not left half done.
+        let mut deadline = Some(deadline);
         for write in writes {
             let request = match *write {
                 RegisterWrite::Coil { addr, on } => Request::WriteSingleCoil(addr, on),
                 RegisterWrite::Register { addr, word } => Request::WriteSingleRegister(addr, word),
             };
-            if let Err(code) = self.exchange(target, request).await? {
+            if let Err(code) = self.exchange(target, request, deadline.take()).await? {
                 return Ok(WriteOutcome::Refused(format!(
                     "Modbus exception {}: {code}",
                     u8::from(code)
@@ -129,11 +134,13 @@ impl ModbusDriver {
         &mut self,
         target: Target<'_>,
         request: Request<'static>,
+        deadline: Option<Instant>,
     ) -> Result<Result<Response, ExceptionCode>, DriverError> {
         let settings = settings(target);
         if let Some(last) = self.last_exchange {
             sleep_until((last + settings.min_gap).into()).await;
         }
+        check_deadline(deadline).map_err(|kind| self.error(target.device.as_str(), kind))?;
         let expected = format!("{request:?}");
         let result = match self.context.as_mut() {
             None => Err(not_connected()),

@@ -8,7 +8,7 @@ use tracing::{error, info};
 use super::{LineTask, STORE_RETRY};
 use crate::clock::Moment;
 use crate::command::{Execution, Order, Outcome, interlocks, too_old};
-use crate::driver::{Target, WriteOutcome};
+use crate::driver::{DriverErrorKind, Target, WriteOutcome};
 use crate::poll::Due;
 use crate::profile::CommandType;
 
@@ -99,11 +99,7 @@ impl LineTask {
         for block in self.blocks_of(device, &points) {
             self.poll(Due { device, block }).await;
         }
-        let (samples, faults) = (
-            self.devices[device].samples(),
-            self.devices[device].faults(),
-        );
-        interlocks(&profile, kind, samples, faults, Instant::now())?;
+        self.check_interlocks(device, kind)?;
         if !self.connect().await {
             return Err(Outcome::rejected(
                 ReasonCode::CommLost,
@@ -119,9 +115,16 @@ impl LineTask {
                 return Err(Outcome::rejected(ReasonCode::CommLost, detail));
             }
         }
-        // The journal may have waited for the disk: what is too late now was never sent.
+        // The journal may have waited for the disk: what is too late or too old now was never sent.
         order.check_deadline(Instant::now())?;
+        self.check_interlocks(device, kind)?;
         self.write(device, order).await
+    }
+
+    fn check_interlocks(&self, device: usize, kind: &CommandType) -> Result<(), Outcome> {
+        let state = &self.devices[device];
+        let (samples, faults) = (state.samples(), state.faults());
+        interlocks(state.profile(), kind, samples, faults, Instant::now())
     }
 
     /// The one place where a command goes to the wire.
@@ -136,7 +139,7 @@ impl LineTask {
         };
         let written = self
             .driver
-            .write(target, &kind.action, &order.fill(kind))
+            .write(target, &kind.action, &order.fill(kind), order.deadline)
             .await;
         let acknowledged = match written {
             Ok(WriteOutcome::Acknowledged) => true,
@@ -146,6 +149,9 @@ impl LineTask {
                     ReasonCode::DeviceFault,
                     why,
                 ));
+            }
+            Err(error) if matches!(error.kind, DriverErrorKind::TooLate) => {
+                return Err(Outcome::expired("its turn on the wire came too late"));
             }
             Err(error) if error.nothing_was_sent() => {
                 return Err(Outcome::new(

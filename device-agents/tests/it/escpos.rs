@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use device_agents::driver::{DriverErrorKind, ReadOutcome, WriteOutcome};
 use device_agents::point::Raw;
@@ -14,7 +14,7 @@ use device_agents::site::LineAddress;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-use crate::harness::{Bench, profile};
+use crate::harness::{Bench, in_time, profile};
 use crate::peer::{Peer, Reply};
 
 fn printer() -> std::sync::Arc<Profile> {
@@ -67,6 +67,22 @@ async fn silence_is_an_error_and_never_adequate_paper() {
         let kind = query(&mut bench, 4).await.unwrap_err();
         assert!(matches!(kind, DriverErrorKind::Timeout { .. }), "{kind:?}");
     }
+}
+
+#[tokio::test]
+async fn a_command_whose_deadline_passes_in_the_quiet_time_is_not_sent() {
+    let (mut bench, peer) = bench(vec![Reply::Nothing, Reply::Bytes(vec![0x12])]).await;
+    query(&mut bench, 4).await.unwrap_err();
+    let (driver, target) = bench.parts();
+    let recover = Action::Raw(vec![0x10, 0x05, 2]);
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let late = driver
+        .write(target, &recover, &BTreeMap::new(), deadline)
+        .await
+        .unwrap_err();
+    assert!(matches!(late.kind, DriverErrorKind::TooLate), "{late}");
+    assert_eq!(query(&mut bench, 1).await.unwrap(), 0x12);
+    assert_eq!(peer.requests(), [[0x10, 0x04, 4], [0x10, 0x04, 1]]);
 }
 
 #[tokio::test]
@@ -145,7 +161,7 @@ async fn a_serial_line_works_hangs_up_and_is_opened_again() {
     let (driver, target) = bench.parts();
     let recover = Action::Raw(vec![0x10, 0x05, 2]);
     let written = driver
-        .write(target, &recover, &BTreeMap::new())
+        .write(target, &recover, &BTreeMap::new(), in_time())
         .await
         .unwrap();
     assert_eq!(written, WriteOutcome::Acknowledged);

@@ -8,7 +8,7 @@ use device_agents::point::Raw;
 use device_agents::profile::Read;
 use device_agents::site::LineAddress;
 
-use crate::harness::{Bench, profile};
+use crate::harness::{Bench, in_time, profile};
 use crate::peer::{Peer, Reply};
 
 fn framing(buffer: &[u8]) -> Option<usize> {
@@ -130,7 +130,8 @@ async fn a_command_is_acknowledged_only_by_its_own_yes() {
     let mut outcomes = vec![];
     for _ in 0..3 {
         let (driver, target) = bench.parts();
-        outcomes.push(driver.write(target, &action, &fill).await.unwrap());
+        let written = driver.write(target, &action, &fill, in_time()).await;
+        outcomes.push(written.unwrap());
     }
     assert_eq!(outcomes[0], WriteOutcome::Acknowledged);
     for outcome in &outcomes[1..] {

@@ -83,6 +83,11 @@ impl Bench {
     }
 }
 
+/// A deadline that no test comes near.
+pub(crate) fn in_time() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
 /// Waits for what tasks do in their own time; the deadline is only there to end a failing test.
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);

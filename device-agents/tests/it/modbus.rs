@@ -1,14 +1,14 @@
 //! The Modbus driver against a peer that does what real ones do.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use device_agents::driver::{DriverErrorKind, ReadOutcome, WriteOutcome};
 use device_agents::point::Raw;
 use device_agents::profile::{Action, Read, RegisterWrite, Table};
 use device_agents::site::LineAddress;
 
-use crate::harness::{Bench, profile};
+use crate::harness::{Bench, in_time, profile};
 use crate::peer::{Peer, Reply};
 
 /// A Modbus TCP request: 6 bytes of header, of which the last two say how much follows.
@@ -162,9 +162,18 @@ async fn a_late_reply_is_not_taken_for_the_next_answer() {
 }
 
 async fn write(bench: &mut Bench) -> Result<WriteOutcome, DriverErrorKind> {
+    write_until(bench, in_time()).await
+}
+
+async fn write_until(
+    bench: &mut Bench,
+    deadline: Instant,
+) -> Result<WriteOutcome, DriverErrorKind> {
     let (driver, target) = bench.parts();
     let action = Action::Modbus(vec![RegisterWrite::Coil { addr: 1, on: true }]);
-    let written = driver.write(target, &action, &BTreeMap::new()).await;
+    let written = driver
+        .write(target, &action, &BTreeMap::new(), deadline)
+        .await;
     written.map_err(|error| error.kind)
 }
 
@@ -189,6 +198,28 @@ async fn a_write_is_sent_once_and_its_echo_proves_nothing() {
     assert!(is_timeout(&write(&mut bench).await.unwrap_err()));
     assert_eq!(peer.requests().len(), 4);
     assert_eq!(peer.requests()[0][6..], [1, 5, 0, 1, 0xFF, 0]);
+}
+
+#[tokio::test]
+async fn a_write_whose_deadline_passes_during_the_pause_between_exchanges_is_not_sent() {
+    let replies = vec![
+        Reply::Bytes(registers(&[17, 3])),
+        Reply::Bytes(registers(&[17, 3])),
+    ];
+    let peer = Peer::start(framing, true, replies).await;
+    let slow = profile(
+        "gate-came-crp.toml",
+        &[("min_gap = \"5ms\"", "min_gap = \"200ms\"")],
+    );
+    let mut bench = Bench::new(LineAddress::Tcp(peer.address.clone()), slow);
+    bench.driver.connect().await.unwrap();
+    read(&mut bench, TWO).await.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let late = write_until(&mut bench, deadline).await.unwrap_err();
+    assert!(matches!(late, DriverErrorKind::TooLate), "{late:?}");
+    assert!(bench.driver.is_connected());
+    read(&mut bench, TWO).await.unwrap();
+    assert_eq!(peer.requests().len(), 2, "two reads");
 }
 
 #[tokio::test]
