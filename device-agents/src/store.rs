@@ -63,6 +63,9 @@ pub enum StoreError {
     /// What stands in the file is not what this program wrote there.
     #[error("the outbox file holds something that cannot be read: {0}")]
     Corrupt(#[source] Arc<serde_json::Error>),
+    /// The transaction that this shared with others was rolled back; why is told to whose doing it was.
+    #[error("the outbox file has rolled back what was to be stored together")]
+    RolledBack,
     /// The outbox holds as many events as it may.
     #[error("the outbox is full: the server has not taken events for too long")]
     Full,
@@ -206,12 +209,14 @@ impl Store {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let result = connection.map_or(Err(StoreError::Stopped), |connection| {
-                in_savepoint(connection, work)
-            });
+            let result = connection.map(|connection| in_savepoint(connection, work));
             Box::new(move |committed| {
+                let result = match result {
+                    Some(result) => result.and_then(|value| committed.map(|()| value)),
+                    None => committed.and(Err(StoreError::RolledBack)),
+                };
                 // Whoever asked may be gone; the work is done all the same.
-                drop(reply.send(committed.and(result)));
+                drop(reply.send(result));
             })
         });
         let jobs = self.thread.jobs.as_ref().ok_or(StoreError::Stopped)?;
@@ -222,7 +227,9 @@ impl Store {
     }
 }
 
-/// One failing job must not take the others of its commit with it.
+/// One failing job must not take the others of its commit with it. When it does all the same, the transaction is gone
+/// afterwards: SQLite rolls it back by itself when the disk is full or broken, and so does this when the savepoint
+/// cannot be ended.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -234,8 +241,35 @@ fn in_savepoint<T>(
     } else {
         "ROLLBACK TO job; RELEASE job"
     };
-    connection.execute_batch(end)?;
-    result
+    let ended = connection.execute_batch(end);
+    if ended.is_err() && !connection.is_autocommit() {
+        drop(connection.execute_batch("ROLLBACK"));
+    }
+    let value = result?;
+    ended?;
+    Ok(value)
+}
+
+/// Does `jobs` in one transaction, all of it committed or, if an error, nothing.
+fn in_transaction(
+    connection: &Connection,
+    jobs: Vec<Job>,
+) -> (Vec<Completion>, Result<(), StoreError>) {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    let completions = jobs
+        .into_iter()
+        .map(|job| {
+            // Outside a transaction, a savepoint would be one of its own, and its release a commit.
+            let is_whole = begun.is_ok() && !connection.is_autocommit();
+            job(is_whole.then_some(connection))
+        })
+        .collect();
+    let committed = match begun {
+        Ok(()) if connection.is_autocommit() => Err(StoreError::RolledBack),
+        Ok(()) => connection.execute_batch("COMMIT").map_err(StoreError::from),
+        Err(error) => Err(error.into()),
+    };
+    (completions, committed)
 }
 
 fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
@@ -246,12 +280,7 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
         {
             jobs.push(job);
         }
-        let begun = connection.execute_batch("BEGIN IMMEDIATE");
-        let within = begun.is_ok().then_some(connection);
-        let completions: Vec<Completion> = jobs.into_iter().map(|job| job(within)).collect();
-        let committed = begun
-            .and_then(|()| connection.execute_batch("COMMIT"))
-            .map_err(StoreError::from);
+        let (completions, committed) = in_transaction(connection, jobs);
         if let Err(failure) = &committed {
             error!(%failure, "nothing could be stored");
             // SQLite has rolled back by itself for most reasons, and then this says that there is nothing to do.

@@ -29,12 +29,15 @@ fn raised(code: &str) -> (FaultCode, Happening) {
     (fault, happening)
 }
 
-async fn record(store: &Store, code: &str) {
+async fn try_record(store: &Store, code: &str) -> Result<(), StoreError> {
     let (fault, happening) = raised(code);
     store
         .record_fault(device(), fault, true, happening, DateTime::UNIX_EPOCH)
         .await
-        .unwrap();
+}
+
+async fn record(store: &Store, code: &str) {
+    try_record(store, code).await.unwrap();
 }
 
 fn sequences(events: &[Event]) -> Vec<u64> {
@@ -154,6 +157,66 @@ async fn one_failing_question_does_not_undo_the_others_of_its_commit() {
     assert_eq!((before, after), ((), ()));
     assert!(matches!(failed, Err(StoreError::Database(_))));
     assert_eq!(sequences(&store.oldest_events().await.unwrap()), [1, 2]);
+}
+
+/// Makes the store's file take `pages` more than it has, or as many as it likes.
+async fn limit_pages(store: &Store, pages: Option<i64>) {
+    store
+        .ask(move |connection| {
+            let count: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            let limit = pages.map_or(1_000_000, |pages| count + pages);
+            let set: i64 =
+                connection
+                    .pragma_update_and_check(None, "max_page_count", limit, |row| row.get(0))?;
+            assert_eq!(set, limit);
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_stores_all_of_a_commit_or_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    limit_pages(&store, Some(5)).await;
+    // While the store is held up, everything else becomes one commit.
+    let (begun, has_begun) = oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel();
+    let holder = store.clone();
+    let held_up = tokio::spawn(async move {
+        let hold = move |_: &Connection| {
+            begun.send(()).unwrap();
+            released.recv().unwrap();
+            Ok(())
+        };
+        holder.ask(hold).await
+    });
+    has_begun.await.unwrap();
+    let too_much = store.ask(|connection| {
+        let body = "x".repeat(1_000_000);
+        let insert = "INSERT INTO event (sequence, body) VALUES (999, ?1)";
+        Ok(connection.execute(insert, [body])?)
+    });
+    let (before, failed, after, ()) = tokio::join!(
+        try_record(&store, "A"),
+        too_much,
+        try_record(&store, "B"),
+        async { release.send(()).unwrap() }
+    );
+    held_up.await.unwrap().unwrap();
+    let Err(StoreError::Database(reason)) = failed else {
+        panic!("{failed:?}");
+    };
+    let code = reason.sqlite_error_code();
+    assert_eq!(code, Some(rusqlite::ErrorCode::DiskFull));
+    for other in [before, after] {
+        assert!(matches!(other, Err(StoreError::RolledBack)), "{other:?}");
+    }
+    assert!(store.oldest_events().await.unwrap().is_empty());
+    limit_pages(&store, None).await;
+    record(&store, "A").await;
+    assert_eq!(sequences(&store.oldest_events().await.unwrap()), [1]);
 }
 
 #[tokio::test]
