@@ -113,8 +113,10 @@ pub enum ReadOutcome {
 pub enum WriteOutcome {
     /// The device heard it, as far as its protocol can tell.
     Acknowledged,
-    /// The device answered that it will not, and why.
+    /// The device answered that it will not, and why: nothing happened.
     Refused(String),
+    /// The device answered something else than yes, and why; what it did is to be seen.
+    Doubtful(String),
 }
 
 /// The driver of one line.

@@ -21,6 +21,10 @@ use super::{
 use crate::point::Raw;
 use crate::profile::{DriverSettings, ModbusSettings, RegisterWrite, Table};
 
+/// Illegal function, address, value: the device did not begin. The others (device failure, acknowledge, busy, gateway)
+/// say that something went wrong, was put off, or was not answered, and not that nothing happened.
+const REFUSALS: [u8; 3] = [1, 2, 3];
+
 /// One Modbus TCP connection and the units behind it.
 pub struct ModbusDriver {
     address: String,
@@ -115,16 +119,19 @@ impl ModbusDriver {
     ) -> Result<WriteOutcome, DriverError> {
         // What has begun in time is not left half done.
         let mut deadline = Some(deadline);
-        for write in writes {
+        for (index, write) in writes.iter().enumerate() {
             let request = match *write {
                 RegisterWrite::Coil { addr, on } => Request::WriteSingleCoil(addr, on),
                 RegisterWrite::Register { addr, word } => Request::WriteSingleRegister(addr, word),
             };
             if let Err(code) = self.exchange(target, request, deadline.take()).await? {
-                return Ok(WriteOutcome::Refused(format!(
-                    "Modbus exception {}: {code}",
-                    u8::from(code)
-                )));
+                let code_number = u8::from(code);
+                let why = format!("Modbus exception {code_number}: {code}");
+                return Ok(if index == 0 && REFUSALS.contains(&code_number) {
+                    WriteOutcome::Refused(why)
+                } else {
+                    WriteOutcome::Doubtful(why)
+                });
             }
         }
         Ok(WriteOutcome::Acknowledged)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use contract::command::{CommandResult, CommandState, ReasonCode};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{LineTask, STORE_RETRY};
 use crate::clock::Moment;
@@ -149,6 +149,10 @@ impl LineTask {
                     ReasonCode::DeviceFault,
                     why,
                 ));
+            }
+            Ok(WriteOutcome::Doubtful(why)) => {
+                warn!(command.id = %order.command.id, why, "only reading back can tell");
+                false
             }
             Err(error) if matches!(error.kind, DriverErrorKind::TooLate) => {
                 return Err(Outcome::expired("its turn on the wire came too late"));

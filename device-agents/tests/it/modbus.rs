@@ -181,23 +181,44 @@ async fn write_until(
 async fn a_write_is_sent_once_and_its_echo_proves_nothing() {
     let echo = adu(1, &[5, 0, 1, 0xFF, 0]);
     let echo_of_another_coil = adu(1, &[5, 0, 3, 0xFF, 0]);
-    let refusal = adu(1, &[0x85, 4]);
     let (mut bench, peer) = bench(vec![
         Reply::Bytes(echo),
         Reply::Bytes(echo_of_another_coil),
-        Reply::Bytes(refusal),
         Reply::Nothing,
     ])
     .await;
     assert_eq!(write(&mut bench).await.unwrap(), WriteOutcome::Acknowledged);
     assert_eq!(write(&mut bench).await.unwrap(), WriteOutcome::Acknowledged);
-    let Ok(WriteOutcome::Refused(why)) = write(&mut bench).await else {
-        panic!("exception 4 is a refusal");
-    };
-    assert!(why.contains("exception 4"), "{why}");
     assert!(is_timeout(&write(&mut bench).await.unwrap_err()));
-    assert_eq!(peer.requests().len(), 4);
+    assert_eq!(peer.requests().len(), 3);
     assert_eq!(peer.requests()[0][6..], [1, 5, 0, 1, 0xFF, 0]);
+}
+
+#[tokio::test]
+async fn only_an_illegal_first_write_is_known_to_have_done_nothing() {
+    for code in [1, 2, 3, 4, 5, 6, 10, 11] {
+        let (mut bench, _peer) = bench(vec![Reply::Bytes(adu(1, &[0x85, code]))]).await;
+        let outcome = write(&mut bench).await.unwrap();
+        let (is_refusal, why) = match &outcome {
+            WriteOutcome::Refused(why) => (true, why),
+            WriteOutcome::Doubtful(why) => (false, why),
+            WriteOutcome::Acknowledged => panic!("{code} is no yes"),
+        };
+        assert_eq!(is_refusal, code <= 3, "{outcome:?}");
+        assert!(why.contains(&format!("exception {code}")), "{why}");
+    }
+    let echo = adu(1, &[5, 0, 1, 0xFF, 0]);
+    let refusal = adu(1, &[0x85, 2]);
+    let (mut bench, peer) = bench(vec![Reply::Bytes(echo), Reply::Bytes(refusal)]).await;
+    let (driver, target) = bench.parts();
+    let coil = |addr| RegisterWrite::Coil { addr, on: true };
+    let action = Action::Modbus(vec![coil(1), coil(2), coil(3)]);
+    let second = driver
+        .write(target, &action, &BTreeMap::new(), in_time())
+        .await
+        .unwrap();
+    assert!(matches!(second, WriteOutcome::Doubtful(_)), "{second:?}");
+    assert_eq!(peer.requests().len(), 2, "the third is not sent");
 }
 
 #[tokio::test]
