@@ -44,6 +44,8 @@ pub fn comm_text() -> Text {
 struct FaultState {
     /// `None` until it is first known.
     active: Option<bool>,
+    /// When it became so in this life; `None` while it is as the store remembers it.
+    changed_at: Option<Instant>,
     /// What the store has.
     recorded: Option<bool>,
     /// Since when the evidence has spoken for the other state.
@@ -82,9 +84,14 @@ impl FaultState {
         };
         let since = *self.turning_since.get_or_insert(now);
         if now.saturating_duration_since(since) >= delay {
-            self.active = Some(holds);
-            self.turning_since = None;
+            self.turn(holds, now);
         }
+    }
+
+    fn turn(&mut self, active: bool, now: Instant) {
+        self.active = Some(active);
+        self.changed_at = Some(now);
+        self.turning_since = None;
     }
 
     /// There is nothing to judge by.
@@ -106,6 +113,8 @@ pub struct Untold {
     pub fault: FaultCode,
     /// Whether it is active now.
     pub active: bool,
+    /// When that became so, which can be long before the store takes it.
+    pub at: Instant,
     /// The event to store with it.
     pub happening: Happening,
 }
@@ -211,7 +220,7 @@ impl Faults {
                 state.turning_since = None;
                 state.silent_since = None;
             }
-            self.comm_mut().active = Some(true);
+            self.comm_mut().turn(true, now);
             return true;
         }
         false
@@ -222,11 +231,11 @@ impl Faults {
         self.states
             .iter()
             .enumerate()
-            .filter(|(_, state)| state.active.is_some() && state.active != state.recorded)
-            .map(|(slot, state)| {
+            .filter(|(_, state)| state.active != state.recorded)
+            .filter_map(|(slot, state)| Some((slot, state.active?, state.changed_at?)))
+            .map(|(slot, active, at)| {
                 let rule = profile.faults.get(slot);
                 let fault = rule.map_or_else(FaultCode::contact_lost, |rule| rule.code.clone());
-                let active = state.active == Some(true);
                 let happening = if active {
                     Happening::FaultRaised {
                         fault: fault.clone(),
@@ -242,6 +251,7 @@ impl Faults {
                     slot,
                     fault,
                     active,
+                    at,
                     happening,
                 }
             })

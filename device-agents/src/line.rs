@@ -291,7 +291,7 @@ impl LineTask {
                             untold.fault.clone(),
                             untold.active,
                             untold.happening.clone(),
-                            now.wall,
+                            now.wall_of(untold.at),
                         )
                         .await;
                     match recorded {

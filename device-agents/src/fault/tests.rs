@@ -298,6 +298,7 @@ fn what_the_store_could_not_take_stays_untold_until_it_does() {
     bench.set("last_error", Value::Number(17.0), Some(17), Quality::Good);
     bench.answer_for(1000);
     let refused = bench.faults.untold(&bench.profile, &bench.samples);
+    assert_eq!(refused[0].at, bench.start.mono, "when it became active");
     bench.answer_for(1000);
     assert_eq!(bench.faults.untold(&bench.profile, &bench.samples), refused);
     bench.told();
