@@ -143,9 +143,16 @@ impl Agent {
         let store = Store::open(&self.config.data)?;
         let instance = InstanceId(Uuid::new_v4());
         let clock = InstanceClock::new(Instant::now());
-        store
-            .clear_unknown_faults(self.known_faults(), Moment::now().wall)
-            .await?;
+        let known = self.known_faults();
+        let cleared = store
+            .clear_unknown_faults(known.clone(), Moment::now().wall)
+            .await;
+        let known_faults = match cleared {
+            Ok(()) => None,
+            // Only a session makes room, so the agent must not wait for room before it has one.
+            Err(StoreError::Full) => Some(known),
+            Err(error) => return Err(error.into()),
+        };
         let (readings, reports) = mpsc::channel(REPORTS);
         let (deliveries, delivered) = mpsc::channel(DELIVERIES);
         let (acknowledgements, acknowledged) = mpsc::channel(ACKNOWLEDGEMENTS);
@@ -198,6 +205,7 @@ impl Agent {
                 devices,
             },
             store,
+            known_faults,
             lines: healths,
             readings: reports,
             deliveries,

@@ -2,12 +2,13 @@
 //!
 //! Durable things (events, command results) wait in the store until their RECEIPT; readings are the newest or nothing.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use contract::heartbeat::{Heartbeat, LineHealth, LineState};
 use contract::inventory::{self, Inventory};
 use contract::reading::Readings;
-use contract::{AgentId, InstanceId, LineId};
+use contract::{AgentId, DeviceId, FaultCode, InstanceId, LineId};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -98,6 +99,8 @@ pub(crate) struct Uplink {
     pub(crate) credentials: Credentials,
     pub(crate) announcement: Announcement,
     pub(crate) store: Store,
+    /// While the outbox has no room for clearing all other faults; see [`Store::clear_unknown_faults`].
+    pub(crate) known_faults: Option<BTreeSet<(DeviceId, FaultCode)>>,
     pub(crate) lines: Vec<(LineId, watch::Receiver<LineState>)>,
     pub(crate) readings: mpsc::Receiver<News>,
     pub(crate) deliveries: mpsc::Sender<Delivery>,
@@ -312,6 +315,7 @@ impl UplinkTask {
             }
             Action::DeleteEvents(last) => {
                 self.uplink.store.delete_events(last).await?;
+                self.clear_unknown_faults(now).await?;
                 self.look_into_store = true;
             }
             Action::DeleteResult(id) => {
@@ -332,6 +336,24 @@ impl UplinkTask {
             }
             Action::Refused { what, why } => error!(what, why, "the server refused"),
             Action::Closed(why) => return Err(UplinkError::Closed(why)),
+        }
+        Ok(())
+    }
+
+    /// There is room in the outbox again: what had to wait for it since the start is tried once more.
+    async fn clear_unknown_faults(&mut self, now: Moment) -> Result<(), StoreError> {
+        let Some(known) = self.uplink.known_faults.clone() else {
+            return Ok(());
+        };
+        match self
+            .uplink
+            .store
+            .clear_unknown_faults(known, now.wall)
+            .await
+        {
+            Ok(()) => self.uplink.known_faults = None,
+            Err(StoreError::Full) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }

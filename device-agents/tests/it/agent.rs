@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use contract::Quality;
+use contract::alarm::Severity;
+use contract::event::{Event, Happening};
 use contract::heartbeat::LineState;
 use device_agents::Agent;
 use simulators::{Airport, AirportConfig, Coil, Fault};
@@ -51,7 +53,13 @@ struct RunningAgent {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_new_data| {}).await
+    }
+
+    /// With a data directory that `prepare` makes something of.
+    async fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        prepare(&directory.path().join("data"));
         let config = AirportConfig::parse(AIRPORT, "airport.toml").unwrap();
         let airport = Airport::start(config, directory.path().join("airport"))
             .await
@@ -300,6 +308,42 @@ async fn a_restart_raises_nothing_twice_and_clears_what_went_away_meanwhile() {
     assert_eq!(told.inventories.len(), 2);
     assert_eq!(told.inventories[0].epoch, told.inventories[1].epoch);
     assert_ne!(told.inventories[0].instance, told.inventories[1].instance);
+}
+
+/// An outbox that is full, with a fault of a device that the site file no longer has.
+fn full_outbox(data: &Path) {
+    drop(device_agents::store::Store::open(data).unwrap());
+    let event = Event {
+        sequence: 1,
+        device: "gate-old".parse().unwrap(),
+        at: chrono::DateTime::UNIX_EPOCH,
+        happening: Happening::FaultRaised {
+            fault: "BAR-ERR".parse().unwrap(),
+            severity: Severity::Major,
+            detail: None,
+        },
+    };
+    let file = rusqlite::Connection::open(data.join("agent.db")).unwrap();
+    let body = serde_json::to_string(&event).unwrap();
+    file.execute("INSERT INTO event (sequence, body) VALUES (1, ?1)", [body])
+        .unwrap();
+    // Fullness is told by the distance of the two ends.
+    file.execute("UPDATE outbox SET next_sequence = 1000000", [])
+        .unwrap();
+    file.execute("INSERT INTO fault VALUES ('gate-old', 'BAR-ERR', 1)", [])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_with_a_full_outbox_starts_and_clears_old_faults_when_there_is_room() {
+    let world = World::start_with(full_outbox).await;
+    world
+        .server
+        .until("the old fault is cleared", |told| {
+            (told.faults("gate-old") == ["+BAR-ERR", "-BAR-ERR"]).then_some(())
+        })
+        .await;
+    world.all_is_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
