@@ -83,6 +83,9 @@ pub enum AgentError {
     /// The store died under way.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The server refused the first request for a token: one sentence on what to do. Asking again would not help.
+    #[error("{0}")]
+    Refused(String),
     /// A task that everything depends on died. The service manager starts the agent again.
     #[error("the {task} task died: {source}")]
     Died {

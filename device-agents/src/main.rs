@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use device_agents::{Agent, SECRET_VARIABLE};
+use device_agents::{Agent, AgentError, SECRET_VARIABLE};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -15,6 +15,9 @@ use tracing_subscriber::EnvFilter;
 const EXIT_CONFIG: u8 = 64;
 /// EX_UNAVAILABLE: something that should be there is not; starting again may help.
 const EXIT_UNAVAILABLE: u8 = 69;
+
+/// EX_NOPERM: the server refused the client or its secret; starting again does not help before one of them changes.
+const EXIT_REFUSED: u8 = 77;
 
 /// Watches and commands the equipment of one part of the site.
 #[derive(Parser)]
@@ -76,7 +79,14 @@ fn main() -> ExitCode {
         .init();
     match run(agent, secret) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => complain(&format!("{failure:#}"), EXIT_UNAVAILABLE),
+        Err(failure) => {
+            let code = match failure.downcast_ref() {
+                Some(AgentError::Refused(_)) => EXIT_REFUSED,
+                Some(AgentError::Open(_) | AgentError::Store(_) | AgentError::Died { .. })
+                | None => EXIT_UNAVAILABLE,
+            };
+            complain(&format!("{failure:#}"), code)
+        }
     }
 }
 

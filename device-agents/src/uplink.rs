@@ -21,6 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::AgentError;
 use crate::backoff::Backoff;
 use crate::clock::{InstanceClock, Moment};
 use crate::config::ServerAddress;
@@ -112,8 +113,9 @@ impl Uplink {
     /// Runs until shutdown.
     ///
     /// # Errors
-    /// The store is gone.
-    pub(crate) async fn run(self) -> Result<(), StoreError> {
+    /// The store is gone, or the server knows neither the client nor its secret. Once it has known them, it may do so
+    /// again, and then this keeps asking.
+    pub(crate) async fn run(self) -> Result<(), AgentError> {
         let shutdown = self.shutdown.clone();
         let mut task = UplinkTask {
             uplink: self,
@@ -121,6 +123,7 @@ impl Uplink {
             report: Report::default(),
             report_sequence: 0,
             session_number: 0,
+            was_known: false,
             look_into_store: false,
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_MAX).at_least(RECONNECT_LEAST),
         };
@@ -128,7 +131,14 @@ impl Uplink {
         loop {
             match task.live_through_session().await {
                 Ok(()) => return Ok(()),
-                Err(UplinkError::Store(StoreError::Stopped)) => return Err(StoreError::Stopped),
+                Err(UplinkError::Store(StoreError::Stopped)) => {
+                    return Err(StoreError::Stopped.into());
+                }
+                Err(UplinkError::Token(refused @ TokenError::Refused { .. }))
+                    if !task.was_known =>
+                {
+                    return Err(AgentError::Refused(refused.to_string()));
+                }
                 Err(error) => {
                     // A server that is away for a night is one line in the log, not thousands.
                     let text = error.to_string();
@@ -155,6 +165,8 @@ struct UplinkTask {
     report: Report,
     report_sequence: u64,
     session_number: u64,
+    /// The server has given a token.
+    was_known: bool,
     /// Something may wait in the store for a frame that could go now.
     look_into_store: bool,
     backoff: Backoff,
@@ -194,8 +206,10 @@ impl UplinkTask {
     /// Ok: shutdown.
     async fn live_through_session(&mut self) -> Result<(), UplinkError> {
         let shutdown = self.uplink.shutdown.clone();
+        let fetch = self.fetch_token();
         let connect = async {
-            let token = self.fetch_token().await?;
+            let token = fetch.await?;
+            self.was_known = true;
             let socket = connect(&self.uplink.server).await?;
             Ok::<_, UplinkError>((token, socket))
         };

@@ -53,7 +53,7 @@ pub(super) enum TokenError {
         source: reqwest::Error,
     },
     #[error(
-        "{url} does not know client \"{agent}\" or its secret ({status}): give the server's access file a [[client]] of that name whose secret is the one in LANDSIDE_AGENT_SECRET here"
+        "{url} does not know client \"{agent}\" or its secret ({status}): set LANDSIDE_AGENT_SECRET to the secret of that client, or give the server's access file a [[client]] of that name with this secret"
     )]
     Refused {
         url: Url,
@@ -94,7 +94,7 @@ pub(super) async fn fetch(
     match status {
         StatusCode::OK => {}
         // RFC 6749, 5.2: invalid_client is 401, and 400 for servers that want no WWW-Authenticate.
-        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => {
             return Err(TokenError::Refused {
                 url,
                 agent: credentials.agent,

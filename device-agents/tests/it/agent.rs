@@ -1,6 +1,7 @@
 //! The whole agent: simulated equipment on real wires on one side, a broker on the other.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use contract::Quality;
 use contract::alarm::Severity;
@@ -378,4 +379,19 @@ async fn what_happens_while_the_server_cannot_store_is_told_later_and_each_thing
     let mut different = tokens.clone();
     different.dedup();
     assert_eq!(tokens, different, "each session has a token of its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_was_known_once_asks_again_when_it_is_refused() {
+    let world = World::start().await;
+    world.all_is_well().await;
+    world.server.refusals.store(2, Ordering::SeqCst);
+    world.server.hang_up();
+    world
+        .server
+        .until("another session", |told| {
+            (told.inventories.len() == 2).then_some(())
+        })
+        .await;
+    assert_eq!(world.server.refusals.load(Ordering::SeqCst), 0);
 }

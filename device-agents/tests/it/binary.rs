@@ -3,14 +3,18 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::profiles_dir;
+use crate::harness::{TestServer, profiles_dir};
 
 const SITE: &str = "[[line]]\nid = \"l\"\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n[[device]]\nid = \"gate-1\"\nname = { ko = \"차단기\", en = \"Gate\" }\nprofile = \"gate.came.crp\"\nline = \"l\"\nunit = 1\nzone = \"p1\"\n";
 
 fn write_config(directory: &Path, site: &str) {
+    write_config_for(directory, site, "127.0.0.1:1");
+}
+
+fn write_config_for(directory: &Path, site: &str, server: &str) {
     std::fs::write(directory.join("site.toml"), site).unwrap();
     let config = format!(
-        "id = \"agent-p1\"\ndata = \"data\"\nsite = \"site.toml\"\nprofiles = {:?}\n[server]\nurl = \"http://127.0.0.1:1\"\n",
+        "id = \"agent-p1\"\ndata = \"data\"\nsite = \"site.toml\"\nprofiles = {:?}\n[server]\nurl = \"http://{server}\"\n",
         profiles_dir()
     );
     std::fs::write(directory.join("agent.toml"), config).unwrap();
@@ -21,6 +25,7 @@ fn agent(directory: &Path, action: &str, secret: Option<&str>) -> Output {
     command
         .args([action, "--config"])
         .arg(directory.join("agent.toml"))
+        .env("RUST_LOG", "off")
         .env_remove("LANDSIDE_AGENT_SECRET")
         .envs(secret.map(|secret| ("LANDSIDE_AGENT_SECRET", secret)));
     command.output().unwrap()
@@ -75,4 +80,20 @@ fn a_second_agent_on_the_same_data_ends_with_one_sentence() {
     assert_eq!(output.status.code(), Some(69));
     assert!(complaint(&output).contains("in use by another agent"));
     drop(first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_secret_ends_with_77_and_a_sentence() {
+    let server = TestServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let address = server.address.to_string();
+    write_config_for(directory.path(), SITE, &address);
+    let path = directory.path().to_owned();
+    let run = tokio::task::spawn_blocking(move || agent(&path, "run", Some("wrong")));
+    let output = run.await.unwrap();
+    assert_eq!(output.status.code(), Some(77));
+    let said = complaint(&output);
+    for expected in ["LANDSIDE_AGENT_SECRET", "\"agent-p1\"", &address] {
+        assert!(said.contains(expected), "{said}");
+    }
 }

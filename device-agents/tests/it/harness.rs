@@ -241,6 +241,8 @@ struct Doors {
     broker: TestBroker,
     tokens: Arc<AtomicU32>,
     token_life: u64,
+    /// How many requests for a token are still to be refused.
+    refusals: Arc<AtomicU32>,
 }
 
 async fn token(
@@ -249,6 +251,11 @@ async fn token(
 ) -> Result<Json<serde_json::Value>, StatusCode> {
     assert_eq!(request.grant_type, "client_credentials");
     if (request.client_id.as_str(), request.client_secret.as_str()) != ("agent-p1", "secret") {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    let left = doors.refusals.load(Ordering::SeqCst);
+    if left > 0 {
+        doors.refusals.store(left - 1, Ordering::SeqCst);
         return Err(StatusCode::UNAUTHORIZED);
     }
     let number = doors.tokens.fetch_add(1, Ordering::SeqCst) + 1;
@@ -273,6 +280,7 @@ pub(crate) struct TestServer {
     pub(crate) told: watch::Receiver<Told>,
     pub(crate) connects: Arc<Mutex<Vec<String>>>,
     pub(crate) unavailable: Arc<Mutex<bool>>,
+    pub(crate) refusals: Arc<AtomicU32>,
     publisher: Publisher,
     stop: CancellationToken,
 }
@@ -285,6 +293,7 @@ impl TestServer {
         let tokens = Arc::new(AtomicU32::new(0));
         let connects = Arc::default();
         let unavailable = Arc::default();
+        let refusals = Arc::default();
         let stop = CancellationToken::new();
         let publisher = Publisher::new(BrokerConfig::default());
         let guard = OneAgent {
@@ -299,6 +308,7 @@ impl TestServer {
             broker: Broker::new(publisher.clone(), guard, handler, stop.clone()),
             tokens,
             token_life: 3600,
+            refusals: Arc::clone(&refusals),
         };
         let router = Router::new()
             .route("/oauth/token", post(token))
@@ -317,6 +327,7 @@ impl TestServer {
             told: watched,
             connects,
             unavailable,
+            refusals,
             publisher,
             stop,
         }
