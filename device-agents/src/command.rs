@@ -31,6 +31,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// `detail` says what the code does not: what exactly, or nothing.
     pub(crate) fn new(state: CommandState, code: ReasonCode, detail: impl Into<String>) -> Self {
         Self {
             state,
@@ -78,7 +79,7 @@ impl Order {
     /// `expired`.
     pub fn check_deadline(&self, now: Instant) -> Result<(), Outcome> {
         if now > self.deadline {
-            return Err(Outcome::expired("it could not begin before its deadline"));
+            return Err(Outcome::expired(""));
         }
         Ok(())
     }
@@ -123,7 +124,7 @@ pub fn check(
         })?;
     let deadline = clock
         .at(command.deadline_monotonic_ms)
-        .ok_or_else(|| Outcome::rejected(ReasonCode::BadParameter, "its deadline is no time"))?;
+        .ok_or_else(|| Outcome::rejected(ReasonCode::BadParameter, "deadline_monotonic_ms"))?;
     let params = check_params(&command.params, &profile.commands[kind].params)?;
     let order = Order {
         command,
@@ -307,7 +308,7 @@ impl Execution {
             self.step += 1;
             self.step_ends_at = now + steps[self.step].within + self.plus;
         }
-        (now >= self.step_ends_at).then(|| self.time_is_over(profile))
+        (now >= self.step_ends_at).then(|| self.time_is_over())
     }
 
     fn sees(&mut self, profile: &Profile, feedback: &Feedback, samples: &[Sample]) -> bool {
@@ -335,29 +336,15 @@ impl Execution {
         }
     }
 
-    fn time_is_over(&mut self, profile: &Profile) -> Outcome {
-        let name = &profile.commands[self.order.kind].name;
-        match (self.acknowledged, self.seen.take()) {
-            (true, Some(seen)) => Outcome::new(
-                CommandState::Unverified,
-                ReasonCode::FeedbackMismatch,
-                format!("the device took {name}, but {seen}"),
-            ),
-            (true, None) => Outcome::new(
-                CommandState::Unverified,
-                ReasonCode::CommLost,
-                format!("the device took {name}, and could not be read after it"),
-            ),
-            (false, Some(seen)) => Outcome::new(
-                CommandState::Unknown,
-                ReasonCode::FeedbackMismatch,
-                format!("the device did not answer {name}, and {seen}"),
-            ),
-            (false, None) => Outcome::new(
-                CommandState::Unknown,
-                ReasonCode::CommLost,
-                format!("the device did not answer {name}, and could not be read after it"),
-            ),
+    fn time_is_over(&mut self) -> Outcome {
+        let state = if self.acknowledged {
+            CommandState::Unverified
+        } else {
+            CommandState::Unknown
+        };
+        match self.seen.take() {
+            Some(seen) => Outcome::new(state, ReasonCode::FeedbackMismatch, seen),
+            None => Outcome::new(state, ReasonCode::CommLost, ""),
         }
     }
 }

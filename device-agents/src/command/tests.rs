@@ -253,7 +253,9 @@ fn a_command_that_is_not_seen_to_be_done_is_not_called_done() {
         assert_eq!(code(&outcome), expected, "{states:?}");
     }
     let (_, outcome) = verify_open(true, &[(150, Some(19)), (3000, None)]);
-    assert!(outcome.reason.unwrap().detail.contains("state is stopped"));
+    assert_eq!(outcome.reason.unwrap().detail, "state is stopped");
+    let (_, outcome) = verify_open(true, &[(3000, None)]);
+    assert_eq!(outcome.reason.unwrap().detail, "", "the code says it all");
 }
 
 #[test]

@@ -69,8 +69,7 @@ impl LineTask {
         info!(command.id = %order.command.id, device.id = %order.command.device, name = order.command.name, "command");
         let kind = &self.devices[device].profile().commands[order.kind];
         if !self.executions.takes(device, kind) {
-            let outcome =
-                Outcome::rejected(ReasonCode::Busy, "the device executes another command");
+            let outcome = Outcome::rejected(ReasonCode::Busy, "");
             let result = self.result(&order, outcome);
             // A busy answer that cannot be stored is not worth a place in memory: it expires with the next start.
             if let Err(error) = self.context.store.finish_command(result).await {
@@ -90,10 +89,7 @@ impl LineTask {
         let kind = &profile.commands[order.kind];
         order.check_deadline(Instant::now())?;
         if self.devices[device].faults().contact_lost() == Some(true) {
-            return Err(Outcome::rejected(
-                ReasonCode::CommLost,
-                "the device does not answer",
-            ));
+            return Err(Outcome::rejected(ReasonCode::CommLost, ""));
         }
         let points = too_old(kind, self.devices[device].samples(), Instant::now());
         for block in self.blocks_of(device, &points) {
@@ -101,10 +97,8 @@ impl LineTask {
         }
         self.check_interlocks(device, kind)?;
         if !self.connect().await {
-            return Err(Outcome::rejected(
-                ReasonCode::CommLost,
-                "the line cannot be opened",
-            ));
+            let line = self.context.line.id.as_str();
+            return Err(Outcome::rejected(ReasonCode::CommLost, line));
         }
         let accepted = self.result(order, Outcome::plain(CommandState::Accepted));
         match self.context.store.start_command(accepted).await {
@@ -155,7 +149,7 @@ impl LineTask {
                 false
             }
             Err(error) if matches!(error.kind, DriverErrorKind::TooLate) => {
-                return Err(Outcome::expired("its turn on the wire came too late"));
+                return Err(Outcome::expired(""));
             }
             Err(error) if error.nothing_was_sent() => {
                 return Err(Outcome::new(

@@ -147,11 +147,7 @@ fn abandoned(
     at: DateTime<Utc>,
 ) -> CommandResult {
     let (state, code, detail) = if started {
-        (
-            CommandState::Unknown,
-            ReasonCode::Interrupted,
-            "the agent stopped while it was being executed",
-        )
+        (CommandState::Unknown, ReasonCode::Interrupted, "")
     } else {
         (
             CommandState::Expired,
