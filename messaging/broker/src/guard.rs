@@ -78,8 +78,8 @@ pub trait Guard: Send + Sync + 'static {
         peer: SocketAddr,
     ) -> impl Future<Output = Result<Admission<Self::Principal>, Denied>> + Send;
 
-    /// Whether `principal` may do `action` with `destination`: asked on each SEND and SUBSCRIBE, and for all live
-    /// subscriptions after a renewal. It must be quick: the session waits.
+    /// Whether `principal` may do `action` with `destination`: asked on each SEND and SUBSCRIBE, again at COMMIT for the
+    /// SENDs of a transaction, and for all live subscriptions after a renewal. It must be quick: the session waits.
     ///
     /// # Errors
     /// [`Denied`]: what the ERROR frame says, usually [`Denied::forbidden`].

@@ -19,6 +19,11 @@
 //!   first gets what matches and is newer, then live messages: no gap, no double. A position taken anywhere resumes
 //!   any subscription, also one with wildcards. When the past is no longer known, a MESSAGE with `x-gap: true` and an
 //!   empty body comes first.
+//! - **Transactions.** SEND, ACK and NACK with `transaction` are held by the session, bounded by [`stomp::Limits`], and
+//!   happen at COMMIT in order: all of them, with nothing of others in between, or none. The guard is asked when a
+//!   SEND comes and again at COMMIT; one denial then means that nothing happens. RECEIPT of a held frame says that it
+//!   was checked and is held, RECEIPT of COMMIT that everything happened. DISCONNECT, ERROR and a lost connection
+//!   abort. `/app/**` takes no transactions: a handler's effects could not be taken back.
 //! - **Slow consumers** do not slow others: a session whose queue is full gets ERROR with `code: slow-consumer` and is
 //!   closed.
 //! - **Nothing survives a restart**; a position of another incarnation is answered with the gap notice.
@@ -26,7 +31,7 @@
 //! # ERROR frames
 //! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
 //! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
-//! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, those of
+//! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, those of
 //! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
 
 pub mod config;

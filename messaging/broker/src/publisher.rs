@@ -158,13 +158,15 @@ impl Publisher {
     /// Returns the position after this message.
     pub fn publish(&self, destination: &str, message: Outgoing) -> Position {
         assert_topic(destination);
+        self.hub().publish(destination, message, self.config())
+    }
+
+    /// Publishes to topics in order, and nothing of others in between.
+    pub(crate) fn publish_all(&self, messages: Vec<(&str, Outgoing)>) {
         let mut hub = self.hub();
-        let (position, deliveries) = hub.router.publish(destination, message);
-        hub.statistics.published += 1;
-        for (session, outbound) in deliveries {
-            hub.enqueue(session, outbound, self.config());
+        for (destination, message) in messages {
+            hub.publish(destination, message, self.config());
         }
-        position
     }
 
     /// Where the stream of all messages stands. Take it *before* reading a state: a subscription with
@@ -292,6 +294,15 @@ impl Publisher {
 }
 
 impl Hub {
+    fn publish(&mut self, topic: &str, message: Outgoing, config: &BrokerConfig) -> Position {
+        let (position, deliveries) = self.router.publish(topic, message);
+        self.statistics.published += 1;
+        for (session, outbound) in deliveries {
+            self.enqueue(session, outbound, config);
+        }
+        position
+    }
+
     fn send_to_session(
         &mut self,
         session: SessionId,

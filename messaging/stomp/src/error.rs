@@ -169,11 +169,34 @@ pub enum ProtocolError {
         /// The bound.
         limit: usize,
     },
-    /// A transaction, which this server does not offer.
-    #[error("{command} with a transaction: this server has no transactions")]
-    TransactionsUnsupported {
+    /// BEGIN names a transaction that is open.
+    #[error("transaction {id:?} is open already")]
+    DuplicateTransaction {
+        /// Its id.
+        id: String,
+    },
+    /// A frame names a transaction that is not open.
+    #[error("{command} names no open transaction: {id:?}")]
+    UnknownTransaction {
         /// Which frame.
         command: Command,
+        /// What it named.
+        id: String,
+    },
+    /// More open transactions than [`crate::Limits::transactions`].
+    #[error("more than {limit} open transactions")]
+    TooManyTransactions {
+        /// The bound.
+        limit: usize,
+    },
+    /// A transaction would hold more than [`crate::Limits::transaction_frames`] or
+    /// [`crate::Limits::transaction_bytes`].
+    #[error("a transaction holds at most {frames} frames and {bytes} bytes")]
+    TransactionTooLarge {
+        /// The bound on frames.
+        frames: usize,
+        /// The bound in bytes.
+        bytes: usize,
     },
 }
 
@@ -204,7 +227,10 @@ impl ProtocolError {
             Self::TooManySubscriptions { .. } => "too-many-subscriptions",
             Self::UnknownAck { .. } => "unknown-ack",
             Self::TooManyPendingAcks { .. } => "too-many-unacknowledged",
-            Self::TransactionsUnsupported { .. } => "transactions-unsupported",
+            Self::DuplicateTransaction { .. } => "duplicate-transaction",
+            Self::UnknownTransaction { .. } => "unknown-transaction",
+            Self::TooManyTransactions { .. } => "too-many-transactions",
+            Self::TransactionTooLarge { .. } => "transaction-too-large",
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | [`frame`], [`version`] | the values: [`Frame`], [`Command`], [`Headers`], [`Version`] |
 //! | [`codec`] | bytes ↔ frames: [`Decoder`] and [`encode`], bounded by [`Limits`] |
 //! | [`heartbeat`] | negotiation and deadlines |
-//! | [`client`], [`server`] | [`ClientSession`] and [`ServerSession`]: what may come when, receipts, subscriptions |
+//! | [`client`], [`server`] | [`ClientSession`] and [`ServerSession`]: what may come when, receipts, subscriptions, transactions |
 //!
 //! A session is driven the same way on both sides:
 //!

@@ -19,6 +19,13 @@ pub struct Limits {
     /// Messages of one session that are sent and neither acknowledged nor refused yet. 1,024: a client that is
     /// further behind does not acknowledge at all.
     pub pending_acks: usize,
+    /// Transactions that one session has open at once. 8: a program needs one, or one for each of its threads.
+    pub transactions: usize,
+    /// Frames that one transaction holds. 1,024, as RabbitMQ allows.
+    pub transaction_frames: usize,
+    /// Bytes that one transaction holds, headers included. 2 MiB: one of the longest messages and as much again; all
+    /// transactions of a session hold at most [`Self::transactions`] times as much.
+    pub transaction_bytes: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +38,9 @@ impl Default for Limits {
             body_bytes_before_connect: 4 * 1024,
             subscriptions: 256,
             pending_acks: 1024,
+            transactions: 8,
+            transaction_frames: 1024,
+            transaction_bytes: 2 * 1024 * 1024,
         }
     }
 }

@@ -10,16 +10,26 @@
 //!
 //! Frames are decoded one by one as [`ServerSession::poll_event`] is called, so an owner that finishes one event
 //! before it asks for the next handles the frames of a session in order, and its RECEIPTs come in order.
+//!
+//! # Transactions
+//! SEND, ACK and NACK with `transaction` are held, bounded by [`Limits`]. Their RECEIPT says that they were checked and
+//! are held (it would come too late after COMMIT: RECEIPTs come in order); the RECEIPT of COMMIT says that all of them
+//! happened. DISCONNECT, ERROR and a lost connection abort what is open. An ACK or NACK counts when COMMIT comes; if
+//! its message waits for it no longer then, COMMIT fails as a whole with `unknown-ack`.
 
+mod event;
 mod subscriptions;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub use self::event::{ServerEvent, Step};
 use self::subscriptions::Subscriptions;
 pub use self::subscriptions::{Delivery, SubscriptionKey};
+use self::transactions::Transactions;
 use crate::codec::{Decoder, HEART_BEAT, encode_alone, error_frame};
 use crate::error::{CloseReason, ProtocolError};
 use crate::frame::{AckMode, Command, Frame};
@@ -59,51 +69,6 @@ impl Default for ServerConfig {
     }
 }
 
-/// What a client wants. Each but [`Self::Closed`] carries its frame; after doing what it says, call
-/// [`ServerSession::receipt`] with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ServerEvent {
-    /// CONNECT or STOMP: answer with [`ServerSession::accept`] or [`ServerSession::reject`]. Until then no event
-    /// follows.
-    Connect(Frame),
-    /// SEND; it has a `destination`.
-    Send(Frame),
-    /// SUBSCRIBE, with an id that was free and is taken now.
-    Subscribe {
-        /// Names the subscription from here on.
-        subscription: SubscriptionKey,
-        /// The `destination` header.
-        destination: String,
-        /// The `ack` header.
-        ack: AckMode,
-        /// The whole frame.
-        frame: Frame,
-    },
-    /// UNSUBSCRIBE of a subscription that was there. Nothing may be sent to it any more.
-    Unsubscribe {
-        /// Which one.
-        subscription: SubscriptionKey,
-        /// The whole frame.
-        frame: Frame,
-    },
-    /// ACK: these messages are consumed. More than one for a cumulative acknowledgement.
-    Ack {
-        /// Which ones, oldest first.
-        deliveries: Vec<Delivery>,
-        /// The whole frame.
-        frame: Frame,
-    },
-    /// NACK: these messages are not consumed and will not be.
-    Nack {
-        /// Which ones, oldest first.
-        deliveries: Vec<Delivery>,
-        /// The whole frame.
-        frame: Frame,
-    },
-    /// The session is over: write what [`ServerSession::poll_transmit`] has and close. No event follows.
-    Closed(CloseReason),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     AwaitingConnect { until: Instant },
@@ -126,6 +91,7 @@ pub struct ServerSession {
     heart_beat_due: bool,
     closed: Option<CloseReason>,
     subscriptions: Subscriptions,
+    transactions: Transactions,
 }
 
 impl ServerSession {
@@ -146,6 +112,7 @@ impl ServerSession {
             heart_beat_due: false,
             closed: None,
             subscriptions: Subscriptions::new(&config.limits),
+            transactions: Transactions::new(&config.limits),
             config,
         }
     }
@@ -383,11 +350,7 @@ impl ServerSession {
     fn on_open(&mut self, frame: Frame) -> Result<Option<ServerEvent>, ProtocolError> {
         let command = frame.command;
         match command {
-            Command::Send => {
-                required(&frame, "destination")?;
-                refuse_transaction(&frame)?;
-                Ok(Some(ServerEvent::Send(frame)))
-            }
+            Command::Send | Command::Ack | Command::Nack => self.on_action(frame).map(Some),
             Command::Subscribe => self.on_subscribe(frame).map(Some),
             Command::Unsubscribe => {
                 let subscription = self.subscriptions.remove(&frame, self.version)?;
@@ -396,23 +359,22 @@ impl ServerSession {
                     frame,
                 }))
             }
-            Command::Nack if self.version == Version::V1_0 => Err(ProtocolError::UnexpectedFrame {
-                command,
-                when: "in STOMP 1.0",
-            }),
-            Command::Ack => {
-                refuse_transaction(&frame)?;
-                let deliveries = self.subscriptions.settle(&frame, self.version)?;
-                Ok(Some(ServerEvent::Ack { deliveries, frame }))
+            Command::Begin => {
+                self.transactions.begin(&frame)?;
+                Ok(Some(ServerEvent::Begin(frame)))
             }
-            Command::Nack => {
-                refuse_transaction(&frame)?;
-                let deliveries = self.subscriptions.settle(&frame, self.version)?;
-                Ok(Some(ServerEvent::Nack { deliveries, frame }))
+            Command::Commit => {
+                let held = self.transactions.end(&frame)?;
+                // A failure ends the session, and none of the steps has reached the owner: all or nothing.
+                let steps = held
+                    .into_iter()
+                    .map(|frame| self.step(frame))
+                    .collect::<Result<_, _>>()?;
+                Ok(Some(ServerEvent::Commit { steps, frame }))
             }
-            Command::Begin | Command::Commit | Command::Abort => {
-                required(&frame, "transaction")?;
-                Err(ProtocolError::TransactionsUnsupported { command })
+            Command::Abort => {
+                self.transactions.end(&frame)?;
+                Ok(Some(ServerEvent::Abort(frame)))
             }
             Command::Disconnect => {
                 self.receipt(&frame);
@@ -429,6 +391,38 @@ impl ServerSession {
                 when: "in an open session",
             }),
         }
+    }
+
+    /// SEND, ACK, NACK: now, or held for their transaction.
+    fn on_action(&mut self, frame: Frame) -> Result<ServerEvent, ProtocolError> {
+        let command = frame.command;
+        match command {
+            Command::Send => {
+                required(&frame, "destination")?;
+            }
+            Command::Nack if self.version == Version::V1_0 => {
+                let when = "in STOMP 1.0";
+                return Err(ProtocolError::UnexpectedFrame { command, when });
+            }
+            _ => self.subscriptions.check(&frame, self.version)?,
+        }
+        if let Some(transaction) = frame.header("transaction") {
+            self.transactions.hold(transaction, frame.clone())?;
+            return Ok(ServerEvent::Hold(frame));
+        }
+        self.step(frame).map(ServerEvent::from)
+    }
+
+    fn step(&mut self, frame: Frame) -> Result<Step, ProtocolError> {
+        if frame.command == Command::Send {
+            return Ok(Step::Send(frame));
+        }
+        let deliveries = self.subscriptions.settle(&frame, self.version)?;
+        Ok(if frame.command == Command::Ack {
+            Step::Ack { deliveries, frame }
+        } else {
+            Step::Nack { deliveries, frame }
+        })
     }
 
     fn on_subscribe(&mut self, frame: Frame) -> Result<ServerEvent, ProtocolError> {
@@ -473,6 +467,7 @@ impl ServerSession {
     fn close(&mut self, reason: CloseReason) {
         self.state = State::Closed;
         self.heart_beat_due = false;
+        self.transactions.clear();
         self.closed = Some(reason);
     }
 
@@ -498,12 +493,4 @@ fn required<'frame>(
             command: frame.command,
             header,
         })
-}
-
-fn refuse_transaction(frame: &Frame) -> Result<(), ProtocolError> {
-    let command = frame.command;
-    match frame.header("transaction") {
-        Some(_) => Err(ProtocolError::TransactionsUnsupported { command }),
-        None => Ok(()),
-    }
 }

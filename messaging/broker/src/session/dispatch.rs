@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use stomp::server::SubscriptionKey;
-use stomp::{AckMode, Frame, ServerEvent};
+use stomp::server::{Step, SubscriptionKey};
+use stomp::{AckMode, Command, Frame, ServerEvent};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -32,12 +32,11 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         match &event {
             ServerEvent::Connect(frame) => self.authenticate(frame.clone()),
             ServerEvent::Closed(reason) => self.reason = Some(reason.clone()),
-            ServerEvent::Send(frame)
-            | ServerEvent::Subscribe { frame, .. }
-            | ServerEvent::Unsubscribe { frame, .. }
-            | ServerEvent::Ack { frame, .. }
-            | ServerEvent::Nack { frame, .. } => {
-                if frame.headers.get_ignore_case("authorization").is_some() {
+            other => {
+                let renews = other
+                    .frame()
+                    .is_some_and(|frame| frame.headers.get_ignore_case("authorization").is_some());
+                if renews {
                     self.renew(event);
                 } else {
                     self.act(event);
@@ -53,7 +52,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                 self.protocol.reject(&denied.code, &denied.message);
             }
             Done::Renewed(Ok(admission), event) => self.go_on_with(admission, *event),
-            Done::Renewed(Err(denied), event) => self.deny(&denied, frame_of(&event)),
+            Done::Renewed(Err(denied), event) => self.deny(&denied, event.frame()),
             Done::Handled(Ok(()), frame) => self.protocol.receipt(&frame),
             Done::Handled(Err(refusal), frame) => self.refuse(refusal, &frame),
         }
@@ -126,7 +125,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         let shared = Arc::clone(&self.shared);
         let (peer, limit) = (self.peer, shared.publisher.config().stomp.connect_timeout);
         self.work = Some(Box::pin(async move {
-            let asked = match frame_of(&event) {
+            let asked = match event.frame() {
                 Some(frame) => timeout(limit, shared.guard.authenticate(frame, peer)).await,
                 None => Ok(Err(cannot_ask())),
             };
@@ -139,7 +138,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         let Some(open) = &mut self.open else {
             return;
         };
-        let cause = frame_of(&event);
+        let cause = event.frame();
         if admission.subject != open.info.subject {
             let denied = Denied::new(
                 "subject-changed",
@@ -203,6 +202,15 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             ServerEvent::Ack { frame, .. } | ServerEvent::Nack { frame, .. } => {
                 self.protocol.receipt(&frame);
             }
+            ServerEvent::Begin(frame) | ServerEvent::Abort(frame) => self.protocol.receipt(&frame),
+            ServerEvent::Hold(frame) => match self.may_hold(&frame) {
+                Ok(()) => self.protocol.receipt(&frame),
+                Err(denied) => self.deny(&denied, Some(&frame)),
+            },
+            ServerEvent::Commit { steps, frame } => match self.on_commit(&steps) {
+                Ok(()) => self.protocol.receipt(&frame),
+                Err(denied) => self.deny(&denied, Some(&frame)),
+            },
             ServerEvent::Connect(_) | ServerEvent::Closed(_) => {}
         }
     }
@@ -211,16 +219,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         let Some(open) = &self.open else {
             return Ok(());
         };
-        if open.is_expired() {
-            return Err(Denied::token_expired());
-        }
-        let destination = frame.header("destination").unwrap_or_default();
-        let kind = destination::for_send(destination)
-            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
-        let principal = &open.info.principal;
-        self.shared
-            .guard
-            .authorize(principal, Action::Send, destination)?;
+        let (kind, destination) = self.may_send(open, frame)?;
         if kind == Kind::Topic {
             self.shared.publisher.publish(destination, outgoing(frame));
             self.protocol.receipt(frame);
@@ -234,6 +233,60 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             let result = shared.handler.handle(&info, &frame).await;
             Done::Handled(result, frame)
         }));
+        Ok(())
+    }
+
+    /// What a SEND is for, if it is allowed now.
+    fn may_send<'frame>(
+        &self,
+        open: &Open<G, H>,
+        frame: &'frame Frame,
+    ) -> Result<(Kind, &'frame str), Denied> {
+        if open.is_expired() {
+            return Err(Denied::token_expired());
+        }
+        let destination = frame.header("destination").unwrap_or_default();
+        let kind = destination::for_send(destination)
+            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
+        let principal = &open.info.principal;
+        self.shared
+            .guard
+            .authorize(principal, Action::Send, destination)?;
+        Ok((kind, destination))
+    }
+
+    /// Whether a frame may wait for COMMIT: what would be refused then is refused now.
+    fn may_hold(&self, frame: &Frame) -> Result<(), Denied> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        if frame.command != Command::Send {
+            return Ok(());
+        }
+        match self.may_send(open, frame)? {
+            // A handler's effects cannot be taken back when a later step fails.
+            (Kind::App, destination) => Err(Denied::new(
+                "transactions-unsupported",
+                format!("{destination} takes no transactions: SEND to it without one"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Does all of a transaction, or nothing.
+    fn on_commit(&mut self, steps: &[Step]) -> Result<(), Denied> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let mut messages = Vec::new();
+        for step in steps {
+            if let Step::Send(frame) = step {
+                // Once more: rights may have been taken away, or the token renewed, since the frame came.
+                let (_, destination) = self.may_send(open, frame)?;
+                messages.push((destination, outgoing(frame)));
+            }
+        }
+        self.shared.publisher.publish_all(messages);
         Ok(())
     }
 
@@ -304,18 +357,6 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             .publisher
             .send_to_session(open.info.id, USER_ERRORS, told);
         tracing::debug!(session = %open.info.id, ?delivery, destination, "a message was refused");
-    }
-}
-
-fn frame_of(event: &ServerEvent) -> Option<&Frame> {
-    match event {
-        ServerEvent::Connect(frame)
-        | ServerEvent::Send(frame)
-        | ServerEvent::Subscribe { frame, .. }
-        | ServerEvent::Unsubscribe { frame, .. }
-        | ServerEvent::Ack { frame, .. }
-        | ServerEvent::Nack { frame, .. } => Some(frame),
-        ServerEvent::Closed(_) => None,
     }
 }
 

@@ -178,6 +178,69 @@ impl Client {
     }
 }
 
+/// A session spoken to in frames as they stand on the wire (`^` for NUL): for what the client session does not say.
+pub(crate) struct RawClient {
+    socket: Socket,
+    read: String,
+}
+
+impl RawClient {
+    /// A session of STOMP 1.2 that is let in, over TCP.
+    pub(crate) async fn connect(broker: &TestBroker, token: &str) -> Self {
+        let mut client = Self {
+            socket: Socket::tcp(broker.tcp).await,
+            read: String::new(),
+        };
+        client
+            .say(&format!(
+                "CONNECT\naccept-version:1.2\npasscode:{token}\n\n^"
+            ))
+            .await;
+        assert!(client.frame().await.unwrap().starts_with("CONNECTED\n"));
+        client
+    }
+
+    pub(crate) async fn say(&mut self, frames: &str) {
+        self.socket.write(frames.replace('^', "\0").into()).await;
+    }
+
+    /// The next frame without its NUL; `None` when the connection is closed.
+    pub(crate) async fn frame(&mut self) -> Option<String> {
+        loop {
+            if let Some((frame, rest)) = self.read.split_once('\0') {
+                let frame = frame.trim_start_matches('\n').to_owned();
+                self.read = rest.to_owned();
+                return Some(frame);
+            }
+            let bytes = self.socket.read().await?;
+            self.read.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// The RECEIPT of what asked for it.
+    pub(crate) async fn receipt(&mut self, id: &str) {
+        let expected = format!("RECEIPT\nreceipt-id:{id}\n\n");
+        assert_eq!(self.frame().await, Some(expected));
+    }
+
+    /// The ERROR that ends the session: its `code` and `receipt-id`.
+    pub(crate) async fn error(&mut self) -> (String, Option<String>) {
+        let frame = self.frame().await.unwrap();
+        assert!(frame.starts_with("ERROR\n"), "{frame}");
+        assert_eq!(self.frame().await, None);
+        let code = header_of(&frame, "code").unwrap().to_owned();
+        (code, header_of(&frame, "receipt-id").map(str::to_owned))
+    }
+}
+
+/// The value of a header in a frame as it stands on the wire.
+pub(crate) fn header_of<'frame>(frame: &'frame str, name: &str) -> Option<&'frame str> {
+    frame
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
 pub(crate) fn config(token: &str) -> ClientConfig {
     ClientConfig {
         authorization: Some(format!("Bearer {token}")),

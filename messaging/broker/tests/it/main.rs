@@ -12,3 +12,4 @@ mod harness;
 mod resuming;
 mod subscriptions;
 mod tokens;
+mod transactions;

@@ -177,29 +177,18 @@ impl Subscriptions {
         })))
     }
 
+    /// Whether what an ACK or NACK names waits for it.
+    pub(crate) fn check(&self, frame: &Frame, version: Version) -> Result<(), ProtocolError> {
+        self.find(frame, version).map(|_| ())
+    }
+
     /// Takes out what an ACK or NACK names: one message, or all up to it where the mode is cumulative.
     pub(crate) fn settle(
         &mut self,
         frame: &Frame,
         version: Version,
     ) -> Result<Vec<Delivery>, ProtocolError> {
-        let header = if version == Version::V1_2 {
-            "id"
-        } else {
-            "message-id"
-        };
-        let id = required(frame, header)?;
-        let found = match version {
-            Version::V1_2 => self.find_by_ack_id(id),
-            Version::V1_1 => self.find_by_message_id(Some(required(frame, "subscription")?), id),
-            Version::V1_0 => self.find_by_message_id(frame.header("subscription"), id),
-        };
-        let Some((key, at)) = found else {
-            return Err(ProtocolError::UnknownAck {
-                command: frame.command,
-                id: id.to_owned(),
-            });
-        };
+        let (key, at) = self.find(frame, version)?;
         let subscription = self
             .by_key
             .get_mut(&key)
@@ -218,6 +207,28 @@ impl Subscriptions {
             .collect();
         self.pending -= deliveries.len();
         Ok(deliveries)
+    }
+
+    fn find(
+        &self,
+        frame: &Frame,
+        version: Version,
+    ) -> Result<(SubscriptionKey, usize), ProtocolError> {
+        let header = if version == Version::V1_2 {
+            "id"
+        } else {
+            "message-id"
+        };
+        let id = required(frame, header)?;
+        let found = match version {
+            Version::V1_2 => self.find_by_ack_id(id),
+            Version::V1_1 => self.find_by_message_id(Some(required(frame, "subscription")?), id),
+            Version::V1_0 => self.find_by_message_id(frame.header("subscription"), id),
+        };
+        found.ok_or_else(|| ProtocolError::UnknownAck {
+            command: frame.command,
+            id: id.to_owned(),
+        })
     }
 
     fn find_by_destination(&self, destination: &str) -> Option<SubscriptionKey> {

@@ -57,12 +57,8 @@ impl Server {
             match &event {
                 ServerEvent::Connect(_) => self.session.accept("session-1", self.now),
                 ServerEvent::Closed(_) => closed = true,
-                ServerEvent::Send(frame)
-                | ServerEvent::Subscribe { frame, .. }
-                | ServerEvent::Unsubscribe { frame, .. }
-                | ServerEvent::Ack { frame, .. }
-                | ServerEvent::Nack { frame, .. } => {
-                    self.session.receipt(frame);
+                other => {
+                    self.session.receipt(other.frame().unwrap());
                     self.events.push(event);
                 }
             }

@@ -11,3 +11,4 @@ mod heartbeat;
 mod pair;
 mod properties;
 mod server;
+mod transactions;

@@ -90,10 +90,6 @@ impl Pair {
     fn serve(&mut self, event: ServerEvent) {
         match &event {
             ServerEvent::Connect(_) => self.server.accept("1", self.now),
-            ServerEvent::Send(frame)
-            | ServerEvent::Unsubscribe { frame, .. }
-            | ServerEvent::Ack { frame, .. }
-            | ServerEvent::Nack { frame, .. } => self.server.receipt(frame),
             ServerEvent::Subscribe {
                 subscription,
                 frame,
@@ -107,6 +103,7 @@ impl Pair {
                 self.server.message(subscription, &hello).unwrap();
             }
             ServerEvent::Closed(_) => {}
+            other => self.server.receipt(other.frame().unwrap()),
         }
         self.at_server.push(event);
     }
@@ -272,7 +269,7 @@ fn an_error_ends_the_client_and_names_the_receipt() {
         panic!("{:?}", pair.at_client);
     };
     assert_eq!(ReceiptId::of(error), Some(receipt));
-    let code = "transactions-unsupported".to_owned();
+    let code = "unknown-transaction".to_owned();
     assert_eq!(*reason, CloseReason::Error { code });
     assert_eq!(pair.client.poll_transmit(pair.now), None);
 }

@@ -6,7 +6,7 @@ use stomp::{AckMode, Command, Frame, Limits, ServerConfig, ServerEvent};
 use crate::harness::{CLOSED, Server, header};
 
 /// The server answers `input` with one ERROR that has this code, then the session is over.
-fn check_error(server: &mut Server, input: &str, code: &str) {
+pub(crate) fn check_error(server: &mut Server, input: &str, code: &str) {
     let answers = server.say(input.as_bytes());
     assert_eq!(answers.len(), 2, "{input:?}: {answers:?}");
     assert!(answers[0].starts_with("ERROR\n"), "{input:?}: {answers:?}");
@@ -161,19 +161,6 @@ fn unknown_things_are_errors() {
 }
 
 #[test]
-fn transactions_are_refused_and_never_ignored() {
-    for frame in [
-        "BEGIN\ntransaction:1\n\n\0",
-        "COMMIT\ntransaction:1\n\n\0",
-        "ABORT\ntransaction:1\n\n\0",
-        "SEND\ndestination:/a\ntransaction:1\n\n\0",
-        "ACK\nid:1-1\ntransaction:1\n\n\0",
-    ] {
-        check_error_in("1.2", frame, "transactions-unsupported");
-    }
-}
-
-#[test]
 fn padding_of_1_0_clients_is_taken_off_and_that_of_others_kept() {
     let destination = |version| {
         let mut server = Server::connected(version);
@@ -206,7 +193,7 @@ fn message(id: &str) -> Frame {
 }
 
 /// Subscribes with `ack`, sends the messages 1, 2, 3, and returns them as they were written.
-fn subscribed(version: &str, ack: &str) -> (Server, Vec<String>) {
+pub(crate) fn subscribed(version: &str, ack: &str) -> (Server, Vec<String>) {
     let mut server = Server::connected(version);
     server.say(format!("SUBSCRIBE\nid:s\ndestination:/a\nack:{ack}\n\n\0").as_bytes());
     let key = SubscriptionKey::Id("s".to_owned());
