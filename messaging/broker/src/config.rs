@@ -27,6 +27,8 @@ pub struct BrokerConfig {
     pub replay_messages: usize,
     /// Bytes of all messages that are kept; the oldest goes first.
     pub replay_bytes: usize,
+    /// What `/queue/**` may hold.
+    pub queues: QueueLimits,
     /// After a session's end, a handler that still works is given so long before it is dropped.
     pub handler_grace: Duration,
 }
@@ -43,7 +45,49 @@ impl Default for BrokerConfig {
             replay_messages_per_destination: 256,
             replay_messages: 65_536,
             replay_bytes: 64 * 1024 * 1024,
+            queues: QueueLimits::default(),
             handler_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Bounds on `/queue/**`. A SEND that would go over one is refused with ERROR `queue-full`: whoever sends knows best
+/// whether to wait or to drop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Queues that have messages or consumers. 1,024: clients name them, so there must be a bound. SUBSCRIBE to one more
+    /// is refused with ERROR `too-many-queues`.
+    pub queues: usize,
+    /// Messages of one queue, those that consumers have not acknowledged included. 4,096: a minute of a busy one.
+    pub messages_per_queue: usize,
+    /// Bytes of the messages of one queue. 16 MiB: sixteen of the longest messages. One that is alone may be longer.
+    pub bytes_per_queue: usize,
+    /// Bytes of the messages of all queues. 64 MiB, as for what is kept to be resumed.
+    pub bytes: usize,
+    /// Messages that a subscription may have unacknowledged when it does not say `prefetch-count`. 32: enough to hide
+    /// the way there and back, few enough that others get their share.
+    pub prefetch: usize,
+    /// The most that `prefetch-count` gets; who asks for more, or for 0, gets this. 512: two such subscriptions stay
+    /// within [`stomp::Limits::pending_acks`] of their session.
+    pub prefetch_max: usize,
+    /// Bytes on their way to one subscription that its session has not taken yet; one message goes out however long
+    /// it is. 256 KiB: 32 busy queues stay within [`BrokerConfig::queue_bytes`].
+    pub untaken_bytes: usize,
+    /// How often a message is given to a consumer and comes back before it is dead. 5: more is no accident.
+    pub deliveries: u32,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self {
+            queues: 1024,
+            messages_per_queue: 4096,
+            bytes_per_queue: 16 * 1024 * 1024,
+            bytes: 64 * 1024 * 1024,
+            prefetch: 32,
+            prefetch_max: 512,
+            untaken_bytes: 256 * 1024,
+            deliveries: 5,
         }
     }
 }

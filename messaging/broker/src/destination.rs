@@ -13,9 +13,12 @@ const BYTES_MAX: usize = 1024;
 
 /// Headers by which broker and clients speak to each other: taken off what clients SEND, so that no client can speak
 /// for the broker.
-pub(crate) const OWN_HEADERS: [&str; 5] = [
+pub(crate) const OWN_HEADERS: [&str; 8] = [
     RESUME_FROM,
     GAP,
+    REDELIVERED,
+    DEAD_LETTER_FROM,
+    DELIVERIES,
     "x-retained",
     "x-conflate",
     "x-reconnect-after",
@@ -27,6 +30,24 @@ pub const RESUME_FROM: &str = "x-resume-from";
 /// MESSAGE: messages between the position and now are lost.
 pub const GAP: &str = "x-gap";
 
+/// SUBSCRIBE to a queue: how many messages the subscription may have unacknowledged.
+pub const PREFETCH_COUNT: &str = "prefetch-count";
+
+/// SEND to a queue: when the message is worth nothing any more, in milliseconds since 1970; 0 for never.
+pub const EXPIRES: &str = "expires";
+
+/// MESSAGE from a queue: `true` when a consumer had it before.
+pub const REDELIVERED: &str = "redelivered";
+
+/// MESSAGE from a dead-letter queue: the queue that it could not be delivered from.
+pub const DEAD_LETTER_FROM: &str = "x-dead-letter-from";
+
+/// MESSAGE from a dead-letter queue: how often a consumer had it.
+pub const DELIVERIES: &str = "x-deliveries";
+
+/// Where the dead letters of `/queue/…` are.
+const DEAD_LETTERS: &str = "/queue/dlq/";
+
 /// What a destination is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -36,12 +57,14 @@ pub(crate) enum Kind {
     Topic,
     /// `/user/queue/**`: to the session.
     User,
+    /// `/queue/**`: to one of the subscribers.
+    Queue,
 }
 
 /// Why a destination is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum BadDestination {
-    #[error("{0:?} is no destination here: use /app/…, /topic/… or /user/queue/…")]
+    #[error("{0:?} is no destination here: use /app/…, /topic/…, /queue/… or /user/queue/…")]
     Unsupported(String),
     #[error(
         "{0:?} is malformed: segments are separated by single slashes, at most {SEGMENTS_MAX} of them"
@@ -73,22 +96,22 @@ pub(crate) fn for_send(destination: &str) -> Result<Kind, BadDestination> {
         _ if has_wildcard(destination) => {
             Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
         }
-        Kind::App | Kind::Topic => Ok(kind),
+        Kind::App | Kind::Topic | Kind::Queue => Ok(kind),
     }
 }
 
-/// The destination of a SUBSCRIBE: a topic, perhaps with wildcards, or a queue of the session's own.
+/// The destination of a SUBSCRIBE: a topic, perhaps with wildcards, or a queue.
 pub(crate) fn for_subscribe(destination: &str) -> Result<Kind, BadDestination> {
     let kind = parse(destination)?;
     match kind {
         Kind::App => Err(BadDestination::Unsupported(destination.to_owned())),
-        Kind::User if has_wildcard(destination) => {
+        Kind::User | Kind::Queue if has_wildcard(destination) => {
             Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
         }
         Kind::Topic if !wildcards_are_whole(destination) => {
             Err(BadDestination::Wildcard(destination.to_owned()))
         }
-        Kind::Topic | Kind::User => Ok(kind),
+        Kind::Topic | Kind::User | Kind::Queue => Ok(kind),
     }
 }
 
@@ -107,6 +130,17 @@ pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
     segments.next().is_none()
 }
 
+/// Where messages go that could not be delivered from `queue`.
+pub(crate) fn dead_letter_queue(queue: &str) -> String {
+    let rest = queue.strip_prefix("/queue/").unwrap_or(queue);
+    format!("{DEAD_LETTERS}{rest}")
+}
+
+/// Whether `queue` holds dead letters: they die no second time.
+pub(crate) fn is_dead_letter_queue(queue: &str) -> bool {
+    queue.starts_with(DEAD_LETTERS)
+}
+
 pub(crate) fn has_wildcard(destination: &str) -> bool {
     destination.contains('*')
 }
@@ -118,15 +152,19 @@ fn parse(destination: &str) -> Result<Kind, BadDestination> {
         Kind::Topic
     } else if destination.starts_with("/user/queue/") {
         Kind::User
+    } else if destination.starts_with("/queue/") {
+        Kind::Queue
     } else {
         return Err(BadDestination::Unsupported(
             destination.chars().take(BYTES_MAX).collect(),
         ));
     };
     let segments = destination.split('/').skip(1);
-    if destination.len() > BYTES_MAX
+    // So that the queue's dead letters have a destination as well.
+    let reserve = usize::from(kind == Kind::Queue && !is_dead_letter_queue(destination));
+    if destination.len() + reserve * "dlq/".len() > BYTES_MAX
         || segments.clone().any(str::is_empty)
-        || segments.count() > SEGMENTS_MAX
+        || segments.count() + reserve > SEGMENTS_MAX
     {
         return Err(BadDestination::Malformed(
             destination.chars().take(BYTES_MAX).collect(),
@@ -184,13 +222,34 @@ mod tests {
         ] {
             assert_eq!(subscribe(bad), Err("bad-destination"), "{bad}");
         }
-        for bad in ["/queue/a", "/app/a", "/user/kim/queue/a", "", "topic/a"] {
+        for bad in ["/queues/a", "/app/a", "/user/kim/queue/a", "", "topic/a"] {
             assert_eq!(subscribe(bad), Err("unsupported-destination"), "{bad}");
         }
-        for bad in ["/queue/a", "/user/queue/a"] {
-            assert_eq!(send(bad), Err("unsupported-destination"), "{bad}");
+        assert_eq!(send("/user/queue/a"), Err("unsupported-destination"));
+        assert_eq!(subscribe("/queue/a"), Ok(Kind::Queue));
+        assert_eq!(send("/queue/a"), Ok(Kind::Queue));
+        for bad in ["/queue/*", "/queue/a/**", "/queue//a", "/queue/"] {
+            assert_eq!(subscribe(bad), Err("bad-destination"), "{bad}");
+            assert_eq!(send(bad), Err("bad-destination"), "{bad}");
         }
         assert_eq!(send("/topic/*"), Err("bad-destination"));
         assert_eq!(send(&"/topic/a".repeat(200)), Err("bad-destination"));
+    }
+
+    #[test]
+    fn every_queue_has_a_destination_for_its_dead_letters() {
+        for (rest, fits) in [
+            ("a".to_owned(), true),
+            ("a/".repeat(29) + "a", true),
+            ("a/".repeat(30) + "a", false),
+            ("a".repeat(1013), true),
+            ("a".repeat(1014), false),
+        ] {
+            let queue = format!("/queue/{rest}");
+            assert_eq!(for_send(&queue).is_ok(), fits, "{queue}");
+            let dead = dead_letter_queue(&queue);
+            assert_eq!(for_subscribe(&dead).is_ok(), fits, "{dead}");
+            assert!(is_dead_letter_queue(&dead) && !is_dead_letter_queue(&queue));
+        }
     }
 }

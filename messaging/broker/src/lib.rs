@@ -1,4 +1,5 @@
-//! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, resumable topics.
+//! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, queues, transactions,
+//! resumable topics.
 //!
 //! The application publishes through [`Publisher`]; a [`Guard`] decides who may do what; a [`Handler`] does what
 //! clients ask for with SEND to `/app/**`; [`Broker`] serves connections, whatever carries them.
@@ -8,7 +9,8 @@
 //! | `/app/**` | to the [`Handler`] | refused | |
 //! | `/topic/**` | published, if the guard allows it | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
 //! | `/user/queue/**` | refused | the session's own | [`Publisher::send_to_session`], [`Publisher::send_to_user`] |
-//! | `/queue/**` | refused with `unsupported-destination` | the same | |
+//! | `/queue/**` | taken in, if the guard allows it and there is room | one of the subscribers gets each message | [`Publisher::send_to_queue`] |
+//! | `/queue/dlq/**` | the same | the same | queues that could not deliver: the dead letters of `/queue/a` are in `/queue/dlq/a` |
 //!
 //! # Promises
 //! - **Order.** The frames of one session are handled one after the other; the messages of one subscription come in
@@ -26,12 +28,25 @@
 //!   abort. `/app/**` takes no transactions: a handler's effects could not be taken back.
 //! - **Slow consumers** do not slow others: a session whose queue is full gets ERROR with `code: slow-consumer` and is
 //!   closed.
+//! - **Queues.** Each message goes to one subscription, in turn among those that have room, and waits in the broker as
+//!   long as there is none; see [`QueueLimits`] for the bounds. A subscription may have as many messages
+//!   unacknowledged as its `prefetch-count` says (0: as many as there may be). With `ack:auto` a message is consumed
+//!   when the session writes it; with `client` (an ACK covers all before it) and `client-individual` when ACK comes.
+//!   After NACK, UNSUBSCRIBE or the end of the session, what was written and not consumed goes to the front of the
+//!   queue in its old order, with the same `message-id` and `redelivered:true`; what was not written yet comes back
+//!   as if nothing had been. A message that came back from as many deliveries as [`QueueLimits::deliveries`] goes to
+//!   the dead-letter queue, with `x-dead-letter-from` and `x-deliveries`; a full dead-letter queue loses its oldest,
+//!   and from there nothing is dead-lettered again. `expires` (milliseconds since 1970, 0 for never) of SEND: the
+//!   message is not given out any more; it is dropped, and no dead letter.
+//! - **Order in queues.** The messages of one sender to one queue are given out in the order in which they were sent,
+//!   as long as nothing comes back.
 //! - **Nothing survives a restart**; a position of another incarnation is answered with the gap notice.
 //!
 //! # ERROR frames
 //! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
 //! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
-//! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, those of
+//! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, `queue-full` (no room for
+//! what was sent), `too-many-queues` (SUBSCRIBE), `bad-prefetch-count`, `bad-expires`, those of
 //! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
 
 pub mod config;
@@ -50,7 +65,7 @@ mod server;
 mod session;
 mod wire;
 
-pub use config::BrokerConfig;
+pub use config::{BrokerConfig, QueueLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, Refusal, SessionInfo};
 pub use message::Outgoing;

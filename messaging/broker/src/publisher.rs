@@ -3,9 +3,10 @@
 //! One lock covers the router and the sessions' queues: a message is put into all its queues before the next one gets
 //! its position, so each queue is in order of positions. Nothing waits while the lock is held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use stomp::Version;
 use stomp::server::SubscriptionKey;
@@ -14,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
+use crate::destination::Kind;
 use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
-use crate::router::{Outbound, ReplayBounds, Router, Serial, Wanted, assert_topic};
+use crate::router::{
+    Effect, Outbound, QueueFull, ReplayBounds, Router, Serial, Wanted, assert_queue, assert_topic,
+};
 
 /// Digits of an incarnation: 64 bits of chance, so that no two lives of a broker are ever taken for one.
 const INCARNATION_DIGITS: usize = 16;
@@ -35,19 +39,29 @@ pub enum Delivery {
     Full,
 }
 
-/// Counts for metrics; all but the first two only rise.
+/// Counts for metrics; all but the first three only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Open sessions.
     pub sessions: usize,
     /// Their subscriptions.
     pub subscriptions: usize,
+    /// Messages in queues, those that consumers have not acknowledged included.
+    pub queued: usize,
     /// Messages published to topics.
     pub published: u64,
     /// Messages put into sessions' queues.
     pub delivered: u64,
     /// Sessions ended because their queue was full.
     pub slow_consumers: u64,
+    /// Messages of queues that were given to a consumer after another one had them.
+    pub redelivered: u64,
+    /// Messages that were moved to a dead-letter queue.
+    pub dead_lettered: u64,
+    /// Messages of queues that were dropped because their `expires` had passed.
+    pub expired: u64,
+    /// Dead letters that were dropped because their queue was full.
+    pub dead_letters_dropped: u64,
 }
 
 /// Publishes, and sends to sessions. Cheap to clone: all clones are one broker.
@@ -140,7 +154,11 @@ impl Publisher {
             bytes: config.replay_bytes,
         };
         let hub = Hub {
-            router: Router::new(&incarnation[..INCARNATION_DIGITS], bounds),
+            router: Router::new(
+                &incarnation[..INCARNATION_DIGITS],
+                bounds,
+                config.queues.clone(),
+            ),
             outlets: HashMap::new(),
             statistics: Statistics::default(),
         };
@@ -161,12 +179,62 @@ impl Publisher {
         self.hub().publish(destination, message, self.config())
     }
 
-    /// Publishes to topics in order, and nothing of others in between.
-    pub(crate) fn publish_all(&self, messages: Vec<(&str, Outgoing)>) {
+    /// Puts a message into `destination` (a `/queue/…`): one of its consumers gets it. It may have the header
+    /// `expires`. Never waits.
+    ///
+    /// # Errors
+    /// [`Denied`] with the code `queue-full`: see [`crate::QueueLimits`].
+    pub fn send_to_queue(&self, destination: &str, message: Outgoing) -> Result<(), Denied> {
+        assert_queue(destination);
+        self.transact(None, vec![Effect::Enqueue(destination, message)])
+    }
+
+    /// Does all of `effects` in order, with nothing of others in between, or nothing. `session` is whose
+    /// acknowledgements they are.
+    pub(crate) fn transact(
+        &self,
+        session: Option<SessionId>,
+        effects: Vec<Effect<'_>>,
+    ) -> Result<(), Denied> {
+        let now = epoch_milliseconds();
         let mut hub = self.hub();
-        for (destination, message) in messages {
-            hub.publish(destination, message, self.config());
+        hub.router
+            .check_room(&effects, now)
+            .map_err(|QueueFull { queue }| {
+                let message = format!("there is no room in {queue} now: send it again later");
+                Denied::new("queue-full", message)
+            })?;
+        for effect in effects {
+            let deliveries = match (effect, session) {
+                (Effect::Publish(topic, message), _) => {
+                    hub.publish(topic, message, self.config());
+                    continue;
+                }
+                (Effect::Enqueue(queue, message), _) => hub.router.enqueue(queue, message, now),
+                (Effect::Ack(deliveries), Some(session)) => {
+                    hub.router.settle(session, deliveries, true, now)
+                }
+                (Effect::Nack(deliveries), Some(session)) => {
+                    hub.router.settle(session, deliveries, false, now)
+                }
+                (Effect::Ack(_) | Effect::Nack(_), None) => continue,
+            };
+            hub.enqueue_all(deliveries, self.config());
         }
+        Ok(())
+    }
+
+    /// A session is about to write a message of a queue. `false`: it must not, somebody else gets it.
+    pub(crate) fn take(&self, subscription: Serial, sequence: u64) -> bool {
+        let mut hub = self.hub();
+        let Some(next) = hub
+            .router
+            .take(subscription, sequence, epoch_milliseconds())
+        else {
+            return false;
+        };
+        hub.enqueue_all(next, self.config());
+        true
     }
 
     /// Where the stream of all messages stands. Take it *before* reading a state: a subscription with
@@ -202,7 +270,7 @@ impl Publisher {
     /// Ends a session with ERROR: a newer one takes its place, or its rights were taken away. Returns whether there
     /// was such a session; from here on no message reaches it.
     pub fn end_session(&self, session: SessionId, reason: Denied) -> bool {
-        self.hub().end(session, reason)
+        self.hub().end(session, reason, self.config())
     }
 
     /// Ends every session of `subject` with ERROR. Returns how many there were.
@@ -211,7 +279,7 @@ impl Publisher {
         let sessions = hub.router.sessions_of(subject);
         sessions
             .into_iter()
-            .filter(|session| hub.end(*session, reason.clone()))
+            .filter(|session| hub.end(*session, reason.clone(), self.config()))
             .count()
     }
 
@@ -228,9 +296,15 @@ impl Publisher {
     /// Counts for metrics.
     pub fn statistics(&self) -> Statistics {
         let hub = self.hub();
+        let queues = hub.router.queue_counts();
         Statistics {
             sessions: hub.router.session_count(),
             subscriptions: hub.router.subscription_count(),
+            queued: queues.held,
+            redelivered: queues.redelivered,
+            dead_lettered: queues.dead_lettered,
+            expired: queues.expired,
+            dead_letters_dropped: queues.dropped,
             ..hub.statistics
         }
     }
@@ -264,16 +338,32 @@ impl Publisher {
     }
 
     pub(crate) fn close(&self, session: SessionId) {
-        self.hub().close(session);
+        let mut hub = self.hub();
+        if let Some((_, freed)) = hub.close(session) {
+            hub.enqueue_all(freed, self.config());
+        }
     }
 
-    /// Makes a subscription live. What it missed is returned, older than anything that its queue will hold.
+    /// Makes a subscription live. What it missed is returned, older than anything that its queue will hold. `None`:
+    /// there is no such session any more.
     pub(crate) fn subscribe(
         &self,
         session: SessionId,
         wanted: &Wanted<'_>,
-    ) -> Option<(Serial, Vec<Outbound>)> {
-        self.hub().router.subscribe(session, wanted)
+    ) -> Result<Option<(Serial, Vec<Outbound>)>, Denied> {
+        let mut hub = self.hub();
+        if wanted.kind == Kind::Queue && !hub.router.may_consume(wanted.destination) {
+            let message = "there are too many queues: try again later";
+            return Err(Denied::new("too-many-queues", message));
+        }
+        let Some((serial, missed)) = hub.router.subscribe(session, wanted) else {
+            return Ok(None);
+        };
+        let waiting = hub
+            .router
+            .consume(serial, wanted.prefetch, epoch_milliseconds());
+        hub.enqueue_all(waiting, self.config());
+        Ok(Some((serial, missed)))
     }
 
     pub(crate) fn unsubscribe(
@@ -281,7 +371,12 @@ impl Publisher {
         session: SessionId,
         subscription: &SubscriptionKey,
     ) -> Option<Serial> {
-        self.hub().router.unsubscribe(session, subscription)
+        let mut hub = self.hub();
+        let (serial, freed) =
+            hub.router
+                .unsubscribe(session, subscription, epoch_milliseconds())?;
+        hub.enqueue_all(freed, self.config());
+        Some(serial)
     }
 
     fn hub(&self) -> MutexGuard<'_, Hub> {
@@ -327,8 +422,34 @@ impl Hub {
     /// Puts a message into a session's queue. A session whose queue is full is ended: it would show a wrong picture,
     /// or others would have to wait for it.
     fn enqueue(&mut self, session: SessionId, outbound: Outbound, config: &BrokerConfig) -> bool {
-        let Some(outlet) = self.outlets.get(&session) else {
+        let queued = self.offer(session, outbound, config);
+        if let Err(freed) = queued {
+            self.enqueue_all(freed, config);
             return false;
+        }
+        true
+    }
+
+    /// Puts messages of queues into their sessions' queues. What a session had that is ended for it goes to others,
+    /// round after round: each ends at least one session, so there is a last one.
+    fn enqueue_all(&mut self, deliveries: Vec<(SessionId, Outbound)>, config: &BrokerConfig) {
+        let mut waiting = VecDeque::from(deliveries);
+        while let Some((session, outbound)) = waiting.pop_front() {
+            if let Err(freed) = self.offer(session, outbound, config) {
+                waiting.extend(freed);
+            }
+        }
+    }
+
+    /// Puts a message into a session's queue, or ends the session and says what it had of others' messages.
+    fn offer(
+        &mut self,
+        session: SessionId,
+        outbound: Outbound,
+        config: &BrokerConfig,
+    ) -> Result<(), Vec<(SessionId, Outbound)>> {
+        let Some(outlet) = self.outlets.get(&session) else {
+            return Err(Vec::new());
         };
         let bytes = outbound.payload.len();
         let before = outlet.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -336,29 +457,42 @@ impl Hub {
         let fits = before == 0 || before + bytes <= config.queue_bytes;
         if fits && outlet.queue.try_send(outbound).is_ok() {
             self.statistics.delivered += 1;
-            return true;
+            return Ok(());
         }
         self.statistics.slow_consumers += 1;
-        self.end(
-            session,
-            Denied::new(
-                "slow-consumer",
-                "messages came faster than this connection took them",
-            ),
+        let slow = Denied::new(
+            "slow-consumer",
+            "messages came faster than this connection took them",
         );
-        false
+        Err(self.raise(session, slow).unwrap_or_default())
     }
 
-    fn end(&mut self, session: SessionId, reason: Denied) -> bool {
-        let Some(outlet) = self.close(session) else {
+    fn end(&mut self, session: SessionId, reason: Denied, config: &BrokerConfig) -> bool {
+        let Some(freed) = self.raise(session, reason) else {
             return false;
         };
-        outlet.end.raise(reason);
+        self.enqueue_all(freed, config);
         true
     }
 
-    fn close(&mut self, session: SessionId) -> Option<Outlet> {
-        self.router.close(session);
-        self.outlets.remove(&session)
+    /// Ends a session, and says what it had of others' messages.
+    fn raise(&mut self, session: SessionId, reason: Denied) -> Option<Vec<(SessionId, Outbound)>> {
+        let (outlet, freed) = self.close(session)?;
+        outlet.end.raise(reason);
+        Some(freed)
     }
+
+    fn close(&mut self, session: SessionId) -> Option<(Outlet, Vec<(SessionId, Outbound)>)> {
+        let freed = self.router.close(session, epoch_milliseconds());
+        Some((self.outlets.remove(&session)?, freed))
+    }
+}
+
+/// What `expires` is compared with.
+fn epoch_milliseconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }

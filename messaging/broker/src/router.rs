@@ -1,6 +1,8 @@
 //! Who gets which message. Pure: messages go in, deliveries come out; the publisher puts them into the sessions' queues
 //! under the same lock, so that order is kept.
 
+mod queue;
+mod queueing;
 mod replay;
 mod trie;
 
@@ -11,9 +13,13 @@ use bytes::{Bytes, BytesMut};
 use stomp::server::SubscriptionKey;
 use stomp::{AckMode, Command, Frame, Version, encode};
 
+pub(crate) use self::queue::{Counts, QueueFull};
+use self::queue::{Queues, Terms};
+pub(crate) use self::queueing::{Effect, parse_expires};
 use self::replay::Replay;
 pub(crate) use self::replay::ReplayBounds;
 use self::trie::Trie;
+use crate::config::QueueLimits;
 use crate::destination::{self, GAP, Kind};
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
@@ -38,6 +44,8 @@ pub(crate) enum Payload {
     /// For a subscription that acknowledges, since each delivery has an `ack` header of its own; and for what a
     /// subscription has missed.
     Frame(Arc<Frame>),
+    /// From a queue, with its sequence there: the session must take it before it writes it.
+    Queued(u64, Arc<Frame>),
 }
 
 impl Payload {
@@ -45,7 +53,7 @@ impl Payload {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Encoded(bytes) => bytes.len(),
-            Self::Frame(frame) => replay::weight(frame),
+            Self::Frame(frame) | Self::Queued(_, frame) => replay::weight(frame),
         }
     }
 }
@@ -59,6 +67,8 @@ pub(crate) struct Wanted<'request> {
     pub(crate) ack: AckMode,
     /// The value of `x-resume-from`.
     pub(crate) resume_from: Option<&'request str>,
+    /// The value of `prefetch-count`; 0 for as many as there may be.
+    pub(crate) prefetch: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -89,11 +99,13 @@ pub(crate) struct Router {
     subscriptions: HashMap<Serial, Subscription>,
     topics: Trie<Serial>,
     replay: Replay,
+    queues: Queues,
+    queue_limits: QueueLimits,
 }
 
 impl Router {
     /// A router whose positions begin with `incarnation`: no two processes may share it.
-    pub(crate) fn new(incarnation: &str, bounds: ReplayBounds) -> Self {
+    pub(crate) fn new(incarnation: &str, bounds: ReplayBounds, queues: QueueLimits) -> Self {
         Self {
             incarnation: incarnation.into(),
             sequence: 0,
@@ -103,6 +115,8 @@ impl Router {
             subscriptions: HashMap::new(),
             topics: Trie::default(),
             replay: Replay::new(bounds),
+            queues: Queues::new(queues.clone()),
+            queue_limits: queues,
         }
     }
 
@@ -127,19 +141,28 @@ impl Router {
         id
     }
 
-    pub(crate) fn close(&mut self, id: SessionId) {
+    /// Ends a session. What it had of queues goes to others.
+    pub(crate) fn close(&mut self, id: SessionId, now: u64) -> Vec<(SessionId, Outbound)> {
         let Some(session) = self.sessions.remove(&id) else {
-            return;
+            return Vec::new();
         };
-        for serial in session.subscriptions {
-            self.forget(serial);
+        // All of its subscriptions are over before any message looks for a new one.
+        for serial in &session.subscriptions {
+            self.forget(*serial);
         }
+        let freed = session
+            .subscriptions
+            .into_iter()
+            .flat_map(|serial| self.queues.remove(serial, now))
+            .collect();
+        let deliveries = self.addressed(freed);
         if let Some(ids) = self.by_subject.get_mut(&session.subject) {
             ids.remove(&id);
             if ids.is_empty() {
                 self.by_subject.remove(&session.subject);
             }
         }
+        deliveries
     }
 
     /// Makes a subscription live, and says what it has missed. `None`: there is no such session any more.
@@ -182,16 +205,23 @@ impl Router {
         &mut self,
         session: SessionId,
         key: &SubscriptionKey,
-    ) -> Option<Serial> {
+        now: u64,
+    ) -> Option<(Serial, Vec<(SessionId, Outbound)>)> {
+        let serial = self.find(session, key)?;
         let entry = self.sessions.get_mut(&session)?;
-        let at = entry.subscriptions.iter().position(|serial| {
+        entry.subscriptions.retain(|other| *other != serial);
+        self.forget(serial);
+        let freed = self.queues.remove(serial, now);
+        Some((serial, self.addressed(freed)))
+    }
+
+    fn find(&self, session: SessionId, key: &SubscriptionKey) -> Option<Serial> {
+        let mut serials = self.sessions.get(&session)?.subscriptions.iter().copied();
+        serials.find(|serial| {
             self.subscriptions
                 .get(serial)
                 .is_some_and(|s| s.key == *key)
-        })?;
-        let serial = entry.subscriptions.swap_remove(at);
-        self.forget(serial);
-        Some(serial)
+        })
     }
 
     /// Publishes to everybody who subscribed to `topic`.
@@ -373,6 +403,14 @@ pub(crate) fn assert_topic(topic: &str) {
     debug_assert!(
         destination::for_send(topic) == Ok(Kind::Topic),
         "{topic:?} is no topic"
+    );
+}
+
+/// As [`assert_topic`], for queues.
+pub(crate) fn assert_queue(queue: &str) {
+    debug_assert!(
+        destination::for_send(queue) == Ok(Kind::Queue),
+        "{queue:?} is no queue"
     );
 }
 

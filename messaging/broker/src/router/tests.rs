@@ -38,13 +38,14 @@ fn wanted<'request>(
         // Deliveries keep their frames, which the test can look into.
         ack: AckMode::ClientIndividual,
         resume_from,
+        prefetch: None,
     }
 }
 
 fn frame(outbound: &Outbound) -> &Frame {
     match &outbound.payload {
         Payload::Frame(frame) => frame,
-        Payload::Encoded(_) => panic!("the subscription acknowledges"),
+        Payload::Encoded(_) | Payload::Queued(..) => panic!("the subscription acknowledges"),
     }
 }
 
@@ -62,7 +63,7 @@ fn resume(
     seen: usize,
     live: &[usize],
 ) -> (Option<u64>, Vec<u64>) {
-    let mut router = Router::new("i", bounds);
+    let mut router = Router::new("i", bounds, QueueLimits::default());
     let mut position = router.position();
     for (index, topic) in topics.iter().enumerate() {
         let (after, _) = router.publish(TOPICS[*topic], Outgoing::default());
@@ -137,7 +138,7 @@ proptest! {
 
 #[test]
 fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
-    let mut router = Router::new("i", WIDE);
+    let mut router = Router::new("i", WIDE, QueueLimits::default());
     router.publish("/topic/a", Outgoing::default());
     let session = router.open("kim", Version::V1_2);
     for position in ["other-0", "i-2", "rubbish", ""] {
@@ -158,7 +159,7 @@ fn bytes_are_bounded_as_well() {
         bytes: 10_000,
         ..WIDE
     };
-    let mut router = Router::new("i", bounds);
+    let mut router = Router::new("i", bounds, QueueLimits::default());
     let start = router.position().to_string();
     for _ in 0..100 {
         router.publish("/topic/a", Outgoing::new("text/plain", vec![b'x'; 1000]));
@@ -174,7 +175,7 @@ fn bytes_are_bounded_as_well() {
 
 #[test]
 fn a_fan_out_encodes_once_for_each_version_and_id() {
-    let mut router = Router::new("i", WIDE);
+    let mut router = Router::new("i", WIDE, QueueLimits::default());
     let mut subscribe = |version, id: &str| {
         let session = router.open("kim", version);
         let wanted = Wanted {
@@ -193,7 +194,9 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
         .iter()
         .map(|(_, outbound)| match &outbound.payload {
             Payload::Encoded(bytes) => bytes.as_ptr(),
-            Payload::Frame(_) => panic!("the subscription does not acknowledge"),
+            Payload::Frame(_) | Payload::Queued(..) => {
+                panic!("the subscription does not acknowledge")
+            }
         })
         .collect();
     assert_eq!(buffers.len(), 4);
@@ -204,12 +207,12 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
 
 #[test]
 fn a_closed_session_leaves_nothing_behind() {
-    let mut router = Router::new("i", WIDE);
+    let mut router = Router::new("i", WIDE, QueueLimits::default());
     let session = router.open("kim", Version::V1_2);
     router
         .subscribe(session, &wanted("/topic/**", None))
         .unwrap();
-    router.close(session);
+    router.close(session, 0);
     assert_eq!(router.session_count(), 0);
     assert_eq!(router.subscription_count(), 0);
     assert!(router.sessions_of("kim").is_empty());

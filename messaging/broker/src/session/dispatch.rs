@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use stomp::server::{Step, SubscriptionKey};
 use stomp::{AckMode, Command, Frame, ServerEvent};
 use tokio::sync::OwnedSemaphorePermit;
@@ -10,11 +11,13 @@ use tokio::time::timeout;
 
 use super::Task;
 use super::open::{Live, Open, Replaying};
-use crate::destination::{self, Kind, OWN_HEADERS, RESUME_FROM, USER_ERRORS};
+use crate::destination::{
+    self, EXPIRES, Kind, OWN_HEADERS, PREFETCH_COUNT, RESUME_FROM, USER_ERRORS,
+};
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
 use crate::message::Outgoing;
-use crate::router::{Outbound, Payload, Wanted};
+use crate::router::{Effect, Outbound, Payload, Wanted, parse_expires};
 use crate::wire::{Reader, Writer};
 
 /// What the guard or the handler has done.
@@ -66,9 +69,16 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         let Some(live) = open.live.get(&outbound.serial) else {
             return;
         };
+        if let Payload::Queued(sequence, _) = &outbound.payload {
+            // What is not taken goes to somebody else when this session ends.
+            let can_write = self.protocol.is_open() && !self.write_failed;
+            if !can_write || !self.shared.publisher.take(outbound.serial, *sequence) {
+                return;
+            }
+        }
         match &outbound.payload {
             Payload::Encoded(bytes) => self.protocol.push_encoded(bytes.clone()),
-            Payload::Frame(frame) => {
+            Payload::Frame(frame) | Payload::Queued(_, frame) => {
                 if let Err(error) = self.protocol.message(&live.key, frame) {
                     self.protocol.error(error.code(), &error.to_string(), None);
                 }
@@ -198,19 +208,23 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                 }
                 self.protocol.receipt(&frame);
             }
-            // Nothing is kept for another try: what counts is that the protocol session let go of it.
-            ServerEvent::Ack { frame, .. } | ServerEvent::Nack { frame, .. } => {
-                self.protocol.receipt(&frame);
+            ServerEvent::Ack { deliveries, frame } => {
+                let done = self.transact(vec![Effect::Ack(&deliveries)]);
+                self.answer(done, &frame);
+            }
+            ServerEvent::Nack { deliveries, frame } => {
+                let done = self.transact(vec![Effect::Nack(&deliveries)]);
+                self.answer(done, &frame);
             }
             ServerEvent::Begin(frame) | ServerEvent::Abort(frame) => self.protocol.receipt(&frame),
-            ServerEvent::Hold(frame) => match self.may_hold(&frame) {
-                Ok(()) => self.protocol.receipt(&frame),
-                Err(denied) => self.deny(&denied, Some(&frame)),
-            },
-            ServerEvent::Commit { steps, frame } => match self.on_commit(&steps) {
-                Ok(()) => self.protocol.receipt(&frame),
-                Err(denied) => self.deny(&denied, Some(&frame)),
-            },
+            ServerEvent::Hold(frame) => {
+                let held = self.may_hold(&frame);
+                self.answer(held, &frame);
+            }
+            ServerEvent::Commit { steps, frame } => {
+                let done = self.on_commit(&steps);
+                self.answer(done, &frame);
+            }
             ServerEvent::Connect(_) | ServerEvent::Closed(_) => {}
         }
     }
@@ -220,8 +234,8 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             return Ok(());
         };
         let (kind, destination) = self.may_send(open, frame)?;
-        if kind == Kind::Topic {
-            self.shared.publisher.publish(destination, outgoing(frame));
+        if let Some(effect) = effect_of(kind, destination, frame) {
+            self.transact(vec![effect])?;
             self.protocol.receipt(frame);
             return Ok(());
         }
@@ -252,6 +266,13 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         self.shared
             .guard
             .authorize(principal, Action::Send, destination)?;
+        let expires = frame.header(EXPIRES).filter(|_| kind == Kind::Queue);
+        if let Some(value) = expires
+            && parse_expires(value).is_none()
+        {
+            let message = format!("{EXPIRES} {value:?} is no number of milliseconds since 1970");
+            return Err(Denied::new("bad-expires", message));
+        }
         Ok((kind, destination))
     }
 
@@ -278,16 +299,31 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         let Some(open) = &self.open else {
             return Ok(());
         };
-        let mut messages = Vec::new();
+        let mut effects = Vec::new();
         for step in steps {
-            if let Step::Send(frame) = step {
-                // Once more: rights may have been taken away, or the token renewed, since the frame came.
-                let (_, destination) = self.may_send(open, frame)?;
-                messages.push((destination, outgoing(frame)));
+            match step {
+                Step::Send(frame) => {
+                    // Once more: rights may have been taken away, or the token renewed, since the frame came.
+                    let (kind, destination) = self.may_send(open, frame)?;
+                    effects.extend(effect_of(kind, destination, frame));
+                }
+                Step::Ack { deliveries, .. } => effects.push(Effect::Ack(deliveries)),
+                Step::Nack { deliveries, .. } => effects.push(Effect::Nack(deliveries)),
             }
         }
-        self.shared.publisher.publish_all(messages);
-        Ok(())
+        self.transact(effects)
+    }
+
+    fn transact(&self, effects: Vec<Effect<'_>>) -> Result<(), Denied> {
+        let session = self.open.as_ref().map(|open| open.info.id);
+        self.shared.publisher.transact(session, effects)
+    }
+
+    fn answer(&mut self, done: Result<(), Denied>, frame: &Frame) {
+        match done {
+            Ok(()) => self.protocol.receipt(frame),
+            Err(denied) => self.deny(&denied, Some(frame)),
+        }
     }
 
     fn on_subscribe(
@@ -315,9 +351,10 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             kind,
             ack,
             resume_from: frame.header(RESUME_FROM),
+            prefetch: prefetch_of(frame)?,
         };
         // `None`: the session was ended from outside, and the loop is about to learn why.
-        if let Some((serial, missed)) = self.shared.publisher.subscribe(open.info.id, &wanted) {
+        if let Some((serial, missed)) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
             let destination = destination.to_owned();
             open.live.insert(serial, Live { key, destination });
             self.replaying = Some(Replaying {
@@ -374,6 +411,32 @@ fn is_credential(name: &str) -> bool {
         .any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
+/// What a SEND does, unless it is for the handler.
+fn effect_of<'frame>(
+    kind: Kind,
+    destination: &'frame str,
+    frame: &Frame,
+) -> Option<Effect<'frame>> {
+    match kind {
+        Kind::Topic => Some(Effect::Publish(destination, outgoing(frame))),
+        Kind::Queue => Some(Effect::Enqueue(destination, outgoing(frame))),
+        Kind::App | Kind::User => None,
+    }
+}
+
+fn prefetch_of(frame: &Frame) -> Result<Option<usize>, Denied> {
+    let Some(value) = frame.header(PREFETCH_COUNT) else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(messages) => Ok(Some(messages)),
+        Err(_) => {
+            let message = format!("{PREFETCH_COUNT} {value:?} is no number of messages");
+            Err(Denied::new("bad-prefetch-count", message))
+        }
+    }
+}
+
 /// What others get of a client's SEND: its own headers, and none that speaks for the client's session or the broker.
 fn outgoing(frame: &Frame) -> Outgoing {
     /// The broker's own come in front; a client's copies would only be noise behind them.
@@ -396,6 +459,7 @@ fn outgoing(frame: &Frame) -> Outgoing {
             })
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        body: frame.body.clone(),
+        // A copy: the frame's is a part of what the socket read, and keeping it would keep all of that.
+        body: Bytes::copy_from_slice(&frame.body),
     }
 }

@@ -9,6 +9,7 @@ mod client;
 mod connections;
 mod handling;
 mod harness;
+mod queues;
 mod resuming;
 mod subscriptions;
 mod tokens;

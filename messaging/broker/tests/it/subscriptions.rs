@@ -116,17 +116,18 @@ async fn what_the_guard_denies_ends_the_session_and_has_no_effect() {
 async fn destinations_that_are_not_served_are_refused() {
     let broker = TestBroker::start().await;
     for (destination, code) in [
-        ("/queue/a", "unsupported-destination"),
+        ("/queues/a", "unsupported-destination"),
         ("/app/a", "unsupported-destination"),
         ("/topic/a*", "bad-destination"),
         ("/user/queue/*", "bad-destination"),
+        ("/queue/*", "bad-destination"),
     ] {
         let mut client = Client::connect(&broker, Way::Tcp, "kim").await;
         client.session.subscribe(destination, AckMode::Auto, &[]);
         assert_eq!(client.error_code().await, code, "{destination}");
     }
     for (destination, code) in [
-        ("/queue/a", "unsupported-destination"),
+        ("/queues/a", "unsupported-destination"),
         ("/user/queue/a", "unsupported-destination"),
         ("/topic/**", "bad-destination"),
     ] {

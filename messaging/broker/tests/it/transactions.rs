@@ -1,8 +1,8 @@
 //! Transactions over the wire: nothing before COMMIT, all or nothing at COMMIT, nothing after an end.
 
-use broker::Outgoing;
+use broker::{BrokerConfig, Outgoing, QueueLimits};
 
-use crate::client::{Client, RawClient, Way};
+use crate::client::{Client, RawClient, Way, header_of};
 use crate::harness::{Seen, TestBroker, eventually};
 
 const BEGIN: &str = "BEGIN\ntransaction:t\n\n^";
@@ -128,4 +128,41 @@ async fn bounds_and_unknown_ids_end_the_session() {
     let mut boss = RawClient::connect(&broker, "boss").await;
     boss.say(&send("/topic/a", "1")).await;
     assert_eq!(boss.error().await.0, "unknown-transaction");
+}
+
+#[tokio::test]
+async fn acks_and_sends_to_queues_happen_together_or_not_at_all() {
+    let limits = QueueLimits {
+        messages_per_queue: 2,
+        ..QueueLimits::default()
+    };
+    let broker = TestBroker::with(BrokerConfig {
+        queues: limits,
+        ..BrokerConfig::default()
+    })
+    .await;
+    let publisher = &broker.publisher;
+    let work = "SUBSCRIBE\nid:s\ndestination:/queue/in\nack:client-individual\n\n^";
+    publisher
+        .send_to_queue("/queue/in", Outgoing::new("text/plain", "job"))
+        .unwrap();
+    // Three results are more than `/queue/out` holds; two are not.
+    for (results, receipt) in [(3, None), (2, Some("c"))] {
+        let mut kim = RawClient::connect(&broker, "kim").await;
+        kim.say(work).await;
+        let job = kim.frame().await.unwrap();
+        let ack = header_of(&job, "ack").unwrap();
+        let sends = send("/queue/out", "result").repeat(results);
+        kim.say(&format!("{BEGIN}ACK\nid:{ack}\ntransaction:t\n\n^{sends}"))
+            .await;
+        kim.say(&commit("c")).await;
+        match receipt {
+            Some(receipt) => kim.receipt(receipt).await,
+            None => assert_eq!(kim.error().await.0, "queue-full"),
+        }
+        eventually("what the transaction leaves", || {
+            publisher.statistics().queued == if receipt.is_some() { 2 } else { 1 }
+        })
+        .await;
+    }
 }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::error::ProtocolError;
 use crate::frame::{Command, Frame};
 use crate::limits::Limits;
@@ -68,12 +70,14 @@ impl Transactions {
     }
 
     /// Holds a SEND, ACK or NACK until COMMIT.
-    pub(crate) fn hold(&mut self, id: &str, frame: Frame) -> Result<(), ProtocolError> {
+    pub(crate) fn hold(&mut self, id: &str, mut frame: Frame) -> Result<(), ProtocolError> {
         self.check(id, &frame)?;
         let transaction = self
             .open
             .get_mut(id)
             .expect("the transaction was just found to be open");
+        // A copy: the body is a part of what the socket read, and keeping it would keep all of that.
+        frame.body = Bytes::copy_from_slice(&frame.body);
         transaction.bytes += weight(&frame);
         transaction.frames.push(frame);
         Ok(())

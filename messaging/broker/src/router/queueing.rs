@@ -1,0 +1,177 @@
+//! What the router does with queues: the machine knows consumers, the router whose they are. Pure.
+
+use std::sync::Arc;
+
+use stomp::AckMode;
+use stomp::server::{Delivery, SubscriptionKey};
+
+use super::queue::{Handed, Incoming};
+use super::{Counts, Outbound, Payload, QueueFull, Router, Serial, Terms};
+use crate::destination::{EXPIRES, Kind};
+use crate::message::Outgoing;
+use crate::position::{Position, SessionId};
+
+/// One thing that a client does to destinations, on its own or as a step of a transaction.
+#[derive(Debug)]
+pub(crate) enum Effect<'frame> {
+    /// To all subscribers of a topic.
+    Publish(&'frame str, Outgoing),
+    /// To a queue.
+    Enqueue(&'frame str, Outgoing),
+    /// These are consumed.
+    Ack(&'frame [Delivery]),
+    /// These are not.
+    Nack(&'frame [Delivery]),
+}
+
+/// To whom what goes.
+type Deliveries = Vec<(SessionId, Outbound)>;
+
+impl Router {
+    /// Whether a subscription to `queue` can be had.
+    pub(crate) fn may_consume(&self, queue: &str) -> bool {
+        self.queues.may_open(queue)
+    }
+
+    /// Lets a new subscription to a queue have messages: the second half of `subscribe`, whose other messages are for
+    /// nobody else.
+    pub(crate) fn consume(
+        &mut self,
+        serial: Serial,
+        prefetch: Option<usize>,
+        now: u64,
+    ) -> Deliveries {
+        let Some(subscription) = self.subscriptions.get(&serial) else {
+            return Vec::new();
+        };
+        if subscription.kind != Kind::Queue {
+            return Vec::new();
+        }
+        let most = self.queue_limits.prefetch_max.max(1);
+        let terms = Terms {
+            auto: subscription.ack == AckMode::Auto,
+            prefetch: match prefetch {
+                None => self.queue_limits.prefetch.clamp(1, most),
+                Some(0) => most,
+                Some(wanted) => wanted.min(most),
+            },
+        };
+        let queue = subscription.destination.clone();
+        let handed = self.queues.subscribe(&queue, serial, terms, now);
+        self.addressed(handed)
+    }
+
+    /// Whether all of `effects` can happen now; nothing has happened yet.
+    pub(crate) fn check_room(&mut self, effects: &[Effect<'_>], now: u64) -> Result<(), QueueFull> {
+        let messages: Vec<(&str, usize)> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Enqueue(queue, message) => Some((*queue, weight(queue, message))),
+                _ => None,
+            })
+            .collect();
+        self.queues.check_room(&messages, now)
+    }
+
+    /// Takes a message into a queue, for which `check_room` has found room.
+    pub(crate) fn enqueue(&mut self, queue: &str, message: Outgoing, now: u64) -> Deliveries {
+        let weight = weight(queue, &message);
+        let expires = message
+            .headers
+            .iter()
+            .find(|(name, _)| name == EXPIRES)
+            .and_then(|(_, value)| parse_expires(value))
+            .filter(|at| *at > 0);
+        let incoming = Incoming {
+            frame: Arc::new(self.message_frame(queue, message)),
+            sequence: self.sequence,
+            weight,
+            expires,
+        };
+        let handed = self.queues.push(queue, incoming, now);
+        self.addressed(handed)
+    }
+
+    /// A session is about to write a message of a queue. `None`: it must not, somebody else gets it.
+    pub(crate) fn take(&mut self, serial: Serial, sequence: u64, now: u64) -> Option<Deliveries> {
+        let handed = self.queues.take(serial, sequence, now)?;
+        Some(self.addressed(handed))
+    }
+
+    /// ACK (`consumed`) or NACK. Messages that are from no queue need neither.
+    pub(crate) fn settle(
+        &mut self,
+        session: SessionId,
+        deliveries: &[Delivery],
+        consumed: bool,
+        now: u64,
+    ) -> Deliveries {
+        let mut handed = Vec::new();
+        // One frame is about one subscription, so this is one round.
+        for group in deliveries.chunk_by(|a, b| a.subscription == b.subscription) {
+            let Some(serial) = self.find_queue(session, &group[0].subscription) else {
+                continue;
+            };
+            let sequences: Vec<u64> = group
+                .iter()
+                .filter_map(|delivery| delivery.message_id.parse::<Position>().ok())
+                .map(|position| position.sequence)
+                .collect();
+            handed.extend(if consumed {
+                self.queues.ack(serial, &sequences, now)
+            } else {
+                self.queues.nack(serial, &sequences, now)
+            });
+        }
+        self.addressed(handed)
+    }
+
+    pub(crate) fn queue_counts(&self) -> Counts {
+        self.queues.counts()
+    }
+
+    /// The sessions of the consumers.
+    pub(super) fn addressed(&self, handed: Vec<Handed>) -> Deliveries {
+        handed
+            .into_iter()
+            .filter_map(|handed| {
+                let session = self.subscriptions.get(&handed.consumer)?.session;
+                let outbound = Outbound {
+                    serial: handed.consumer,
+                    payload: Payload::Queued(handed.sequence, handed.frame),
+                };
+                Some((session, outbound))
+            })
+            .collect()
+    }
+
+    fn find_queue(&self, session: SessionId, key: &SubscriptionKey) -> Option<Serial> {
+        self.find(session, key).filter(|serial| {
+            self.subscriptions
+                .get(serial)
+                .is_some_and(|s| s.kind == Kind::Queue)
+        })
+    }
+}
+
+/// The value of `expires`; `None` when it is no number of milliseconds.
+pub(crate) fn parse_expires(value: &str) -> Option<u64> {
+    value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| value.parse().ok())?
+}
+
+/// Bytes that holding a message takes, about: known before it has its place in the stream.
+fn weight(queue: &str, message: &Outgoing) -> usize {
+    /// Allocations and bookkeeping of one header.
+    const HEADER: usize = 64;
+    /// Bookkeeping of one message, and the headers that the broker adds.
+    const MESSAGE: usize = 512;
+    let headers: usize = message
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + HEADER)
+        .sum();
+    headers + queue.len() + message.body.len() + MESSAGE
+}
