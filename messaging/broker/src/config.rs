@@ -75,6 +75,9 @@ pub struct QueueLimits {
     pub untaken_bytes: usize,
     /// How often a message is given to a consumer and comes back before it is dead. 5: more is no accident.
     pub deliveries: u32,
+    /// Reply queues of one session. 16: a program needs one, or one for each kind of question. One more is refused
+    /// with ERROR `too-many-reply-queues`.
+    pub reply_queues: usize,
 }
 
 impl Default for QueueLimits {
@@ -88,6 +91,7 @@ impl Default for QueueLimits {
             prefetch_max: 512,
             untaken_bytes: 256 * 1024,
             deliveries: 5,
+            reply_queues: 16,
         }
     }
 }

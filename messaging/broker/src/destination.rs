@@ -45,6 +45,15 @@ pub const DEAD_LETTER_FROM: &str = "x-dead-letter-from";
 /// MESSAGE from a dead-letter queue: how often a consumer had it.
 pub const DELIVERIES: &str = "x-deliveries";
 
+/// SEND: where answers are to go. `/temp-queue/…` is the session's own, and others get a name that reaches it.
+pub const REPLY_TO: &str = "reply-to";
+
+/// What a session calls its own reply queues.
+const TEMP_QUEUES: &str = "/temp-queue/";
+
+/// What others call them.
+const REPLY_QUEUES: &str = "/reply-queue/";
+
 /// Where the dead letters of `/queue/…` are.
 const DEAD_LETTERS: &str = "/queue/dlq/";
 
@@ -59,6 +68,8 @@ pub(crate) enum Kind {
     User,
     /// `/queue/**`: to one of the subscribers.
     Queue,
+    /// `/reply-queue/**`: to the one session that asked for answers there.
+    Reply,
 }
 
 /// Why a destination is refused.
@@ -96,7 +107,7 @@ pub(crate) fn for_send(destination: &str) -> Result<Kind, BadDestination> {
         _ if has_wildcard(destination) => {
             Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
         }
-        Kind::App | Kind::Topic | Kind::Queue => Ok(kind),
+        Kind::App | Kind::Topic | Kind::Queue | Kind::Reply => Ok(kind),
     }
 }
 
@@ -104,7 +115,7 @@ pub(crate) fn for_send(destination: &str) -> Result<Kind, BadDestination> {
 pub(crate) fn for_subscribe(destination: &str) -> Result<Kind, BadDestination> {
     let kind = parse(destination)?;
     match kind {
-        Kind::App => Err(BadDestination::Unsupported(destination.to_owned())),
+        Kind::App | Kind::Reply => Err(BadDestination::Unsupported(destination.to_owned())),
         Kind::User | Kind::Queue if has_wildcard(destination) => {
             Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
         }
@@ -128,6 +139,27 @@ pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
         }
     }
     segments.next().is_none()
+}
+
+/// Whether a `reply-to` means a reply queue of the session's own.
+///
+/// # Errors
+/// It does, and is malformed.
+pub(crate) fn is_temp_queue(reply_to: &str) -> Result<bool, BadDestination> {
+    let Some(name) = reply_to.strip_prefix(TEMP_QUEUES) else {
+        return Ok(false);
+    };
+    if name.is_empty() || reply_to.len() > BYTES_MAX {
+        return Err(BadDestination::Malformed(
+            reply_to.chars().take(BYTES_MAX).collect(),
+        ));
+    }
+    Ok(true)
+}
+
+/// The name of the reply queue that only those know who are told.
+pub(crate) fn reply_queue(secret: &str) -> String {
+    format!("{REPLY_QUEUES}{secret}")
 }
 
 /// Where messages go that could not be delivered from `queue`.
@@ -154,6 +186,8 @@ fn parse(destination: &str) -> Result<Kind, BadDestination> {
         Kind::User
     } else if destination.starts_with("/queue/") {
         Kind::Queue
+    } else if destination.starts_with(REPLY_QUEUES) {
+        Kind::Reply
     } else {
         return Err(BadDestination::Unsupported(
             destination.chars().take(BYTES_MAX).collect(),

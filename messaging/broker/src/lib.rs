@@ -10,6 +10,7 @@
 //! | `/topic/**` | published, if the guard allows it | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
 //! | `/user/queue/**` | refused | the session's own | [`Publisher::send_to_session`], [`Publisher::send_to_user`] |
 //! | `/queue/**` | taken in, if the guard allows it and there is room | one of the subscribers gets each message | [`Publisher::send_to_queue`] |
+//! | `/reply-queue/**` | to the session that asked for the answer | refused | whoever was told the name by `reply-to` |
 //! | `/queue/dlq/**` | the same | the same | queues that could not deliver: the dead letters of `/queue/a` are in `/queue/dlq/a` |
 //!
 //! # Promises
@@ -38,6 +39,11 @@
 //!   the dead-letter queue, with `x-dead-letter-from` and `x-deliveries`; a full dead-letter queue loses its oldest,
 //!   and from there nothing is dead-lettered again. `expires` (milliseconds since 1970, 0 for never) of SEND: the
 //!   message is not given out any more; it is dropped, and no dead letter.
+//! - **Replies.** A SEND with `reply-to:/temp-queue/x` opens a reply queue of the session for as long as the session
+//!   lives; others see a `reply-to` of the form `/reply-queue/…` that cannot be guessed. What is sent there reaches the
+//!   session as a MESSAGE with `subscription:/temp-queue/x`, without SUBSCRIBE and acknowledged by itself. The guard is
+//!   asked about SUBSCRIBE to `/temp-queue/x` and about SEND to `/reply-queue/…`. An answer to a session that is over
+//!   is dropped.
 //! - **Order in queues.** The messages of one sender to one queue are given out in the order in which they were sent,
 //!   as long as nothing comes back.
 //! - **Nothing survives a restart**; a position of another incarnation is answered with the gap notice.
@@ -46,7 +52,7 @@
 //! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
 //! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
 //! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, `queue-full` (no room for
-//! what was sent), `too-many-queues` (SUBSCRIBE), `bad-prefetch-count`, `bad-expires`, those of
+//! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`, those of
 //! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
 
 pub mod config;

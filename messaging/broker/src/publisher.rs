@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
-use crate::destination::Kind;
+use crate::destination::{self, Kind};
 use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
@@ -211,6 +211,7 @@ impl Publisher {
                     continue;
                 }
                 (Effect::Enqueue(queue, message), _) => hub.router.enqueue(queue, message, now),
+                (Effect::Reply(queue, message), _) => hub.router.reply(queue, message),
                 (Effect::Ack(deliveries), Some(session)) => {
                     hub.router.settle(session, deliveries, true, now)
                 }
@@ -222,6 +223,20 @@ impl Publisher {
             hub.enqueue_all(deliveries, self.config());
         }
         Ok(())
+    }
+
+    /// Opens a reply queue for a session that calls it `own_name`, under a name that nobody can guess.
+    pub(crate) fn open_reply_queue(
+        &self,
+        session: SessionId,
+        own_name: &str,
+    ) -> Option<(Serial, String)> {
+        let name = destination::reply_queue(&Uuid::new_v4().simple().to_string());
+        let serial = self
+            .hub()
+            .router
+            .open_reply_queue(session, own_name, &name)?;
+        Some((serial, name))
     }
 
     /// A session is about to write a message of a queue. `false`: it must not, somebody else gets it.

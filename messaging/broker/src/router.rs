@@ -100,6 +100,8 @@ pub(crate) struct Router {
     topics: Trie<Serial>,
     replay: Replay,
     queues: Queues,
+    /// By the name that others use. Bounded by sessions and [`QueueLimits::reply_queues`].
+    replies: HashMap<String, Serial>,
     queue_limits: QueueLimits,
 }
 
@@ -115,6 +117,7 @@ impl Router {
             subscriptions: HashMap::new(),
             topics: Trie::default(),
             replay: Replay::new(bounds),
+            replies: HashMap::new(),
             queues: Queues::new(queues.clone()),
             queue_limits: queues,
         }
@@ -220,7 +223,7 @@ impl Router {
         serials.find(|serial| {
             self.subscriptions
                 .get(serial)
-                .is_some_and(|s| s.key == *key)
+                .is_some_and(|s| s.key == *key && s.kind != Kind::Reply)
         })
     }
 
@@ -293,10 +296,15 @@ impl Router {
     }
 
     fn forget(&mut self, serial: Serial) {
-        if let Some(subscription) = self.subscriptions.remove(&serial)
-            && subscription.kind == Kind::Topic
-        {
-            self.topics.remove(&subscription.destination, &serial);
+        let Some(subscription) = self.subscriptions.remove(&serial) else {
+            return;
+        };
+        match subscription.kind {
+            Kind::Topic => self.topics.remove(&subscription.destination, &serial),
+            Kind::Reply => {
+                self.replies.remove(&subscription.destination);
+            }
+            Kind::App | Kind::User | Kind::Queue => {}
         }
     }
 

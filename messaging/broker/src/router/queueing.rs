@@ -6,7 +6,7 @@ use stomp::AckMode;
 use stomp::server::{Delivery, SubscriptionKey};
 
 use super::queue::{Handed, Incoming};
-use super::{Counts, Outbound, Payload, QueueFull, Router, Serial, Terms};
+use super::{Counts, Encoder, Outbound, Payload, QueueFull, Router, Serial, Terms, Wanted};
 use crate::destination::{EXPIRES, Kind};
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
@@ -18,6 +18,8 @@ pub(crate) enum Effect<'frame> {
     Publish(&'frame str, Outgoing),
     /// To a queue.
     Enqueue(&'frame str, Outgoing),
+    /// To a reply queue.
+    Reply(&'frame str, Outgoing),
     /// These are consumed.
     Ack(&'frame [Delivery]),
     /// These are not.
@@ -124,6 +126,40 @@ impl Router {
             });
         }
         self.addressed(handed)
+    }
+
+    /// Opens a reply queue: what comes to `name` goes to the session, as if it had subscribed with the id `own_name`.
+    /// `None`: there is no such session any more.
+    pub(crate) fn open_reply_queue(
+        &mut self,
+        session: SessionId,
+        own_name: &str,
+        name: &str,
+    ) -> Option<Serial> {
+        let wanted = Wanted {
+            key: SubscriptionKey::Id(own_name.to_owned()),
+            destination: name,
+            kind: Kind::Reply,
+            ack: AckMode::Auto,
+            resume_from: None,
+            prefetch: None,
+        };
+        let (serial, _) = self.subscribe(session, &wanted)?;
+        self.replies.insert(name.to_owned(), serial);
+        Some(serial)
+    }
+
+    /// Sends to a reply queue. Nobody: its session is over, and there is nobody to tell.
+    pub(crate) fn reply(&mut self, name: &str, message: Outgoing) -> Deliveries {
+        let Some(serial) = self.replies.get(name).copied() else {
+            return Vec::new();
+        };
+        let frame = Arc::new(self.message_frame(name, message));
+        let Some(subscription) = self.subscriptions.get(&serial) else {
+            return Vec::new();
+        };
+        let outbound = Encoder::new(&frame).outbound(serial, subscription);
+        vec![(subscription.session, outbound)]
     }
 
     pub(crate) fn queue_counts(&self) -> Counts {

@@ -1,5 +1,6 @@
 //! What each event of the protocol session does.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use super::Task;
 use super::open::{Live, Open, Replaying};
 use crate::destination::{
-    self, EXPIRES, Kind, OWN_HEADERS, PREFETCH_COUNT, RESUME_FROM, USER_ERRORS,
+    self, EXPIRES, Kind, OWN_HEADERS, PREFETCH_COUNT, REPLY_TO, RESUME_FROM, USER_ERRORS,
 };
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
@@ -234,14 +235,18 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             return Ok(());
         };
         let (kind, destination) = self.may_send(open, frame)?;
-        if let Some(effect) = effect_of(kind, destination, frame) {
+        let frame = self.with_reply_queue(frame)?;
+        if let Some(effect) = effect_of(kind, destination, &frame) {
             self.transact(vec![effect])?;
-            self.protocol.receipt(frame);
+            self.protocol.receipt(&frame);
             return Ok(());
         }
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
         let shared = Arc::clone(&self.shared);
         let info = Arc::clone(&open.info);
-        let mut frame = frame.clone();
+        let mut frame = frame.into_owned();
         frame.headers.retain(|name, _| !is_credential(name));
         self.work = Some(Box::pin(async move {
             let result = shared.handler.handle(&info, &frame).await;
@@ -296,22 +301,65 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
 
     /// Does all of a transaction, or nothing.
     fn on_commit(&mut self, steps: &[Step]) -> Result<(), Denied> {
-        let Some(open) = &self.open else {
-            return Ok(());
-        };
         let mut effects = Vec::new();
         for step in steps {
             match step {
                 Step::Send(frame) => {
                     // Once more: rights may have been taken away, or the token renewed, since the frame came.
+                    let Some(open) = &self.open else {
+                        return Ok(());
+                    };
                     let (kind, destination) = self.may_send(open, frame)?;
-                    effects.extend(effect_of(kind, destination, frame));
+                    let frame = self.with_reply_queue(frame)?;
+                    effects.extend(effect_of(kind, destination, &frame));
                 }
                 Step::Ack { deliveries, .. } => effects.push(Effect::Ack(deliveries)),
                 Step::Nack { deliveries, .. } => effects.push(Effect::Nack(deliveries)),
             }
         }
         self.transact(effects)
+    }
+
+    /// The frame as others may see it: with a `reply-to` that reaches this session from theirs.
+    fn with_reply_queue<'frame>(
+        &mut self,
+        frame: &'frame Frame,
+    ) -> Result<Cow<'frame, Frame>, Denied> {
+        let (Some(open), Some(own_name)) = (&mut self.open, frame.header(REPLY_TO)) else {
+            return Ok(Cow::Borrowed(frame));
+        };
+        let is_own = destination::is_temp_queue(own_name)
+            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
+        if !is_own {
+            return Ok(Cow::Borrowed(frame));
+        }
+        let own_name = own_name.to_owned();
+        if !open.replies.contains_key(&own_name) {
+            let publisher = &self.shared.publisher;
+            let principal = &open.info.principal;
+            self.shared
+                .guard
+                .authorize(principal, Action::Subscribe, &own_name)?;
+            if open.replies.len() >= publisher.config().queues.reply_queues {
+                let message = "the session has too many reply queues: use one for many questions";
+                return Err(Denied::new("too-many-reply-queues", message));
+            }
+            let Some((serial, name)) = publisher.open_reply_queue(open.info.id, &own_name) else {
+                return Ok(Cow::Borrowed(frame));
+            };
+            let live = Live {
+                key: SubscriptionKey::Id(own_name.clone()),
+                destination: own_name.clone(),
+            };
+            open.live.insert(serial, live);
+            open.replies.insert(own_name.clone(), name);
+        }
+        let mut frame = frame.clone();
+        frame.headers.retain(|header, _| header != REPLY_TO);
+        frame
+            .headers
+            .push(REPLY_TO, open.replies[&own_name].as_str());
+        Ok(Cow::Owned(frame))
     }
 
     fn transact(&self, effects: Vec<Effect<'_>>) -> Result<(), Denied> {
@@ -420,6 +468,7 @@ fn effect_of<'frame>(
     match kind {
         Kind::Topic => Some(Effect::Publish(destination, outgoing(frame))),
         Kind::Queue => Some(Effect::Enqueue(destination, outgoing(frame))),
+        Kind::Reply => Some(Effect::Reply(destination, outgoing(frame))),
         Kind::App | Kind::User => None,
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Open<G: Guard, H: Handler<G::Principal>> {
     pub(super) info: Arc<SessionInfo<G::Principal>>,
     pub(super) inlet: Inlet,
     pub(super) live: HashMap<Serial, Live>,
+    /// The names under which others reach the session's reply queues, by its own. Bounded by
+    /// [`crate::QueueLimits::reply_queues`].
+    pub(super) replies: HashMap<String, String>,
     pub(super) expires_at: Option<SystemTime>,
     _permit: OwnedSemaphorePermit,
 }
@@ -53,6 +56,7 @@ impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
             info: Arc::new(info),
             inlet,
             live: HashMap::new(),
+            replies: HashMap::new(),
             expires_at,
             _permit: permit,
         }

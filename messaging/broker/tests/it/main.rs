@@ -10,6 +10,7 @@ mod connections;
 mod handling;
 mod harness;
 mod queues;
+mod replies;
 mod resuming;
 mod subscriptions;
 mod tokens;
