@@ -9,6 +9,8 @@
 //! | [`heartbeat`] | negotiation and deadlines |
 //! | [`client`], [`server`] | [`ClientSession`] and [`ServerSession`]: what may come when, receipts, subscriptions, transactions |
 //!
+//! [`conformance`] has the rules of the specifications and the tests that show each.
+//!
 //! A session is driven the same way on both sides:
 //!
 //! 1. `handle_bytes` what the socket read, split anyhow; `handle_deadline` when `deadline` has come;
@@ -30,6 +32,7 @@
 
 pub mod client;
 pub mod codec;
+pub mod conformance;
 pub mod error;
 pub mod frame;
 pub mod heartbeat;

@@ -6,6 +6,7 @@
 )]
 
 mod codec;
+mod conformance;
 mod harness;
 mod heartbeat;
 mod pair;
