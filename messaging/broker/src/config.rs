@@ -65,7 +65,8 @@ pub struct QueueLimits {
     /// Bytes of the messages of all queues. 64 MiB, as for what is kept to be resumed.
     pub bytes: usize,
     /// Messages that a subscription may have unacknowledged when it does not say `prefetch-count`. 32: enough to hide
-    /// the way there and back, few enough that others get their share.
+    /// the way there and back, few enough that others get their share, and 32 busy queues of one session stay within
+    /// [`BrokerConfig::queue_messages`].
     pub prefetch: usize,
     /// The most that `prefetch-count` gets; who asks for more, or for 0, gets this. 512: two such subscriptions stay
     /// within [`stomp::Limits::pending_acks`] of their session.
