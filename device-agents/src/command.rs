@@ -4,9 +4,9 @@
 //! |---|---|
 //! | [`check`]: known, this instance's, in time, parameters right | rejected, expired |
 //! | [`interlocks`]: every one holds on good and fresh data | rejected |
-//! | the journal says `started`; the deadline is looked at once more | expired |
-//! | the wire write, once | failed, when nothing was sent or the device said no |
-//! | [`Execution`]: what is read back, step by step | succeeded, unverified, unknown |
+//! | the journal says `started`; deadline and interlocks are looked at once more | expired, rejected |
+//! | the wire write, once, not after the deadline | expired; failed, when nothing was sent or it said no |
+//! | [`Execution`]: what is read back, step by step | succeeded, unverified, unknown; failed, when preempted |
 //!
 //! A write's acknowledgement ends nothing. Nothing is ever written again.
 

@@ -110,7 +110,7 @@ impl EscposDriver {
             .map(|()| WriteOutcome::Acknowledged)
     }
 
-    /// A time-out keeps the port and begins the quiet time, what was not sent changes nothing; everything else drops it.
+    /// A reply that does not come keeps the port and begins the quiet time, what was not sent changes nothing; everything else drops it.
     fn settle<T>(
         &mut self,
         target: Target<'_>,
@@ -152,13 +152,17 @@ impl EscposDriver {
             port.write_all(bytes).await?;
             port.flush().await
         };
-        tokio::time::timeout(within, write)
-            .await
-            .map_err(|_elapsed| DriverErrorKind::Timeout {
-                expected: format!("writing {bytes:02X?}"),
-                within,
-            })?
-            .map_err(DriverErrorKind::Transport)
+        match tokio::time::timeout(within, write).await {
+            Ok(written) => written.map_err(DriverErrorKind::Transport),
+            Err(_elapsed) => {
+                // What did not get through now must not do so later.
+                self.port = None;
+                Err(DriverErrorKind::Timeout {
+                    expected: format!("writing {} bytes", bytes.len()),
+                    within,
+                })
+            }
+        }
     }
 
     async fn try_query(&mut self, query: u8) -> Result<u8, DriverErrorKind> {

@@ -86,6 +86,25 @@ async fn a_command_whose_deadline_passes_in_the_quiet_time_is_not_sent() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_written_in_time_is_dropped_with_its_connection() {
+    let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = deaf.local_addr().unwrap().to_string();
+    let mut bench = Bench::new(LineAddress::Tcp(address), printer());
+    bench.driver.connect().await.unwrap();
+    let (driver, target) = bench.parts();
+    let too_much = Action::Raw(vec![0; 64 << 20]);
+    let stuck = driver
+        .write(target, &too_much, &BTreeMap::new(), in_time())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(stuck.kind, DriverErrorKind::Timeout { .. }),
+        "{stuck}"
+    );
+    assert!(!bench.driver.is_connected());
+}
+
+#[tokio::test]
 async fn a_late_byte_is_not_taken_for_the_next_answer() {
     let (mut bench, _peer) = bench(vec![
         Reply::Late(Duration::from_millis(250), vec![0x1E]),
