@@ -34,6 +34,7 @@ use anyhow::Context;
 use broker::{BrokerConfig, Publisher};
 use chrono::FixedOffset;
 use contract::AgentId;
+use stomp::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -203,6 +204,22 @@ async fn serve(
     name
 }
 
+/// A page that hears nothing for three of these says that the connection is lost: whoever looks at it must not take what
+/// it shows for live. Clients that ask for less get less.
+const HEART_BEAT: Duration = Duration::from_secs(2);
+
+fn broker_config() -> BrokerConfig {
+    let stomp = ServerConfig {
+        server: concat!("landside/", env!("CARGO_PKG_VERSION")).to_owned(),
+        heart_beat_send: HEART_BEAT,
+        ..ServerConfig::default()
+    };
+    BrokerConfig {
+        stomp,
+        ..BrokerConfig::default()
+    }
+}
+
 /// What everything else stands on: the tasks that own state, and the handles to them.
 struct Core {
     store: Store,
@@ -223,7 +240,7 @@ impl Core {
         let (site, seen) = watch::channel(Arc::new(
             read_site(&store).await.context("cannot read the site")?,
         ));
-        let publisher = Publisher::new(BrokerConfig::default());
+        let publisher = Publisher::new(broker_config());
         let announcer = Announcer::new(publisher.clone(), offset);
 
         let (live_task, live) = Live::new(seen.clone(), announcer.clone());
