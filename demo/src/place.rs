@@ -15,6 +15,9 @@ use crate::settings::Listen;
 const PATIENCE: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Marks a directory as a demo's, and is locked while one runs there.
+const LOCK: &str = "demo.lock";
+
 /// The data directory, held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -31,7 +34,15 @@ impl Place {
                 data.display()
             ))
         })?;
-        match try_lock(&data.join("demo.lock"))? {
+        let lock = data.join(LOCK);
+        if !lock.exists() && !is_empty(data) {
+            // `make clean-demo` deletes a demo's directory as a whole: it must hold nothing else.
+            return Err(LaunchError::configuration(format!(
+                "{} holds something else than a demo: set LANDSIDE_DATA to an empty or new directory",
+                data.display()
+            )));
+        }
+        match try_lock(&lock)? {
             Some(lock) => Ok(Self {
                 data: data.to_owned(),
                 _lock: lock,
@@ -71,6 +82,10 @@ impl Place {
             sleep(RETRY).await;
         }
     }
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Makes sure that each address can be listened on.
@@ -131,6 +146,15 @@ mod tests {
             address: listener.local_addr().unwrap(),
         };
         (listener, listen)
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("letter.txt"), "dear").unwrap();
+        let sentence = Place::take(dir.path()).unwrap_err().to_string();
+        assert!(sentence.contains("LANDSIDE_DATA"), "{sentence}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
