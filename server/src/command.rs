@@ -74,6 +74,8 @@ pub(crate) enum Request {
         device: DeviceId,
         request: CommandRequest,
         actor: Actor,
+        /// When it was asked for: its time to live runs from here, however long the database takes.
+        received: Instant,
         reply: oneshot::Sender<Result<CommandView, CommandError>>,
     },
     Result {
@@ -118,11 +120,13 @@ impl CommandHandle {
         request: CommandRequest,
         actor: Actor,
     ) -> Result<CommandView, CommandError> {
+        let received = Instant::now();
         self.mailbox
             .ask(|reply| Request::Submit {
                 device,
                 request,
                 actor,
+                received,
                 reply,
             })
             .await

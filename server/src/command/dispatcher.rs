@@ -126,9 +126,10 @@ impl Dispatcher {
                 device,
                 request,
                 actor,
+                received,
                 reply,
             } => {
-                drop(reply.send(self.submit(&device, request, &actor).await));
+                drop(reply.send(self.submit(&device, request, &actor, received).await));
             }
             Request::Result { result, reply } => drop(reply.send(self.result(result).await)),
         }
@@ -168,6 +169,7 @@ impl Dispatcher {
         device: &DeviceId,
         request: CommandRequest,
         actor: &Actor,
+        received: std::time::Instant,
     ) -> Result<CommandView, CommandError> {
         let site = Arc::clone(&self.site.borrow());
         let (device, kind) = match check(&site, device, &request, actor) {
@@ -216,7 +218,7 @@ impl Dispatcher {
                 command,
             },
         );
-        Ok(self.send(id).await?)
+        Ok(self.send(id, received).await?)
     }
 
     /// Stores a new command with its audit row; the earlier one when the key is not new.
@@ -261,14 +263,20 @@ impl Dispatcher {
     }
 
     /// Hands a stored command to its agent's live session.
-    async fn send(&mut self, id: CommandId) -> Result<CommandView, StoreError> {
+    async fn send(
+        &mut self,
+        id: CommandId,
+        received: std::time::Instant,
+    ) -> Result<CommandView, StoreError> {
         let Some(open) = self.open.get(&id) else {
             unreachable!("it was just put there")
         };
         let Some(link) = self.links.get(&open.command.agent).cloned() else {
             return self.step(id, Event::NoSession, SERVER, None).await;
         };
-        let message = message(&open.command, &link);
+        let Some(message) = message(&open.command, &link, received.elapsed()) else {
+            return self.step(id, Event::NotSentInTime, SERVER, None).await;
+        };
         let view = self.step(id, Event::Sent, SERVER, None).await?;
         let outgoing =
             Outgoing::json(serde_json::to_vec(&message).expect("a command can be written"));
@@ -346,21 +354,38 @@ fn give_up(command: &StoredCommand) -> Instant {
     Instant::now() + own + TRANSPORT_MARGIN
 }
 
-/// The deadline is in the agent's clock: what it said last, and what has passed here since.
-fn message(command: &StoredCommand, link: &AgentLink) -> Command {
-    let passed = u64::try_from(link.heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Command {
+/// What is sent; `None` when the time to live was over while the command was `waiting` here.
+fn message(command: &StoredCommand, link: &AgentLink, waiting: Duration) -> Option<Command> {
+    let time_to_live = Duration::from_millis(command.ttl_ms);
+    Some(Command {
         id: command.view.id,
         device: command.view.device.clone(),
         name: command.view.name.clone(),
         params: command.view.params.clone(),
         issued_at: command.view.issued_at,
         instance: link.instance,
-        deadline_monotonic_ms: link
-            .monotonic_ms
-            .saturating_add(passed)
-            .saturating_add(command.ttl_ms),
-    }
+        deadline_monotonic_ms: deadline(
+            link.monotonic_ms,
+            link.heard.elapsed(),
+            time_to_live,
+            waiting,
+        )?,
+    })
+}
+
+/// The deadline in the agent's clock: what that clock said last, what has passed here since, and what is left of the
+/// time to live after `waiting` here.
+fn deadline(
+    said_ms: u64,
+    since: Duration,
+    time_to_live: Duration,
+    waiting: Duration,
+) -> Option<u64> {
+    let left = time_to_live
+        .checked_sub(waiting)
+        .filter(|left| !left.is_zero())?;
+    let ahead = u64::try_from((since + left).as_millis()).unwrap_or(u64::MAX);
+    Some(said_ms.saturating_add(ahead))
 }
 
 /// Whether this actor may give this command to this device.
@@ -472,6 +497,25 @@ mod tests {
             (Ok(params), Ok(number)) => assert_eq!(params["delay"], Value::Number(number)),
             (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
             (got, expected) => panic!("{got:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn the_time_to_live_runs_while_a_command_waits_for_the_database() {
+        let seconds = Duration::from_secs;
+        for (said_ms, since, waiting, expected) in [
+            (50_000, seconds(0), seconds(0), Some(55_000)),
+            (50_000, seconds(7), seconds(0), Some(62_000)),
+            (50_000, seconds(7), seconds(4), Some(58_000)),
+            (50_000, seconds(7), seconds(5), None),
+            (50_000, seconds(7), seconds(60), None),
+            (u64::MAX, seconds(7), seconds(0), Some(u64::MAX)),
+        ] {
+            assert_eq!(
+                deadline(said_ms, since, seconds(5), waiting),
+                expected,
+                "{said_ms} {since:?} {waiting:?}"
+            );
         }
     }
 
