@@ -21,7 +21,7 @@ use super::error::log_unavailable;
 use super::viewer::Viewer;
 use crate::identity::policy::Principal;
 use crate::live::zone_views;
-use crate::site::Site;
+use crate::site::{Site, Zone};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -153,6 +153,22 @@ impl Scene {
         self.devices.iter().find(|device| device.id == *id)
     }
 
+    /// The zone of this id, if the viewer sees it.
+    pub(super) fn zone(&self, asked: Option<&str>) -> Option<&Zone> {
+        let zone = self
+            .site
+            .zones()
+            .iter()
+            .find(|zone| Some(zone.id.as_str()) == asked)?;
+        self.zones.contains(&zone.id).then_some(zone)
+    }
+
+    /// The alarms of a zone, or all.
+    pub(super) fn alarms_in(&self, zone: Option<&Zone>) -> Vec<AlarmView> {
+        let here = |alarm: &&AlarmView| zone.is_none_or(|zone| zone.id == alarm.zone);
+        self.alarms.iter().filter(here).cloned().collect()
+    }
+
     pub(super) fn alarms_of(&self, id: &DeviceId) -> Vec<AlarmView> {
         self.alarms
             .iter()
@@ -242,21 +258,8 @@ pub(super) async fn alarms(
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
     let newest = scene.newest();
-    let zone = query
-        .zone
-        .as_deref()
-        .and_then(|asked| asked.parse::<ZoneId>().ok());
-    let zone = zone.and_then(|asked| {
-        scene
-            .site
-            .zones()
-            .iter()
-            .find(|zone| zone.id == asked && scene.zones.contains(&asked))
-    });
-    let mut shown = scene.alarms.clone();
-    if let Some(zone) = zone {
-        shown.retain(|alarm| alarm.zone == zone.id);
-    }
+    let zone = scene.zone(query.zone.as_deref());
+    let shown = scene.alarms_in(zone);
     let page = AlarmsPage {
         shell: scene.shell(&viewer, &newest, query.notice()),
         alarms: &shown,

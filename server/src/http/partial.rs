@@ -3,7 +3,6 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use contract::ZoneId;
 use serde::Deserialize;
 use uuid::Uuid;
 use web_ui::{
@@ -53,7 +52,7 @@ pub(super) async fn overview(State(app): State<App>, viewer: Viewer) -> Response
 
 #[derive(Deserialize)]
 pub(super) struct AlarmsQuery {
-    zone: Option<ZoneId>,
+    zone: Option<String>,
 }
 
 pub(super) async fn alarms(
@@ -62,13 +61,8 @@ pub(super) async fn alarms(
     Query(query): Query<AlarmsQuery>,
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
-    let zone = query
-        .zone
-        .and_then(|asked| scene.site.zones().iter().find(|zone| zone.id == asked));
-    let mut alarms = scene.alarms.clone();
-    if let Some(zone) = zone {
-        alarms.retain(|alarm| alarm.zone == zone.id);
-    }
+    let zone = scene.zone(query.zone.as_deref());
+    let alarms = scene.alarms_in(zone);
     let next = zone.map_or_else(
         || "/alarms".to_owned(),
         |zone| format!("/alarms?zone={}", zone.id),
