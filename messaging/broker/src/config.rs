@@ -19,6 +19,10 @@ pub struct BrokerConfig {
     pub queue_messages: usize,
     /// Bytes that wait for one session's socket, with the same policy. 8 MiB: eight of the longest messages.
     pub queue_bytes: usize,
+    /// What is urgent: patterns of destinations, as in SUBSCRIBE. The messages of a subscription that can get nothing
+    /// else overtake those of the session's other subscriptions. `/user/queue/**` and `/reply-queue/**`: somebody
+    /// waits for that.
+    pub urgent: Vec<String>,
     /// A socket that takes nothing for so long is dead, whatever its heart-beats say.
     pub write_timeout: Duration,
     /// Messages of one destination that are kept for `x-resume-from`. 256: minutes of a busy one.
@@ -41,6 +45,7 @@ impl Default for BrokerConfig {
             unauthenticated: 256,
             queue_messages: 1024,
             queue_bytes: 8 * 1024 * 1024,
+            urgent: vec!["/user/queue/**".to_owned(), "/reply-queue/**".to_owned()],
             write_timeout: Duration::from_secs(10),
             replay_messages_per_destination: 256,
             replay_messages: 65_536,

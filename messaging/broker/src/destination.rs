@@ -20,12 +20,19 @@ pub(crate) const OWN_HEADERS: [&str; 8] = [
     DEAD_LETTER_FROM,
     DELIVERIES,
     "x-retained",
-    "x-conflate",
+    CONFLATE,
     "x-reconnect-after",
 ];
 
 /// SUBSCRIBE: a [`crate::Position`] after which to resume.
 pub const RESUME_FROM: &str = "x-resume-from";
+
+/// SUBSCRIBE to a topic: `true` when a newer message may take the place of one that still waits and has the same
+/// destination and [`KEY`].
+pub const CONFLATE: &str = "x-conflate";
+
+/// SEND, MESSAGE: what a message is the value of, within its destination.
+pub const KEY: &str = "x-key";
 
 /// MESSAGE: messages between the position and now are lost.
 pub const GAP: &str = "x-gap";
@@ -141,6 +148,21 @@ pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
     segments.next().is_none()
 }
 
+/// Whether `pattern` covers everything that the destination or pattern `narrower` does.
+pub(crate) fn covers(pattern: &str, narrower: &str) -> bool {
+    let mut segments = narrower.split('/');
+    for wanted in pattern.split('/') {
+        if wanted == "**" {
+            return true;
+        }
+        match segments.next() {
+            Some(segment) if wanted == segment || (wanted == "*" && segment != "**") => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
+}
+
 /// Whether a `reply-to` means a reply queue of the session's own.
 ///
 /// # Errors
@@ -237,6 +259,23 @@ mod tests {
         check("/topic/**", "/topic/a/b", true);
         check("/topic/a/**", "/topic/a", true);
         check("/topic/a/**", "/topic/ab", false);
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_as_narrow_as_itself() {
+        let check = |pattern, narrower, expected| {
+            assert_eq!(covers(pattern, narrower), expected, "{pattern} {narrower}");
+        };
+        check("/topic/a", "/topic/a", true);
+        check("/topic/a", "/topic/*", false);
+        check("/topic/*", "/topic/*", true);
+        check("/topic/*", "/topic/a", true);
+        check("/topic/*", "/topic/**", false);
+        check("/topic/**", "/topic/**", true);
+        check("/topic/**", "/topic/a/*", true);
+        check("/topic/a/**", "/topic/**", false);
+        check("/topic/a/**", "/topic/a", true);
+        check("/topic/*/b", "/topic/a/**", false);
     }
 
     #[test]

@@ -27,8 +27,20 @@
 //!   SEND comes and again at COMMIT; one denial then means that nothing happens. RECEIPT of a held frame says that it
 //!   was checked and is held, RECEIPT of COMMIT that everything happened. DISCONNECT, ERROR and a lost connection
 //!   abort. `/app/**` takes no transactions: a handler's effects could not be taken back.
-//! - **Slow consumers** do not slow others: a session whose queue is full gets ERROR with `code: slow-consumer` and is
-//!   closed.
+//! - **Slow consumers** slow nobody. What a session's connection does not take yet waits in its outbox, bounded by
+//!   [`BrokerConfig::queue_messages`] and [`BrokerConfig::queue_bytes`]; when it is full the session gets ERROR with
+//!   `code: slow-consumer` and is closed, since a consumer that silently misses messages shows a wrong picture. SUBSCRIBE
+//!   with `x-conflate:true` lets a newer message take the place of a waiting one with the same destination and `x-key`:
+//!   for telemetry, of which only the newest counts. Its ids may come out of order, so it cannot resume. [`Statistics`]
+//!   counts both. Whoever publishes much lets others run in between, so that readers who keep up are not overrun.
+//! - **Urgent** messages overtake: those of subscriptions that can get nothing but what [`BrokerConfig::urgent`] names go
+//!   out before the session's others. The order within a subscription never changes, so each resumes from its own last
+//!   message. Heart-beats are due when nothing else is written, and wait for at most one write.
+//! - **Rights.** The guard is asked on CONNECT, on each SEND and SUBSCRIBE, and, when a token was renewed or
+//!   [`Publisher::rights_changed`] was called, about all live subscriptions before anything more is delivered to them. A
+//!   session ends with `token-expired` when its token does.
+//! - **Expiry.** A message with `expires` (milliseconds since 1970, 0 for never) that has passed is not delivered any
+//!   more.
 //! - **Queues.** Each message goes to one subscription, in turn among those that have room, and waits in the broker as
 //!   long as there is none; see [`QueueLimits`] for the bounds. A subscription may have as many messages
 //!   unacknowledged as its `prefetch-count` says (0: as many as there may be). With `ack:auto` a message is consumed
@@ -37,8 +49,7 @@
 //!   queue in its old order, with the same `message-id` and `redelivered:true`; what was not written yet comes back
 //!   as if nothing had been. A message that came back from as many deliveries as [`QueueLimits::deliveries`] goes to
 //!   the dead-letter queue, with `x-dead-letter-from` and `x-deliveries`; a full dead-letter queue loses its oldest,
-//!   and from there nothing is dead-lettered again. `expires` (milliseconds since 1970, 0 for never) of SEND: the
-//!   message is not given out any more; it is dropped, and no dead letter.
+//!   and from there nothing is dead-lettered again. What has expired is dropped, and no dead letter.
 //! - **Replies.** A SEND with `reply-to:/temp-queue/x` opens a reply queue of the session for as long as the session
 //!   lives; others see a `reply-to` of the form `/reply-queue/…` that cannot be guessed. What is sent there reaches the
 //!   session as a MESSAGE with `subscription:/temp-queue/x`, without SUBSCRIBE and acknowledged by itself. The guard is
@@ -52,7 +63,7 @@
 //! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
 //! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
 //! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, `queue-full` (no room for
-//! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`, those of
+//! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`, `bad-conflate`, those of
 //! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
 
 pub mod config;
@@ -64,6 +75,8 @@ pub mod publisher;
 pub mod tcp;
 pub mod websocket;
 
+mod connections;
+mod outbox;
 mod permits;
 mod position;
 mod router;

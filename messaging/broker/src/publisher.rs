@@ -4,23 +4,21 @@
 //! its position, so each queue is in order of positions. Nothing waits while the lock is held.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use stomp::Version;
 use stomp::server::SubscriptionKey;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
 use crate::destination::{self, Kind};
 use crate::guard::Denied;
 use crate::message::Outgoing;
+use crate::outbox::{Offered, Outbox};
 use crate::position::{Position, SessionId};
 use crate::router::{
-    Effect, Outbound, QueueFull, ReplayBounds, Router, Serial, Wanted, assert_queue, assert_topic,
+    Deliveries, Effect, Outbound, QueueFull, Router, Serial, Wanted, assert_queue, assert_topic,
 };
 
 /// Digits of an incarnation: 64 bits of chance, so that no two lives of a broker are ever taken for one.
@@ -58,8 +56,10 @@ pub struct Statistics {
     pub redelivered: u64,
     /// Messages that were moved to a dead-letter queue.
     pub dead_lettered: u64,
-    /// Messages of queues that were dropped because their `expires` had passed.
+    /// Messages that were dropped because their `expires` had passed.
     pub expired: u64,
+    /// Messages that took the place of an older one in the outbox of a subscriber that conflates.
+    pub conflated: u64,
     /// Dead letters that were dropped because their queue was full.
     pub dead_letters_dropped: u64,
 }
@@ -79,87 +79,17 @@ struct Shared {
 #[derive(Debug)]
 struct Hub {
     router: Router,
-    outlets: HashMap<SessionId, Outlet>,
+    outboxes: HashMap<SessionId, Arc<Outbox>>,
     statistics: Statistics,
-}
-
-/// The broker's end of one session's queue.
-#[derive(Debug)]
-struct Outlet {
-    queue: mpsc::Sender<Outbound>,
-    queued_bytes: Arc<AtomicUsize>,
-    end: Arc<EndSignal>,
-}
-
-/// Tells a session's task from outside that the session is over.
-#[derive(Debug, Default)]
-pub(crate) struct EndSignal {
-    reason: OnceLock<Denied>,
-    raised: CancellationToken,
-}
-
-impl EndSignal {
-    /// The first reason stands.
-    fn raise(&self, reason: Denied) {
-        self.reason.get_or_init(|| reason);
-        self.raised.cancel();
-    }
-
-    /// Waits until it is raised. Cancel-safe.
-    pub(crate) async fn wait(&self) -> Denied {
-        self.raised.cancelled().await;
-        self.reason
-            .get()
-            .cloned()
-            .expect("the reason is set before the signal is raised")
-    }
-}
-
-/// The session's end of its queue.
-#[derive(Debug)]
-pub(crate) struct Inlet {
-    pub(crate) id: SessionId,
-    pub(crate) end: Arc<EndSignal>,
-    queue: mpsc::Receiver<Outbound>,
-    queued_bytes: Arc<AtomicUsize>,
-}
-
-impl Inlet {
-    /// The next message; never ends while the session is open. Cancel-safe.
-    pub(crate) async fn recv(&mut self) -> Option<Outbound> {
-        let outbound = self.queue.recv().await?;
-        Some(self.taken(outbound))
-    }
-
-    /// The next message, if one waits.
-    pub(crate) fn try_recv(&mut self) -> Option<Outbound> {
-        let outbound = self.queue.try_recv().ok()?;
-        Some(self.taken(outbound))
-    }
-
-    fn taken(&self, outbound: Outbound) -> Outbound {
-        self.queued_bytes
-            .fetch_sub(outbound.payload.len(), Ordering::Relaxed);
-        outbound
-    }
 }
 
 impl Publisher {
     /// A broker without sessions, in a new incarnation.
     pub fn new(config: BrokerConfig) -> Self {
         let incarnation = Uuid::new_v4().simple().to_string();
-        let bounds = ReplayBounds {
-            messages_per_destination: config.replay_messages_per_destination,
-            messages: config.replay_messages,
-            bytes: config.replay_bytes,
-        };
         let hub = Hub {
-            router: Router::new(
-                &incarnation[..INCARNATION_DIGITS],
-                bounds,
-                config.queues.clone(),
-            ),
-            outlets: HashMap::new(),
+            router: Router::new(&incarnation[..INCARNATION_DIGITS], &config),
+            outboxes: HashMap::new(),
             statistics: Statistics::default(),
         };
         Self {
@@ -176,7 +106,7 @@ impl Publisher {
     /// Returns the position after this message.
     pub fn publish(&self, destination: &str, message: Outgoing) -> Position {
         assert_topic(destination);
-        self.hub().publish(destination, message, self.config())
+        self.hub().publish(destination, message)
     }
 
     /// Puts a message into `destination` (a `/queue/…`): one of its consumers gets it. It may have the header
@@ -187,17 +117,19 @@ impl Publisher {
     pub fn send_to_queue(&self, destination: &str, message: Outgoing) -> Result<(), Denied> {
         assert_queue(destination);
         self.transact(None, vec![Effect::Enqueue(destination, message)])
+            .map(|_| ())
     }
 
     /// Does all of `effects` in order, with nothing of others in between, or nothing. `session` is whose
-    /// acknowledgements they are.
+    /// acknowledgements they are. Returns into how many outboxes it put something.
     pub(crate) fn transact(
         &self,
         session: Option<SessionId>,
         effects: Vec<Effect<'_>>,
-    ) -> Result<(), Denied> {
+    ) -> Result<u64, Denied> {
         let now = epoch_milliseconds();
         let mut hub = self.hub();
+        let delivered_before = hub.statistics.delivered;
         hub.router
             .check_room(&effects, now)
             .map_err(|QueueFull { queue }| {
@@ -207,7 +139,7 @@ impl Publisher {
         for effect in effects {
             let deliveries = match (effect, session) {
                 (Effect::Publish(topic, message), _) => {
-                    hub.publish(topic, message, self.config());
+                    hub.publish(topic, message);
                     continue;
                 }
                 (Effect::Enqueue(queue, message), _) => hub.router.enqueue(queue, message, now),
@@ -220,9 +152,9 @@ impl Publisher {
                 }
                 (Effect::Ack(_) | Effect::Nack(_), None) => continue,
             };
-            hub.enqueue_all(deliveries, self.config());
+            hub.enqueue_all(deliveries);
         }
-        Ok(())
+        Ok(hub.statistics.delivered - delivered_before)
     }
 
     /// Opens a reply queue for a session that calls it `own_name`, under a name that nobody can guess.
@@ -248,7 +180,7 @@ impl Publisher {
         else {
             return false;
         };
-        hub.enqueue_all(next, self.config());
+        hub.enqueue_all(next);
         true
     }
 
@@ -266,7 +198,7 @@ impl Publisher {
         message: Outgoing,
     ) -> Delivery {
         self.hub()
-            .send_to_session(session, user_destination, &message, self.config())
+            .send_to_session(session, user_destination, &message)
     }
 
     /// Sends to the `/user/queue/…` of every session of `subject`. Returns for how many sessions it was queued.
@@ -276,8 +208,7 @@ impl Publisher {
         sessions
             .into_iter()
             .filter(|session| {
-                hub.send_to_session(*session, user_destination, &message, self.config())
-                    == Delivery::Queued
+                hub.send_to_session(*session, user_destination, &message) == Delivery::Queued
             })
             .count()
     }
@@ -285,7 +216,7 @@ impl Publisher {
     /// Ends a session with ERROR: a newer one takes its place, or its rights were taken away. Returns whether there
     /// was such a session; from here on no message reaches it.
     pub fn end_session(&self, session: SessionId, reason: Denied) -> bool {
-        self.hub().end(session, reason, self.config())
+        self.hub().end(session, reason)
     }
 
     /// Ends every session of `subject` with ERROR. Returns how many there were.
@@ -294,7 +225,7 @@ impl Publisher {
         let sessions = hub.router.sessions_of(subject);
         sessions
             .into_iter()
-            .filter(|session| hub.end(*session, reason.clone(), self.config()))
+            .filter(|session| hub.end(*session, reason.clone()))
             .count()
     }
 
@@ -318,7 +249,7 @@ impl Publisher {
             queued: queues.held,
             redelivered: queues.redelivered,
             dead_lettered: queues.dead_lettered,
-            expired: queues.expired,
+            expired: hub.statistics.expired + queues.expired,
             dead_letters_dropped: queues.dropped,
             ..hub.statistics
         }
@@ -328,34 +259,35 @@ impl Publisher {
         &self.shared.config
     }
 
-    /// Opens a session with a queue of its own.
-    pub(crate) fn open(&self, subject: &str, version: Version) -> Inlet {
-        // Full: the session is ended as a slow consumer, see `Hub::enqueue`.
-        let (sender, receiver) = mpsc::channel(self.config().queue_messages);
-        let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let end = Arc::new(EndSignal::default());
-        let mut hub = self.hub();
-        let id = hub.router.open(subject, version);
-        hub.outlets.insert(
-            id,
-            Outlet {
-                queue: sender,
-                queued_bytes: Arc::clone(&queued_bytes),
-                end: Arc::clone(&end),
-            },
-        );
-        Inlet {
-            id,
-            end,
-            queue: receiver,
-            queued_bytes,
+    /// Asks the guard again about everything that the sessions of `subject` have subscribed to, before anything more is
+    /// delivered to them: call it when rights were taken away. A session that may no longer see what it has
+    /// subscribed to is ended with the guard's refusal. Returns how many sessions there are.
+    pub fn rights_changed(&self, subject: &str) -> usize {
+        let hub = self.hub();
+        let sessions = hub.router.sessions_of(subject);
+        for outbox in sessions.iter().filter_map(|id| hub.outboxes.get(id)) {
+            outbox.look_at_rights();
         }
+        sessions.len()
+    }
+
+    /// Opens a session; what comes for it is put into `outbox`.
+    pub(crate) fn open(&self, subject: &str, version: Version, outbox: Arc<Outbox>) -> SessionId {
+        let mut hub = self.hub();
+        let id = hub.router.open(subject, version, Arc::clone(&outbox));
+        hub.outboxes.insert(id, outbox);
+        id
+    }
+
+    /// Messages were dropped at the last moment, since their `expires` had passed.
+    pub(crate) fn count_expired(&self) {
+        self.hub().statistics.expired += 1;
     }
 
     pub(crate) fn close(&self, session: SessionId) {
         let mut hub = self.hub();
         if let Some((_, freed)) = hub.close(session) {
-            hub.enqueue_all(freed, self.config());
+            hub.enqueue_all(freed);
         }
     }
 
@@ -377,7 +309,7 @@ impl Publisher {
         let waiting = hub
             .router
             .consume(serial, wanted.prefetch, epoch_milliseconds());
-        hub.enqueue_all(waiting, self.config());
+        hub.enqueue_all(waiting);
         Ok(Some((serial, missed)))
     }
 
@@ -390,7 +322,10 @@ impl Publisher {
         let (serial, freed) =
             hub.router
                 .unsubscribe(session, subscription, epoch_milliseconds())?;
-        hub.enqueue_all(freed, self.config());
+        if let Some(outbox) = hub.outboxes.get(&session) {
+            outbox.forget(serial);
+        }
+        hub.enqueue_all(freed);
         Some(serial)
     }
 
@@ -404,22 +339,27 @@ impl Publisher {
 }
 
 impl Hub {
-    fn publish(&mut self, topic: &str, message: Outgoing, config: &BrokerConfig) -> Position {
-        let (position, deliveries) = self.router.publish(topic, message);
+    fn publish(&mut self, topic: &str, message: Outgoing) -> Position {
+        let Self {
+            router, statistics, ..
+        } = self;
+        let mut slow = Vec::new();
+        let position = router.publish(topic, message, |subscriber, outbound, conflate| {
+            let offered = subscriber.outbox.offer(outbound, subscriber.lane, conflate);
+            statistics.count(offered);
+            if offered == Offered::Full {
+                slow.push(subscriber.session);
+            }
+        });
         self.statistics.published += 1;
-        for (session, outbound) in deliveries {
-            self.enqueue(session, outbound, config);
+        for session in slow {
+            let freed = self.end_slow(session);
+            self.enqueue_all(freed);
         }
         position
     }
 
-    fn send_to_session(
-        &mut self,
-        session: SessionId,
-        queue: &str,
-        message: &Outgoing,
-        config: &BrokerConfig,
-    ) -> Delivery {
+    fn send_to_session(&mut self, session: SessionId, queue: &str, message: &Outgoing) -> Delivery {
         let Some(deliveries) = self.router.for_session(session, queue, message) else {
             return Delivery::NoSuchSession;
         };
@@ -427,84 +367,85 @@ impl Hub {
             return Delivery::NotSubscribed;
         }
         for outbound in deliveries {
-            if !self.enqueue(session, outbound, config) {
+            if let Err(freed) = self.offer(session, outbound) {
+                self.enqueue_all(freed);
                 return Delivery::Full;
             }
         }
         Delivery::Queued
     }
 
-    /// Puts a message into a session's queue. A session whose queue is full is ended: it would show a wrong picture,
-    /// or others would have to wait for it.
-    fn enqueue(&mut self, session: SessionId, outbound: Outbound, config: &BrokerConfig) -> bool {
-        let queued = self.offer(session, outbound, config);
-        if let Err(freed) = queued {
-            self.enqueue_all(freed, config);
-            return false;
-        }
-        true
-    }
-
-    /// Puts messages of queues into their sessions' queues. What a session had that is ended for it goes to others,
+    /// Puts messages of queues into their sessions' outboxes. What a session had that is ended for it goes to others,
     /// round after round: each ends at least one session, so there is a last one.
-    fn enqueue_all(&mut self, deliveries: Vec<(SessionId, Outbound)>, config: &BrokerConfig) {
+    fn enqueue_all(&mut self, deliveries: Deliveries) {
         let mut waiting = VecDeque::from(deliveries);
         while let Some((session, outbound)) = waiting.pop_front() {
-            if let Err(freed) = self.offer(session, outbound, config) {
+            if let Err(freed) = self.offer(session, outbound) {
                 waiting.extend(freed);
             }
         }
     }
 
-    /// Puts a message into a session's queue, or ends the session and says what it had of others' messages.
-    fn offer(
-        &mut self,
-        session: SessionId,
-        outbound: Outbound,
-        config: &BrokerConfig,
-    ) -> Result<(), Vec<(SessionId, Outbound)>> {
-        let Some(outlet) = self.outlets.get(&session) else {
+    /// Puts a message into a session's outbox, or ends the session and says what it had of others' messages.
+    fn offer(&mut self, session: SessionId, outbound: Outbound) -> Result<(), Deliveries> {
+        let Some(outbox) = self.outboxes.get(&session) else {
             return Err(Vec::new());
         };
-        let bytes = outbound.payload.len();
-        let before = outlet.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // A message that is alone may be as long as it likes: it was allowed in.
-        let fits = before == 0 || before + bytes <= config.queue_bytes;
-        if fits && outlet.queue.try_send(outbound).is_ok() {
-            self.statistics.delivered += 1;
-            return Ok(());
+        let lane = self.router.lane_of(outbound.serial);
+        let offered = outbox.offer(outbound, lane, None);
+        self.statistics.count(offered);
+        match offered {
+            Offered::Queued | Offered::Replaced => Ok(()),
+            Offered::Full => Err(self.end_slow(session)),
         }
-        self.statistics.slow_consumers += 1;
+    }
+
+    /// Ends a session whose outbox is full: it would show a wrong picture, or others would have to wait for it.
+    fn end_slow(&mut self, session: SessionId) -> Deliveries {
         let slow = Denied::new(
             "slow-consumer",
             "messages came faster than this connection took them",
         );
-        Err(self.raise(session, slow).unwrap_or_default())
+        let Some(freed) = self.raise(session, slow) else {
+            return Vec::new();
+        };
+        self.statistics.slow_consumers += 1;
+        freed
     }
 
-    fn end(&mut self, session: SessionId, reason: Denied, config: &BrokerConfig) -> bool {
+    fn end(&mut self, session: SessionId, reason: Denied) -> bool {
         let Some(freed) = self.raise(session, reason) else {
             return false;
         };
-        self.enqueue_all(freed, config);
+        self.enqueue_all(freed);
         true
     }
 
     /// Ends a session, and says what it had of others' messages.
-    fn raise(&mut self, session: SessionId, reason: Denied) -> Option<Vec<(SessionId, Outbound)>> {
-        let (outlet, freed) = self.close(session)?;
-        outlet.end.raise(reason);
+    fn raise(&mut self, session: SessionId, reason: Denied) -> Option<Deliveries> {
+        let (outbox, freed) = self.close(session)?;
+        outbox.end(reason);
         Some(freed)
     }
 
-    fn close(&mut self, session: SessionId) -> Option<(Outlet, Vec<(SessionId, Outbound)>)> {
+    fn close(&mut self, session: SessionId) -> Option<(Arc<Outbox>, Deliveries)> {
         let freed = self.router.close(session, epoch_milliseconds());
-        Some((self.outlets.remove(&session)?, freed))
+        Some((self.outboxes.remove(&session)?, freed))
+    }
+}
+
+impl Statistics {
+    fn count(&mut self, offered: Offered) {
+        match offered {
+            Offered::Queued => self.delivered += 1,
+            Offered::Replaced => self.conflated += 1,
+            Offered::Full => {}
+        }
     }
 }
 
 /// What `expires` is compared with.
-fn epoch_milliseconds() -> u64 {
+pub(crate) fn epoch_milliseconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {

@@ -6,7 +6,7 @@ mod queueing;
 mod replay;
 mod trie;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -15,19 +15,20 @@ use stomp::{AckMode, Command, Frame, Version, encode};
 
 pub(crate) use self::queue::{Counts, QueueFull};
 use self::queue::{Queues, Terms};
-pub(crate) use self::queueing::{Effect, parse_expires};
+pub(crate) use self::queueing::{Deliveries, Effect, parse_expires};
 use self::replay::Replay;
 pub(crate) use self::replay::ReplayBounds;
 use self::trie::Trie;
-use crate::config::QueueLimits;
-use crate::destination::{self, GAP, Kind};
+use crate::config::{BrokerConfig, QueueLimits};
+use crate::destination::{self, EXPIRES, GAP, KEY, Kind};
 use crate::message::Outgoing;
+use crate::outbox::{Lane, Outbox, Topic};
 use crate::position::{Position, SessionId};
 
 /// Names one subscription of the broker's life. A new one under the same id has another serial, so that what was on
 /// its way to the old one is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Serial(u64);
+pub(crate) struct Serial(pub(crate) u64);
 
 /// A message on its way to one subscription.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ pub(crate) struct Outbound {
 #[derive(Debug, Clone)]
 pub(crate) enum Payload {
     /// Encoded for the receiver's version and subscription id, shared with others that have the same.
-    Encoded(Bytes),
+    Encoded(Arc<Encoded>),
     /// For a subscription that acknowledges, since each delivery has an `ack` header of its own; and for what a
     /// subscription has missed.
     Frame(Arc<Frame>),
@@ -48,11 +49,19 @@ pub(crate) enum Payload {
     Queued(u64, Arc<Frame>),
 }
 
+/// A whole MESSAGE as it goes over the wire.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    /// When it is worth nothing any more: milliseconds since 1970.
+    pub(crate) expires: Option<u64>,
+}
+
 impl Payload {
-    /// Bytes, for the bound of the session's queue.
+    /// Bytes, for the bound of the session's outbox.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Encoded(bytes) => bytes.len(),
+            Self::Encoded(encoded) => encoded.bytes.len(),
             Self::Frame(frame) | Self::Queued(_, frame) => replay::weight(frame),
         }
     }
@@ -69,6 +78,8 @@ pub(crate) struct Wanted<'request> {
     pub(crate) resume_from: Option<&'request str>,
     /// The value of `prefetch-count`; 0 for as many as there may be.
     pub(crate) prefetch: Option<usize>,
+    /// The value of `x-conflate`.
+    pub(crate) conflate: bool,
 }
 
 #[derive(Debug)]
@@ -77,14 +88,42 @@ struct Subscription {
     key: SubscriptionKey,
     destination: String,
     kind: Kind,
-    version: Version,
+    form: Arc<Form>,
     ack: AckMode,
+    lane: Lane,
+}
+
+/// What a message looks like to a subscription: it is encoded once for all that have the same.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Form {
+    version: Version,
+    /// The `subscription` header; `None` for a subscription of STOMP 1.0 without `id`.
+    id: Option<String>,
+}
+
+/// What a fan-out needs of a subscription to a topic, side by side in the tree: nothing else is looked up for it.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    serial: Serial,
+    pub(crate) session: SessionId,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) lane: Lane,
+    form: Arc<Form>,
+    acknowledges: bool,
+    conflates: bool,
+}
+
+impl PartialEq<Serial> for Subscriber {
+    fn eq(&self, serial: &Serial) -> bool {
+        self.serial == *serial
+    }
 }
 
 #[derive(Debug)]
 struct Session {
     subject: String,
     version: Version,
+    outbox: Arc<Outbox>,
     /// Few, so a list. Bounded by the protocol's limit on subscriptions.
     subscriptions: Vec<Serial>,
 }
@@ -97,7 +136,10 @@ pub(crate) struct Router {
     sessions: HashMap<SessionId, Session>,
     by_subject: HashMap<String, BTreeSet<SessionId>>,
     subscriptions: HashMap<Serial, Subscription>,
-    topics: Trie<Serial>,
+    topics: Trie<Subscriber>,
+    /// Those that subscriptions have now.
+    forms: HashSet<Arc<Form>>,
+    urgent: Vec<String>,
     replay: Replay,
     queues: Queues,
     /// By the name that others use. Bounded by sessions and [`QueueLimits::reply_queues`].
@@ -107,7 +149,12 @@ pub(crate) struct Router {
 
 impl Router {
     /// A router whose positions begin with `incarnation`: no two processes may share it.
-    pub(crate) fn new(incarnation: &str, bounds: ReplayBounds, queues: QueueLimits) -> Self {
+    pub(crate) fn new(incarnation: &str, config: &BrokerConfig) -> Self {
+        let bounds = ReplayBounds {
+            messages_per_destination: config.replay_messages_per_destination,
+            messages: config.replay_messages,
+            bytes: config.replay_bytes,
+        };
         Self {
             incarnation: incarnation.into(),
             sequence: 0,
@@ -116,10 +163,12 @@ impl Router {
             by_subject: HashMap::new(),
             subscriptions: HashMap::new(),
             topics: Trie::default(),
+            forms: HashSet::new(),
+            urgent: config.urgent.clone(),
             replay: Replay::new(bounds),
             replies: HashMap::new(),
-            queues: Queues::new(queues.clone()),
-            queue_limits: queues,
+            queues: Queues::new(config.queues.clone()),
+            queue_limits: config.queues.clone(),
         }
     }
 
@@ -127,13 +176,19 @@ impl Router {
         self.position_at(self.sequence)
     }
 
-    pub(crate) fn open(&mut self, subject: &str, version: Version) -> SessionId {
+    pub(crate) fn open(
+        &mut self,
+        subject: &str,
+        version: Version,
+        outbox: Arc<Outbox>,
+    ) -> SessionId {
         let id = SessionId(self.next_id());
         self.sessions.insert(
             id,
             Session {
                 subject: subject.to_owned(),
                 version,
+                outbox,
                 subscriptions: Vec::new(),
             },
         );
@@ -145,7 +200,7 @@ impl Router {
     }
 
     /// Ends a session. What it had of queues goes to others.
-    pub(crate) fn close(&mut self, id: SessionId, now: u64) -> Vec<(SessionId, Outbound)> {
+    pub(crate) fn close(&mut self, id: SessionId, now: u64) -> Deliveries {
         let Some(session) = self.sessions.remove(&id) else {
             return Vec::new();
         };
@@ -177,13 +232,22 @@ impl Router {
         let serial = Serial(self.next_id());
         let entry = self.sessions.get_mut(&session)?;
         entry.subscriptions.push(serial);
+        let form = Form {
+            version: entry.version,
+            id: match &wanted.key {
+                SubscriptionKey::Id(id) => Some(id.clone()),
+                SubscriptionKey::Destination(_) => None,
+            },
+        };
+        let outbox = Arc::clone(&entry.outbox);
         let subscription = Subscription {
             session,
             key: wanted.key.clone(),
             destination: wanted.destination.to_owned(),
             kind: wanted.kind,
-            version: entry.version,
+            form: self.intern(form),
             ack: wanted.ack,
+            lane: self.lane(wanted.destination),
         };
         let missed = match (wanted.kind, wanted.resume_from) {
             (Kind::Topic, Some(position)) => self.missed(wanted.destination, position),
@@ -198,7 +262,16 @@ impl Router {
             })
             .collect();
         if wanted.kind == Kind::Topic {
-            self.topics.insert(wanted.destination, serial);
+            let subscriber = Subscriber {
+                serial,
+                session,
+                outbox,
+                lane: subscription.lane,
+                form: Arc::clone(&subscription.form),
+                acknowledges: subscription.ack != AckMode::Auto,
+                conflates: wanted.conflate,
+            };
+            self.topics.insert(wanted.destination, subscriber);
         }
         self.subscriptions.insert(serial, subscription);
         Some((serial, replayed))
@@ -209,7 +282,7 @@ impl Router {
         session: SessionId,
         key: &SubscriptionKey,
         now: u64,
-    ) -> Option<(Serial, Vec<(SessionId, Outbound)>)> {
+    ) -> Option<(Serial, Deliveries)> {
         let serial = self.find(session, key)?;
         let entry = self.sessions.get_mut(&session)?;
         entry.subscriptions.retain(|other| *other != serial);
@@ -227,25 +300,25 @@ impl Router {
         })
     }
 
-    /// Publishes to everybody who subscribed to `topic`.
+    /// Publishes to `topic`: `deliver` is called with everybody who subscribed to it.
     pub(crate) fn publish(
         &mut self,
         topic: &str,
         message: Outgoing,
-    ) -> (Position, Vec<(SessionId, Outbound)>) {
+        mut deliver: impl FnMut(&Subscriber, Outbound, Option<Topic>),
+    ) -> Position {
         let frame = Arc::new(self.message_frame(topic, message));
         let mut encoder = Encoder::new(&frame);
-        let mut deliveries = Vec::new();
-        self.topics.for_each_match(topic, |serial| {
-            let subscription = self
-                .subscriptions
-                .get(serial)
-                .expect("the tree holds live subscriptions only");
-            let outbound = encoder.outbound(*serial, subscription);
-            deliveries.push((subscription.session, outbound));
+        self.topics.for_each_match(topic, |subscriber| {
+            let outbound = Outbound {
+                serial: subscriber.serial,
+                payload: encoder.payload(&subscriber.form, subscriber.acknowledges),
+            };
+            let conflate = subscriber.conflates.then(|| encoder.topic());
+            deliver(subscriber, outbound, conflate);
         });
         self.replay.keep(self.sequence, topic, frame);
-        (self.position(), deliveries)
+        self.position()
     }
 
     /// A message for one session's own queue. `None`: there is no such session. Empty: it has not subscribed.
@@ -275,7 +348,7 @@ impl Router {
         Some(
             subscribed
                 .into_iter()
-                .map(|serial| encoder.outbound(serial, &self.subscriptions[&serial]))
+                .map(|serial| self.subscriptions[&serial].outbound(serial, &mut encoder))
                 .collect(),
         )
     }
@@ -305,6 +378,41 @@ impl Router {
                 self.replies.remove(&subscription.destination);
             }
             Kind::App | Kind::User | Kind::Queue => {}
+        }
+        self.release(&subscription.form);
+    }
+
+    /// The lane of a subscription: the urgent one, when all that it can get is urgent.
+    fn lane(&self, destination: &str) -> Lane {
+        let is_urgent = |pattern: &String| destination::covers(pattern, destination);
+        if self.urgent.iter().any(is_urgent) {
+            Lane::Urgent
+        } else {
+            Lane::Bulk
+        }
+    }
+
+    /// The lane of a live subscription.
+    pub(crate) fn lane_of(&self, serial: Serial) -> Lane {
+        self.subscriptions
+            .get(&serial)
+            .map_or(Lane::Bulk, |subscription| subscription.lane)
+    }
+
+    fn intern(&mut self, form: Form) -> Arc<Form> {
+        if let Some(known) = self.forms.get(&form) {
+            return Arc::clone(known);
+        }
+        let form = Arc::new(form);
+        self.forms.insert(Arc::clone(&form));
+        form
+    }
+
+    fn release(&mut self, form: &Arc<Form>) {
+        /// The set's own and that of the subscription that ends.
+        const HELD_BY_NOBODY_ELSE: usize = 2;
+        if Arc::strong_count(form) <= HELD_BY_NOBODY_ELSE {
+            self.forms.remove(form);
         }
     }
 
@@ -361,49 +469,91 @@ impl Router {
     }
 }
 
-/// Encodes a message once for each (version, subscription id): most clients use the same ids.
+impl Subscription {
+    fn outbound(&self, serial: Serial, encoder: &mut Encoder) -> Outbound {
+        Outbound {
+            serial,
+            payload: encoder.payload(&self.form, self.ack != AckMode::Auto),
+        }
+    }
+}
+
+/// Encodes a message once for each [`Form`]: most clients use the same ids.
 struct Encoder {
     message: Arc<Frame>,
-    /// By version and subscription id; an empty one stands for none, since no id is empty.
-    encoded: HashMap<Version, HashMap<String, Bytes>>,
+    expires: Option<u64>,
+    /// The last one used; nearly all subscribers of a topic have the same.
+    last: Option<(Arc<Form>, Arc<Encoded>)>,
+    encoded: HashMap<Arc<Form>, Arc<Encoded>>,
+    topic: Option<Topic>,
 }
 
 impl Encoder {
     fn new(message: &Arc<Frame>) -> Self {
         Self {
             message: Arc::clone(message),
+            expires: expiry_of(message),
+            last: None,
             encoded: HashMap::new(),
+            topic: None,
         }
     }
 
-    fn outbound(&mut self, serial: Serial, subscription: &Subscription) -> Outbound {
-        let payload = if subscription.ack == AckMode::Auto {
-            Payload::Encoded(self.encoded(subscription))
-        } else {
-            Payload::Frame(Arc::clone(&self.message))
+    fn payload(&mut self, form: &Arc<Form>, acknowledges: bool) -> Payload {
+        if acknowledges {
+            return Payload::Frame(Arc::clone(&self.message));
+        }
+        if let Some((known, encoded)) = &self.last
+            && Arc::ptr_eq(known, form)
+        {
+            return Payload::Encoded(Arc::clone(encoded));
+        }
+        let encoded = match self.encoded.get(form) {
+            Some(encoded) => Arc::clone(encoded),
+            None => {
+                let encoded = Arc::new(self.encode(form));
+                self.encoded.insert(Arc::clone(form), Arc::clone(&encoded));
+                encoded
+            }
         };
-        Outbound { serial, payload }
+        self.last = Some((Arc::clone(form), Arc::clone(&encoded)));
+        Payload::Encoded(encoded)
     }
 
-    fn encoded(&mut self, subscription: &Subscription) -> Bytes {
-        let id = match &subscription.key {
-            SubscriptionKey::Id(id) => id.as_str(),
-            SubscriptionKey::Destination(_) => "",
-        };
-        let encoded = self.encoded.entry(subscription.version).or_default();
-        if let Some(bytes) = encoded.get(id) {
-            return bytes.clone();
-        }
-        let mut frame = Frame::clone(&self.message);
-        if !id.is_empty() {
-            frame.headers.push_front("subscription", id);
-        }
+    fn encode(&self, form: &Form) -> Encoded {
         let mut bytes = BytesMut::new();
-        encode(&frame, subscription.version, &mut bytes);
-        let bytes = bytes.freeze();
-        encoded.insert(id.to_owned(), bytes.clone());
-        bytes
+        match &form.id {
+            None => encode(&self.message, form.version, &mut bytes),
+            Some(id) => {
+                let mut frame = Frame::clone(&self.message);
+                frame.headers.push_front("subscription", id.as_str());
+                encode(&frame, form.version, &mut bytes);
+            }
+        }
+        Encoded {
+            bytes: bytes.freeze(),
+            expires: self.expires,
+        }
     }
+
+    /// What the message replaces where it may.
+    fn topic(&mut self) -> Topic {
+        let message = &self.message;
+        self.topic
+            .get_or_insert_with(|| Topic {
+                destination: message.header("destination").unwrap_or_default().into(),
+                key: message.header(KEY).unwrap_or_default().into(),
+            })
+            .clone()
+    }
+}
+
+/// When a message is worth nothing any more, in milliseconds since 1970; `None` for never.
+pub(crate) fn expiry_of(message: &Frame) -> Option<u64> {
+    message
+        .header(EXPIRES)
+        .and_then(parse_expires)
+        .filter(|at| *at > 0)
 }
 
 /// The application's own code names what it publishes to, so a wrong one is a bug there.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Connections;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::permits::Permits;
@@ -20,6 +21,7 @@ pub(crate) struct Shared<G, H> {
     pub(crate) guard: G,
     pub(crate) handler: H,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) connections: Connections,
     pub(crate) permits: Permits,
 }
 
@@ -33,6 +35,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
                 publisher,
                 guard,
                 handler,
+                connections: Connections::new(shutdown.clone()),
                 shutdown,
                 permits,
             }),
@@ -42,6 +45,11 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     /// The handle to publish with.
     pub fn publisher(&self) -> &Publisher {
         &self.shared.publisher
+    }
+
+    /// The guard, for applications that tell it of changes.
+    pub fn guard(&self) -> &G {
+        &self.shared.guard
     }
 
     /// The handler, for applications that keep their state there.

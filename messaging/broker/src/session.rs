@@ -1,41 +1,49 @@
-//! One task for each connection: it owns the socket's halves, the protocol session and the session's queue.
+//! One task for each connection: it owns the transport, the protocol session and what is open.
 //!
 //! Frames are handled in order: the next one is looked at when the one before is done. Meanwhile messages and
-//! heart-beats go out. What only waits is in [`Task::wait`]; what does something is after it.
+//! heart-beats go out. A turn of the task looks at everything that may have happened, does it, and writes once; it never
+//! waits in the middle, so nothing is lost when the task is dropped.
 
 mod dispatch;
 mod open;
 
-use std::future::{Future, pending};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stomp::{CloseReason, ServerSession};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{sleep_until, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use self::dispatch::Done;
 use self::open::{Open, Replaying};
-use crate::guard::{Denied, Guard};
+use crate::connections::Connection;
+use crate::guard::Guard;
 use crate::handler::Handler;
-use crate::router::Outbound;
+use crate::outbox::Next;
 use crate::server::Shared;
-use crate::wire::{Reader, Writer};
+use crate::wire::Transport;
 
-/// Bytes in the writer up to which more is put there: enough for full packets, little enough that an ERROR is not far
-/// behind.
-const WRITER_ROOM: usize = 64 * 1024;
+/// Bytes in the transport up to which more is put there: enough for full packets, little enough that what is urgent is
+/// not far behind.
+const WRITER_ROOM: usize = 32 * 1024;
+
+/// Messages that one turn may put into others' outboxes: then the task lets others run, so that those who read get what
+/// it published before it publishes more.
+const FAN_OUT_OF_A_TURN: u64 = 4096;
 
 /// After ERROR or DISCONNECT, the peer has so long to take what was written and to close its side.
 const LINGER: Duration = Duration::from_millis(900);
 
 type Work<P> = Pin<Box<dyn Future<Output = Done<P>> + Send>>;
 
-/// Why the loop came to its end.
+/// Why the task came to its end.
 enum End {
     /// The protocol session is over; what it last said is still to be written.
     Closed(CloseReason),
@@ -45,65 +53,73 @@ enum End {
     Lost(&'static str),
 }
 
-/// What [`Task::wait`] waited for.
-enum Wake<P> {
-    Shutdown,
-    Ended(Denied),
-    Done(Done<P>),
-    Read(io::Result<Option<Bytes>>),
-    Flushed(io::Result<()>),
-    Outbound(Outbound),
-    Deadline,
+/// How a turn ended.
+enum Turn {
+    Over(End),
+    /// Others shall run before it goes on.
+    LetOthersRun,
 }
 
-struct Task<R, W, G: Guard, H: Handler<G::Principal>> {
+struct Task<T, G: Guard, H: Handler<G::Principal>> {
     shared: Arc<Shared<G, H>>,
     peer: SocketAddr,
-    reader: R,
-    writer: W,
+    transport: T,
     protocol: ServerSession,
+    /// What comes from outside; registered as long as the task lives.
+    connection: Connection,
     /// What the guard or the handler is doing with the current frame.
     work: Option<Work<G::Principal>>,
     /// What a new subscription has missed goes out before anything newer.
-    replaying: Option<Replaying>,
-    open: Option<Open<G, H>>,
+    replaying: Option<Box<Replaying>>,
+    open: Option<Box<Open<G, H>>>,
     /// Held until the session is open.
     stranger: Option<OwnedSemaphorePermit>,
     reason: Option<CloseReason>,
+    /// When this turn began.
+    now: Instant,
+    /// Fires at [`Self::deadline`] or before.
+    alarm: Pin<Box<Sleep>>,
+    /// Messages that this turn has put into others' outboxes.
+    fanned_out: u64,
     /// The peer has ended its side; what it sent before is still handled.
     read_ended: bool,
     /// The peer takes nothing any more.
     write_failed: bool,
-    /// Since when the writer has something that the peer does not take.
+    /// Since when the transport has something that the peer does not take.
     writing_since: Option<Instant>,
-    /// The writer's progress when that was last looked at.
+    /// The transport's progress when that was last looked at.
     progress: u64,
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>>(
+pub(crate) async fn serve<T: Transport, G: Guard, H: Handler<G::Principal>>(
     shared: &Arc<Shared<G, H>>,
-    reader: R,
-    writer: W,
+    transport: T,
     peer: SocketAddr,
 ) {
+    let config = shared.publisher.config();
     let stranger = shared.permits.connection();
-    let mut protocol = ServerSession::new(shared.publisher.config().stomp.clone(), now());
+    let now = now();
+    let mut protocol = ServerSession::new(config.stomp.clone(), now);
     if stranger.is_none() {
         let message = "too many connections wait to be let in: try again later";
         protocol.reject("too-many-sessions", message);
     }
+    let alarm = protocol.deadline().unwrap_or(now);
     let task = Task {
         shared: Arc::clone(shared),
         peer,
-        reader,
-        writer,
+        transport,
         protocol,
+        connection: shared.connections.register(config),
         work: None,
         replaying: None,
         open: None,
         stranger,
         reason: None,
+        now,
+        alarm: Box::pin(sleep_until(alarm.into())),
+        fanned_out: 0,
         read_ended: false,
         write_failed: false,
         writing_since: None,
@@ -117,26 +133,109 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> {
+impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     async fn run(mut self) {
         let end = loop {
-            self.advance();
-            if let Some(end) = self.end() {
-                break end;
-            }
-            let wake = self.wait().await;
-            if let Some(end) = self.wake(wake) {
-                break end;
+            match poll_fn(|context| self.poll_turn(context)).await {
+                Turn::Over(end) => break end,
+                Turn::LetOthersRun => yield_now().await,
             }
         };
         self.finish(end).await;
     }
 
+    /// Looks at everything that may have happened, until nothing more does.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+        self.now = now();
+        self.fanned_out = 0;
+        loop {
+            let mut progress = self.poll_outbox(context);
+            progress |= self.poll_work(context);
+            progress |= self.poll_read(context);
+            self.advance();
+            if let Some(end) = self.end() {
+                return Poll::Ready(Turn::Over(end));
+            }
+            progress |= self.poll_flush(context);
+            progress |= match self.poll_deadline(context) {
+                Poll::Ready(Some(end)) => return Poll::Ready(Turn::Over(end)),
+                Poll::Ready(None) => true,
+                Poll::Pending => false,
+            };
+            if self.fanned_out >= FAN_OUT_OF_A_TURN {
+                return Poll::Ready(Turn::LetOthersRun);
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes what the broker has for this connection.
+    fn poll_outbox(&mut self, context: &Context<'_>) -> bool {
+        let room = match (&self.open, &self.replaying) {
+            (Some(_), None) => self.room(),
+            _ => 0,
+        };
+        match self.connection.outbox().poll_next(context, room) {
+            Poll::Pending => return false,
+            Poll::Ready(Next::End(denied)) => {
+                self.protocol.error(&denied.code, &denied.message, None);
+            }
+            Poll::Ready(Next::LookAtRights) => self.look_at_rights(),
+            Poll::Ready(Next::Write(batch)) => {
+                self.check_expiry();
+                for outbound in batch.into_iter().flatten() {
+                    self.deliver(&outbound);
+                }
+                self.protocol.sent(self.now);
+            }
+        }
+        true
+    }
+
+    fn poll_work(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(work) = &mut self.work else {
+            return false;
+        };
+        let Poll::Ready(done) = work.as_mut().poll(context) else {
+            return false;
+        };
+        self.work = None;
+        self.now = now();
+        self.finish_work(done);
+        true
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+        let may_read = !self.is_busy() && self.room() > 0 && !self.read_ended;
+        if !may_read {
+            return false;
+        }
+        let Poll::Ready(read) = self.transport.poll_read(context) else {
+            return false;
+        };
+        match read {
+            Ok(Some(bytes)) => {
+                self.protocol.handle_bytes(&bytes, self.now);
+                // A flood of input must not keep our own heart-beats from going out.
+                self.protocol.handle_deadline(self.now);
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.protocol
+                    .error("malformed-message", &error.to_string(), None);
+            }
+            Ok(None) | Err(_) => self.read_ended = true,
+        }
+        true
+    }
+
     /// Does everything that needs no waiting.
     fn advance(&mut self) {
+        self.check_expiry();
         loop {
             self.replay();
-            if self.is_busy() || !self.has_room() {
+            if self.is_busy() || self.room() == 0 || self.fanned_out >= FAN_OUT_OF_A_TURN {
                 break;
             }
             let Some(event) = self.protocol.poll_event() else {
@@ -145,32 +244,32 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             self.dispatch(event);
             self.collect();
         }
-        self.check_expiry();
         self.collect();
     }
 
-    /// Moves what the protocol session wants to say to the writer.
+    /// Moves what the protocol session wants to say to the transport.
     fn collect(&mut self) {
-        let now = now();
-        while let Some(frame) = self.protocol.poll_transmit(now) {
-            if !self.write_failed {
-                self.writer.push(frame);
-                self.writing_since.get_or_insert(now);
-            }
+        while let Some(frame) = self.protocol.poll_transmit(self.now) {
+            self.write(frame);
+        }
+    }
+
+    fn write(&mut self, frame: Bytes) {
+        if !self.write_failed {
+            self.transport.push(frame);
         }
     }
 
     fn replay(&mut self) {
-        while let Some(mut replaying) = self.replaying.take() {
+        while let Some(replaying) = &mut self.replaying {
             let Some(outbound) = replaying.messages.pop_front() else {
                 self.protocol.receipt(&replaying.subscribe);
+                self.replaying = None;
                 self.collect();
                 return;
             };
             self.deliver(&outbound);
-            self.collect();
-            self.replaying = Some(replaying);
-            if !self.has_room() {
+            if self.room() == 0 {
                 return;
             }
         }
@@ -185,130 +284,69 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             let reason = self.reason.take().unwrap_or(CloseReason::Disconnected);
             return Some(End::Closed(reason));
         }
-        (self.read_ended && !self.is_busy() && self.has_room()).then_some(End::PeerEnded)
+        (self.read_ended && !self.is_busy() && self.room() > 0).then_some(End::PeerEnded)
     }
 
-    /// Waits, and does nothing else: every branch is cancel-safe.
-    async fn wait(&mut self) -> Wake<G::Principal> {
-        let may_read = !self.is_busy() && self.has_room() && !self.read_ended;
-        let may_deliver = self.has_room() && self.replaying.is_none();
-        let must_write = self.writer.backlog() > 0 && !self.write_failed;
-        let deadline = self.deadline();
-        let Self {
-            shared,
-            reader,
-            writer,
-            work,
-            open,
-            ..
-        } = self;
-        let (inlet, end) = match open {
-            Some(open) => {
-                let end = Arc::clone(&open.inlet.end);
-                (Some(&mut open.inlet), Some(end))
+    /// Writes what waits; whether that made room for what could not go on without.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> bool {
+        if self.transport.backlog() == 0 || self.write_failed {
+            return false;
+        }
+        let was_full = self.room() == 0;
+        match self.transport.poll_flush(context) {
+            Poll::Pending => {
+                self.writing_since.get_or_insert(self.now);
+                // What was written in part has made room as well.
+                return was_full && self.room() > 0;
             }
-            None => (None, None),
+            Poll::Ready(Ok(())) => {}
+            // What was received before is still handled (STOMP 1.2, RECEIPT); the reader will see the end.
+            Poll::Ready(Err(_)) => self.write_failed = true,
+        }
+        self.writing_since = None;
+        was_full
+    }
+
+    /// Ready when something was due and is done.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Option<End>> {
+        let Some(deadline) = self.deadline() else {
+            return Poll::Pending;
         };
-        // Fair among those that carry traffic: none of them may starve another.
-        let traffic = async {
-            tokio::select! {
-                done = async { match work {
-                    Some(work) => work.await,
-                    None => pending().await,
-                } } => Wake::Done(done),
-                read = reader.read(), if may_read => Wake::Read(read),
-                flushed = writer.flush(), if must_write => Wake::Flushed(flushed),
-                Some(outbound) = async { match inlet {
-                    Some(inlet) => inlet.recv().await,
-                    None => None,
-                } }, if may_deliver => Wake::Outbound(outbound),
-            }
-        };
-        tokio::select! {
-            biased;
-            () = shared.shutdown.cancelled() => Wake::Shutdown,
-            denied = async { match end {
-                Some(end) => end.wait().await,
-                None => pending().await,
-            } } => Wake::Ended(denied),
-            // Before the deadline: bytes that have come are proof of life, however late they are looked at.
-            wake = traffic => wake,
-            () = async { match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => pending().await,
-            } } => Wake::Deadline,
+        // Deadlines move on with each frame: the alarm is set again when it goes off early, not each time.
+        let alarm = self.alarm.deadline().into_std();
+        if deadline < alarm || self.alarm.is_elapsed() {
+            self.alarm.as_mut().reset(deadline.into());
         }
-    }
-
-    fn wake(&mut self, wake: Wake<G::Principal>) -> Option<End> {
-        match wake {
-            Wake::Shutdown => {
-                let message = "the server is going down: connect again soon";
-                self.protocol.error("shutting-down", message, None);
-            }
-            Wake::Ended(denied) => self.protocol.error(&denied.code, &denied.message, None),
-            Wake::Done(done) => {
-                self.work = None;
-                self.finish_work(done);
-            }
-            Wake::Read(Ok(Some(bytes))) => {
-                let now = now();
-                self.protocol.handle_bytes(&bytes, now);
-                // A flood of input must not keep our own heart-beats from going out.
-                self.protocol.handle_deadline(now);
-            }
-            Wake::Read(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                self.protocol
-                    .error("malformed-message", &error.to_string(), None);
-            }
-            Wake::Read(Ok(None) | Err(_)) => self.read_ended = true,
-            Wake::Flushed(Ok(())) => self.writing_since = None,
-            Wake::Flushed(Err(_)) => {
-                // What was received before is still handled (STOMP 1.2, RECEIPT); the reader will see the end.
-                self.write_failed = true;
-                self.writing_since = None;
-            }
-            Wake::Outbound(outbound) => self.deliver_all(outbound),
-            Wake::Deadline => return self.on_deadline(),
-        }
-        None
-    }
-
-    /// What waits in the queue goes out together, as far as there is room.
-    fn deliver_all(&mut self, first: Outbound) {
-        let mut next = Some(first);
-        while let Some(outbound) = next {
-            self.deliver(&outbound);
-            self.collect();
-            if !self.has_room() {
-                break;
-            }
-            next = self.open.as_mut().and_then(|open| open.inlet.try_recv());
-        }
+        ready!(self.alarm.as_mut().poll(context));
+        self.now = now();
+        Poll::Ready(if deadline <= self.now {
+            self.on_deadline()
+        } else {
+            None
+        })
     }
 
     fn on_deadline(&mut self) -> Option<End> {
-        let now = now();
-        if self.writer.progress() != self.progress {
-            self.progress = self.writer.progress();
-            self.writing_since = self.writing_since.map(|_| now);
+        if self.transport.progress() != self.progress {
+            self.progress = self.transport.progress();
+            self.writing_since = self.writing_since.map(|_| self.now);
         }
         if self
             .writing_since
-            .is_some_and(|since| since + self.write_timeout() <= now)
+            .is_some_and(|since| since + self.write_timeout() <= self.now)
         {
             return Some(End::Lost("the peer took nothing for too long"));
         }
-        if self.is_busy() || !self.has_room() {
-            self.protocol.reading_paused(now);
+        if self.is_busy() || self.room() == 0 {
+            self.protocol.reading_paused(self.now);
         }
-        self.protocol.handle_deadline(now);
+        self.protocol.handle_deadline(self.now);
         None
     }
 
     fn deadline(&self) -> Option<Instant> {
         let write = self.writing_since.map(|since| since + self.write_timeout());
-        let expiry = self.open.as_ref().and_then(Open::look_at_expiry);
+        let expiry = self.open.as_ref().and_then(|open| open.look_at_expiry());
         [write, expiry, self.protocol.deadline()]
             .into_iter()
             .flatten()
@@ -319,8 +357,12 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         self.work.is_some() || self.replaying.is_some()
     }
 
-    fn has_room(&self) -> bool {
-        self.write_failed || self.writer.backlog() < WRITER_ROOM
+    /// Bytes that may be put into the transport now.
+    fn room(&self) -> usize {
+        if self.write_failed {
+            return WRITER_ROOM;
+        }
+        WRITER_ROOM.saturating_sub(self.transport.backlog())
     }
 
     fn write_timeout(&self) -> Duration {
@@ -330,7 +372,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
     /// Says the last word, lets the peer take it, and lets the handler finish.
     async fn finish(mut self, end: End) {
         self.collect();
-        // From here on no message is put into a queue that nobody reads.
+        // From here on no message is put into an outbox that nobody empties.
         if let Some(open) = &self.open {
             self.shared.publisher.close(open.info.id);
         }
@@ -352,7 +394,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         };
         let say_goodbye = async {
             if !matches!(end, End::Lost(_)) && !self.write_failed {
-                let goodbye = goodbye(&mut self.reader, &mut self.writer, &end);
+                let goodbye = goodbye(&mut self.transport, &end);
                 // Whether the peer waits for our last word or not: it is gone afterwards.
                 if timeout(LINGER, goodbye).await.is_err() {
                     tracing::trace!(peer = %self.peer, "the peer did not close its side in time");
@@ -365,26 +407,25 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
 
 /// Writes what is left and closes. A peer that said DISCONNECT closes first; others see our end at once. Either way
 /// what they still send is read and dropped: closing a socket with unread bytes would destroy what was written.
-async fn goodbye<R: Reader, W: Writer>(
-    reader: &mut R,
-    writer: &mut W,
-    end: &End,
-) -> io::Result<()> {
-    writer.flush().await?;
+async fn goodbye<T: Transport>(transport: &mut T, end: &End) -> io::Result<()> {
+    poll_fn(|context| transport.poll_flush(context)).await?;
     match end {
         End::Closed(CloseReason::Disconnected) => {
-            drain(reader).await?;
-            writer.close().await
+            drain(transport).await?;
+            poll_fn(|context| transport.poll_close(context)).await
         }
         End::Closed(_) => {
-            writer.close().await?;
-            drain(reader).await
+            poll_fn(|context| transport.poll_close(context)).await?;
+            drain(transport).await
         }
-        End::PeerEnded | End::Lost(_) => writer.close().await,
+        End::PeerEnded | End::Lost(_) => poll_fn(|context| transport.poll_close(context)).await,
     }
 }
 
-async fn drain<R: Reader>(reader: &mut R) -> io::Result<()> {
-    while reader.read().await?.is_some() {}
+async fn drain<T: Transport>(transport: &mut T) -> io::Result<()> {
+    while poll_fn(|context| transport.poll_read(context))
+        .await?
+        .is_some()
+    {}
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! STOMP over TCP.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -14,10 +16,13 @@ use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::server::Broker;
 use crate::session;
-use crate::wire::{Reader, Writer};
+use crate::wire::Transport;
 
-/// Bytes read at once: a page of frames, and little enough for thousands of idle connections.
+/// Bytes read at once: a page of frames.
 const READ_BYTES: usize = 8 * 1024;
+
+/// A buffer that is empty and larger than this is given back: most connections are silent most of the time.
+const KEPT_BYTES: usize = 1024;
 
 /// After a failed accept, usually for want of file descriptors: until some connections have ended.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,17 +34,12 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
         }
-        let (read, write) = stream.into_split();
-        let reader = TcpReader {
-            half: read,
-            buffer: BytesMut::new(),
-        };
-        let writer = TcpWriter {
-            half: write,
-            buffer: BytesMut::new(),
+        let transport = TcpTransport {
+            stream,
+            outgoing: BytesMut::new(),
             writes: 0,
         };
-        session::serve(&self.shared, reader, writer, peer).await;
+        session::serve(&self.shared, transport, peer).await;
     }
 
     /// Accepts and serves connections until the broker's shutdown, then waits for their end.
@@ -74,50 +74,52 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     }
 }
 
-struct TcpReader {
-    half: OwnedReadHalf,
-    buffer: BytesMut,
-}
-
-impl Reader for TcpReader {
-    async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        self.buffer.reserve(READ_BYTES);
-        let read = self.half.read_buf(&mut self.buffer).await?;
-        Ok((read > 0).then(|| self.buffer.split().freeze()))
-    }
-}
-
-struct TcpWriter {
-    half: OwnedWriteHalf,
+struct TcpTransport {
+    stream: TcpStream,
     /// Many small frames go out in one write. Bounded by the session, which pushes only while there is room.
-    buffer: BytesMut,
+    outgoing: BytesMut,
     writes: u64,
 }
 
-impl Writer for TcpWriter {
+impl Transport for TcpTransport {
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        // On the stack, since most connections are silent most of the time.
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        let read = buffer.filled();
+        Poll::Ready(Ok((!read.is_empty()).then(|| Bytes::copy_from_slice(read))))
+    }
+
     fn push(&mut self, frame: Bytes) {
-        self.buffer.extend_from_slice(&frame);
+        self.outgoing.extend_from_slice(&frame);
     }
 
     fn backlog(&self) -> usize {
-        self.buffer.len()
+        self.outgoing.len()
     }
 
     fn progress(&self) -> u64 {
         self.writes
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        while !self.buffer.is_empty() {
-            if self.half.write_buf(&mut self.buffer).await? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.is_empty() {
+            let stream = Pin::new(&mut self.stream);
+            let written = ready!(stream.poll_write(context, &self.outgoing))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.outgoing.advance(written);
             self.writes += 1;
         }
-        Ok(())
+        if self.outgoing.capacity() > KEPT_BYTES {
+            self.outgoing = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 
-    async fn close(&mut self) -> io::Result<()> {
-        self.half.shutdown().await
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -11,17 +10,25 @@ use std::task::{Context, Poll, ready};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::server::Broker;
 use crate::session;
-use crate::wire::{Reader, Writer};
+use crate::wire::Transport;
 
 /// The sub-protocols to offer, best first. A client that asks for none is served all the same.
 pub const SUBPROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
+
+/// A queue with room for more frames than this gives it back when it is empty.
+const KEPT_FRAMES: usize = 16;
+
+/// What one connection's WebSocket reads at once: the library's own 128 KiB would be held by each idle one.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
+
+/// As much is gathered before it is written to the socket.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 impl<G, H> Broker<G, H>
 where
@@ -37,64 +44,62 @@ where
             .protocols(SUBPROTOCOLS)
             .max_message_size(message_bytes)
             .max_frame_size(message_bytes)
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
             .on_upgrade(move |socket| async move { broker.serve_websocket(socket, peer).await })
     }
 
     /// Serves one connection until it ends. Whoever upgraded it has set the limits on messages.
     pub async fn serve_websocket(&self, socket: WebSocket, peer: SocketAddr) {
-        let (sink, stream) = socket.split();
-        let writer = WebSocketWriter {
-            sink,
+        let transport = WebSocketTransport {
+            socket,
             queue: VecDeque::new(),
             backlog: 0,
             writes: 0,
         };
-        session::serve(&self.shared, WebSocketReader { stream }, writer, peer).await;
+        session::serve(&self.shared, transport, peer).await;
     }
 }
 
-struct WebSocketReader {
-    stream: SplitStream<WebSocket>,
+struct WebSocketTransport {
+    socket: WebSocket,
+    /// Bounded by the session, which pushes only while there is room.
+    queue: VecDeque<Bytes>,
+    /// Bytes of `queue` and of what the socket has taken since it was last flushed.
+    backlog: usize,
+    writes: u64,
 }
 
-impl Reader for WebSocketReader {
-    async fn read(&mut self) -> io::Result<Option<Bytes>> {
+impl WebSocketTransport {
+    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        while !self.queue.is_empty() {
+            ready!(self.socket.poll_ready_unpin(context))?;
+            if let Some(frame) = self.queue.pop_front() {
+                self.socket.start_send_unpin(message(frame))?;
+                self.writes += 1;
+            }
+        }
+        if self.queue.capacity() > KEPT_FRAMES {
+            self.queue = VecDeque::new();
+        }
+        self.socket.poll_flush_unpin(context)
+    }
+}
+
+impl Transport for WebSocketTransport {
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
-            return match self.stream.next().await {
+            return Poll::Ready(match ready!(self.socket.poll_next_unpin(context)) {
                 None | Some(Ok(Message::Close(_))) => Ok(None),
                 Some(Ok(Message::Text(text))) => Ok(Some(text.into())),
                 Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
                 // Answered by the WebSocket itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 Some(Err(error)) => Err(read_error(error)),
-            };
+            });
         }
     }
-}
 
-struct WebSocketWriter {
-    sink: SplitSink<WebSocket, Message>,
-    /// Bounded by the session, which pushes only while there is room.
-    queue: VecDeque<Bytes>,
-    /// Bytes of `queue` and of what the sink has taken since it was last flushed.
-    backlog: usize,
-    writes: u64,
-}
-
-impl WebSocketWriter {
-    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
-        while !self.queue.is_empty() {
-            ready!(self.sink.poll_ready_unpin(context))?;
-            if let Some(frame) = self.queue.pop_front() {
-                self.sink.start_send_unpin(message(frame))?;
-                self.writes += 1;
-            }
-        }
-        self.sink.poll_flush_unpin(context)
-    }
-}
-
-impl Writer for WebSocketWriter {
     fn push(&mut self, frame: Bytes) {
         self.backlog += frame.len();
         self.queue.push_back(frame);
@@ -108,16 +113,16 @@ impl Writer for WebSocketWriter {
         self.writes
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|context| self.poll_written(context))
-            .await
-            .map_err(io::Error::other)?;
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_written(context)).map_err(io::Error::other)?;
         self.backlog = 0;
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
-    async fn close(&mut self) -> io::Result<()> {
-        self.sink.close().await.map_err(io::Error::other)
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket
+            .poll_close_unpin(context)
+            .map_err(io::Error::other)
     }
 }
 

@@ -1,21 +1,18 @@
-//! What a session needs of its connection, whatever carries it. Every call here is cancel-safe: dropping its future
-//! loses nothing.
+//! What a session needs of its connection, whatever carries it. Everything here is polled: nothing waits inside, so
+//! nothing is lost when a wait is given up.
 
-use std::future::Future;
 use std::io;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-/// The half that bytes come from.
-pub(crate) trait Reader: Send {
+/// A connection: bytes come in, frames go out.
+pub(crate) trait Transport: Send + Unpin {
     /// What has come, split anyhow; `None` when the peer has ended its side. An error of kind `InvalidData` means that
     /// the peer sent what the transport does not allow, and that it can still be told.
-    fn read(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
-}
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
 
-/// The half that frames go to.
-pub(crate) trait Writer: Send {
-    /// Takes a whole frame, to be written by [`Self::flush`].
+    /// Takes a whole frame, to be written by [`Self::poll_flush`].
     fn push(&mut self, frame: Bytes);
 
     /// Bytes pushed and not flushed yet.
@@ -25,8 +22,8 @@ pub(crate) trait Writer: Send {
     fn progress(&self) -> u64;
 
     /// Writes everything that was pushed.
-    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Tells the peer that nothing follows.
-    fn close(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }

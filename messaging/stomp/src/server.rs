@@ -278,12 +278,12 @@ impl ServerSession {
         Ok(())
     }
 
-    /// Sends what is encoded already: for a fan-out that encodes once for many sessions. The bytes must be one frame
-    /// in this session's [`Self::version`], and of a subscription that acknowledges automatically.
-    pub fn push_encoded(&mut self, frame: Bytes) {
-        if self.state == State::Open {
-            self.outgoing.push_back(frame);
-        }
+    /// The owner has sent what was encoded already, for a fan-out that encodes once for many sessions: whole frames in
+    /// this session's [`Self::version`], of subscriptions that acknowledge automatically, after everything that
+    /// [`Self::poll_transmit`] gave.
+    pub fn sent(&mut self, now: Instant) {
+        self.heart_beat_due = false;
+        self.heart_beats.sent(now);
     }
 
     /// The version that both sides speak; 1.0 as long as none is agreed.

@@ -27,7 +27,7 @@ pub(crate) enum Effect<'frame> {
 }
 
 /// To whom what goes.
-type Deliveries = Vec<(SessionId, Outbound)>;
+pub(crate) type Deliveries = Vec<(SessionId, Outbound)>;
 
 impl Router {
     /// Whether a subscription to `queue` can be had.
@@ -143,6 +143,7 @@ impl Router {
             ack: AckMode::Auto,
             resume_from: None,
             prefetch: None,
+            conflate: false,
         };
         let (serial, _) = self.subscribe(session, &wanted)?;
         self.replies.insert(name.to_owned(), serial);
@@ -158,7 +159,7 @@ impl Router {
         let Some(subscription) = self.subscriptions.get(&serial) else {
             return Vec::new();
         };
-        let outbound = Encoder::new(&frame).outbound(serial, subscription);
+        let outbound = subscription.outbound(serial, &mut Encoder::new(&frame));
         vec![(subscription.session, outbound)]
     }
 

@@ -15,17 +15,40 @@ const PATTERNS: [&str; 5] = [
     "/topic/d",
 ];
 
-const TIGHT: ReplayBounds = ReplayBounds {
-    messages_per_destination: 3,
-    messages: 8,
-    bytes: usize::MAX,
-};
+fn tight() -> BrokerConfig {
+    BrokerConfig {
+        replay_messages_per_destination: 3,
+        replay_messages: 8,
+        replay_bytes: usize::MAX,
+        ..BrokerConfig::default()
+    }
+}
 
-const WIDE: ReplayBounds = ReplayBounds {
-    messages_per_destination: 1000,
-    messages: 1000,
-    bytes: usize::MAX,
-};
+fn wide() -> BrokerConfig {
+    BrokerConfig {
+        replay_messages_per_destination: 1000,
+        replay_messages: 1000,
+        replay_bytes: usize::MAX,
+        ..BrokerConfig::default()
+    }
+}
+
+fn open(router: &mut Router, version: Version) -> SessionId {
+    let outbox = Arc::new(Outbox::new(&BrokerConfig::default()));
+    router.open("kim", version, outbox)
+}
+
+fn publish(
+    router: &mut Router,
+    topic: &str,
+    message: Outgoing,
+) -> (Position, Vec<(SessionId, Outbound)>) {
+    let mut deliveries = Vec::new();
+    let position = router.publish(topic, message, |subscriber, outbound, _| {
+        deliveries.push((subscriber.session, outbound));
+    });
+    (position, deliveries)
+}
 
 fn wanted<'request>(
     destination: &'request str,
@@ -39,6 +62,7 @@ fn wanted<'request>(
         ack: AckMode::ClientIndividual,
         resume_from,
         prefetch: None,
+        conflate: false,
     }
 }
 
@@ -57,27 +81,27 @@ fn sequence(frame: &Frame) -> u64 {
 /// Publishes to all `topics` in turn, resumes `pattern` after the first `seen` of them, then publishes `live`.
 /// Returns the sequence of the gap notice, and those of all messages that came.
 fn resume(
-    bounds: ReplayBounds,
+    config: &BrokerConfig,
     topics: &[usize],
     pattern: usize,
     seen: usize,
     live: &[usize],
 ) -> (Option<u64>, Vec<u64>) {
-    let mut router = Router::new("i", bounds, QueueLimits::default());
+    let mut router = Router::new("i", config);
     let mut position = router.position();
     for (index, topic) in topics.iter().enumerate() {
-        let (after, _) = router.publish(TOPICS[*topic], Outgoing::default());
+        let (after, _) = publish(&mut router, TOPICS[*topic], Outgoing::default());
         if index < seen {
             position = after;
         }
     }
-    let session = router.open("kim", Version::V1_2);
+    let session = open(&mut router, Version::V1_2);
     let position = position.to_string();
     let wanted = wanted(PATTERNS[pattern], Some(&position));
     let (_, replayed) = router.subscribe(session, &wanted).unwrap();
     let mut messages: Vec<Frame> = replayed.iter().map(|out| frame(out).clone()).collect();
     for topic in live {
-        let (_, deliveries) = router.publish(TOPICS[*topic], Outgoing::default());
+        let (_, deliveries) = publish(&mut router, TOPICS[*topic], Outgoing::default());
         messages.extend(deliveries.iter().map(|(_, out)| frame(out).clone()));
     }
     let gap = messages
@@ -108,7 +132,7 @@ proptest! {
     ) {
         let seen = seen.min(topics.len());
         let from = seen as u64;
-        let (gap, messages) = resume(TIGHT, &topics, pattern, seen, &live);
+        let (gap, messages) = resume(&tight(), &topics, pattern, seen, &live);
         match gap {
             None => prop_assert_eq!(messages, expected(&topics, &live, pattern, from)),
             Some(gap) => {
@@ -130,7 +154,7 @@ proptest! {
         seen in 0_usize..24,
     ) {
         let seen = seen.min(topics.len());
-        let (gap, messages) = resume(WIDE, &topics, pattern, seen, &[]);
+        let (gap, messages) = resume(&wide(), &topics, pattern, seen, &[]);
         prop_assert_eq!(gap, None);
         prop_assert_eq!(messages, expected(&topics, &[], pattern, seen as u64));
     }
@@ -138,9 +162,9 @@ proptest! {
 
 #[test]
 fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
-    let mut router = Router::new("i", WIDE, QueueLimits::default());
-    router.publish("/topic/a", Outgoing::default());
-    let session = router.open("kim", Version::V1_2);
+    let mut router = Router::new("i", &wide());
+    publish(&mut router, "/topic/a", Outgoing::default());
+    let session = open(&mut router, Version::V1_2);
     for position in ["other-0", "i-2", "rubbish", ""] {
         let (_, replayed) = router
             .subscribe(session, &wanted("/topic/a", Some(position)))
@@ -155,16 +179,20 @@ fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
 
 #[test]
 fn bytes_are_bounded_as_well() {
-    let bounds = ReplayBounds {
-        bytes: 10_000,
-        ..WIDE
+    let config = BrokerConfig {
+        replay_bytes: 10_000,
+        ..wide()
     };
-    let mut router = Router::new("i", bounds, QueueLimits::default());
+    let mut router = Router::new("i", &config);
     let start = router.position().to_string();
     for _ in 0..100 {
-        router.publish("/topic/a", Outgoing::new("text/plain", vec![b'x'; 1000]));
+        publish(
+            &mut router,
+            "/topic/a",
+            Outgoing::new("text/plain", vec![b'x'; 1000]),
+        );
     }
-    let session = router.open("kim", Version::V1_2);
+    let session = open(&mut router, Version::V1_2);
     let (_, replayed) = router
         .subscribe(session, &wanted("/topic/a", Some(&start)))
         .unwrap();
@@ -175,9 +203,9 @@ fn bytes_are_bounded_as_well() {
 
 #[test]
 fn a_fan_out_encodes_once_for_each_version_and_id() {
-    let mut router = Router::new("i", WIDE, QueueLimits::default());
+    let mut router = Router::new("i", &wide());
     let mut subscribe = |version, id: &str| {
-        let session = router.open("kim", version);
+        let session = open(&mut router, version);
         let wanted = Wanted {
             key: SubscriptionKey::Id(id.to_owned()),
             ack: AckMode::Auto,
@@ -189,11 +217,11 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
     subscribe(Version::V1_2, "s-1");
     subscribe(Version::V1_2, "s-2");
     subscribe(Version::V1_1, "s-1");
-    let (_, deliveries) = router.publish("/topic/a", Outgoing::json("{}"));
+    let (_, deliveries) = publish(&mut router, "/topic/a", Outgoing::json("{}"));
     let mut buffers: Vec<*const u8> = deliveries
         .iter()
         .map(|(_, outbound)| match &outbound.payload {
-            Payload::Encoded(bytes) => bytes.as_ptr(),
+            Payload::Encoded(encoded) => encoded.bytes.as_ptr(),
             Payload::Frame(_) | Payload::Queued(..) => {
                 panic!("the subscription does not acknowledge")
             }
@@ -207,16 +235,17 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
 
 #[test]
 fn a_closed_session_leaves_nothing_behind() {
-    let mut router = Router::new("i", WIDE, QueueLimits::default());
-    let session = router.open("kim", Version::V1_2);
+    let mut router = Router::new("i", &wide());
+    let session = open(&mut router, Version::V1_2);
     router
         .subscribe(session, &wanted("/topic/**", None))
         .unwrap();
     router.close(session, 0);
     assert_eq!(router.session_count(), 0);
     assert_eq!(router.subscription_count(), 0);
+    assert!(router.forms.is_empty());
     assert!(router.sessions_of("kim").is_empty());
-    let (_, deliveries) = router.publish("/topic/a", Outgoing::default());
+    let (_, deliveries) = publish(&mut router, "/topic/a", Outgoing::default());
     assert!(deliveries.is_empty());
     assert!(
         router

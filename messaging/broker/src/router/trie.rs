@@ -38,7 +38,7 @@ impl<T> Default for Node<T> {
     }
 }
 
-impl<T: PartialEq> Trie<T> {
+impl<T> Trie<T> {
     /// Adds `value` under `pattern`, whose form was checked by `destination::for_subscribe`.
     pub(crate) fn insert(&mut self, pattern: &str, value: T) {
         let mut node = &mut self.root;
@@ -56,7 +56,10 @@ impl<T: PartialEq> Trie<T> {
     }
 
     /// Takes `value` out from under `pattern`, with the branches that nobody needs any more.
-    pub(crate) fn remove(&mut self, pattern: &str, value: &T) {
+    pub(crate) fn remove<V>(&mut self, pattern: &str, value: &V)
+    where
+        T: PartialEq<V>,
+    {
         let segments: Vec<&str> = pattern.split('/').collect();
         self.root.remove(&segments, value);
     }
@@ -68,11 +71,14 @@ impl<T: PartialEq> Trie<T> {
     }
 }
 
-impl<T: PartialEq> Node<T> {
-    fn remove(&mut self, segments: &[&str], value: &T) {
+impl<T> Node<T> {
+    fn remove<V>(&mut self, segments: &[&str], value: &V)
+    where
+        T: PartialEq<V>,
+    {
         match segments {
-            [] => self.here.retain(|other| other != value),
-            ["**", ..] => self.rest.retain(|other| other != value),
+            [] => self.here.retain(|other| *other != *value),
+            ["**", ..] => self.rest.retain(|other| *other != *value),
             ["*", below @ ..] => {
                 if let Some(node) = &mut self.one {
                     node.remove(below, value);

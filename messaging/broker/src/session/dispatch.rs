@@ -13,13 +13,14 @@ use tokio::time::timeout;
 use super::Task;
 use super::open::{Live, Open, Replaying};
 use crate::destination::{
-    self, EXPIRES, Kind, OWN_HEADERS, PREFETCH_COUNT, REPLY_TO, RESUME_FROM, USER_ERRORS,
+    self, CONFLATE, EXPIRES, Kind, OWN_HEADERS, PREFETCH_COUNT, REPLY_TO, RESUME_FROM, USER_ERRORS,
 };
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
 use crate::message::Outgoing;
-use crate::router::{Effect, Outbound, Payload, Wanted, parse_expires};
-use crate::wire::{Reader, Writer};
+use crate::publisher::epoch_milliseconds;
+use crate::router::{Effect, Outbound, Payload, Wanted, expiry_of, parse_expires};
+use crate::wire::Transport;
 
 /// What the guard or the handler has done.
 pub(super) enum Done<P> {
@@ -31,7 +32,7 @@ pub(super) enum Done<P> {
     Handled(Result<(), Refusal>, Frame),
 }
 
-impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> {
+impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     pub(super) fn dispatch(&mut self, event: ServerEvent) {
         match &event {
             ServerEvent::Connect(frame) => self.authenticate(frame.clone()),
@@ -62,36 +63,69 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         }
     }
 
-    /// Gives a message to the protocol session, unless its subscription ended while it was on its way.
+    /// Writes a message, unless its subscription ended, or its time came, while it was on its way.
     pub(super) fn deliver(&mut self, outbound: &Outbound) {
-        let Some(open) = &self.open else {
-            return;
-        };
-        let Some(live) = open.live.get(&outbound.serial) else {
-            return;
-        };
-        if let Payload::Queued(sequence, _) = &outbound.payload {
-            // What is not taken goes to somebody else when this session ends.
-            let can_write = self.protocol.is_open() && !self.write_failed;
-            if !can_write || !self.shared.publisher.take(outbound.serial, *sequence) {
+        let frame = match &outbound.payload {
+            Payload::Encoded(encoded) => {
+                if !self.has_passed(encoded.expires) && self.protocol.is_open() {
+                    self.write(encoded.bytes.clone());
+                }
                 return;
             }
-        }
-        match &outbound.payload {
-            Payload::Encoded(bytes) => self.protocol.push_encoded(bytes.clone()),
-            Payload::Frame(frame) | Payload::Queued(_, frame) => {
-                if let Err(error) = self.protocol.message(&live.key, frame) {
-                    self.protocol.error(error.code(), &error.to_string(), None);
+            Payload::Queued(sequence, frame) => {
+                // What is not taken goes to somebody else when this session ends.
+                let can_write = self.protocol.is_open() && !self.write_failed;
+                if !can_write || !self.shared.publisher.take(outbound.serial, *sequence) {
+                    return;
                 }
+                frame
             }
+            Payload::Frame(frame) if self.has_passed(expiry_of(frame)) => return,
+            Payload::Frame(frame) => frame,
+        };
+        let live = self
+            .open
+            .as_ref()
+            .and_then(|open| open.live.get(&outbound.serial));
+        if let Some(live) = live
+            && let Err(error) = self.protocol.message(&live.key, frame)
+        {
+            self.protocol.error(error.code(), &error.to_string(), None);
         }
+        self.collect();
+    }
+
+    fn has_passed(&self, expires: Option<u64>) -> bool {
+        let passed = expires.is_some_and(|at| at <= epoch_milliseconds());
+        if passed {
+            self.shared.publisher.count_expired();
+        }
+        passed
     }
 
     pub(super) fn check_expiry(&mut self) {
-        if self.open.as_ref().is_some_and(Open::is_expired) {
+        let now = self.now;
+        if self.open.as_mut().is_some_and(|open| open.has_expired(now)) {
             let denied = Denied::token_expired();
             self.deny(&denied, None);
         }
+    }
+
+    /// Ends the session if it has subscribed to what it may not see any more.
+    pub(super) fn look_at_rights(&mut self) {
+        if let Some(denied) = self.forbidden() {
+            self.deny(&denied, None);
+        }
+    }
+
+    /// Why a live subscription is not allowed any more.
+    fn forbidden(&self) -> Option<Denied> {
+        let (open, guard) = (self.open.as_ref()?, &self.shared.guard);
+        open.live.values().find_map(|live| {
+            guard
+                .authorize(&open.info.principal, Action::Subscribe, &live.destination)
+                .err()
+        })
     }
 
     fn authenticate(&mut self, frame: Frame) {
@@ -115,21 +149,24 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             return;
         }
         let version = self.protocol.version();
-        let inlet = self.shared.publisher.open(&admission.subject, version);
+        let outbox = Arc::clone(self.connection.outbox());
+        let publisher = &self.shared.publisher;
         let info = SessionInfo {
-            id: inlet.id,
+            id: publisher.open(&admission.subject, version, outbox),
             subject: admission.subject,
             principal: admission.principal,
             peer: self.peer,
             version,
         };
         let incarnation = self.shared.publisher.position().incarnation;
-        let session = format!("{incarnation}-{}", inlet.id);
+        let session = format!("{incarnation}-{}", info.id);
         tracing::debug!(peer = %self.peer, session = %info.id, subject = %info.subject, %version, "session opened");
         let shared = Arc::clone(&self.shared);
-        self.open = Some(Open::new(shared, info, inlet, admission.expires_at, permit));
+        let mut open = Box::new(Open::new(shared, info, permit));
+        open.set_expiry(admission.expires_at, self.now);
+        self.open = Some(open);
         self.stranger = None;
-        self.protocol.accept(&session, super::now());
+        self.protocol.accept(&session, self.now);
     }
 
     fn renew(&mut self, event: ServerEvent) {
@@ -160,19 +197,13 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         if is_over(admission.expires_at) {
             return self.deny(&Denied::token_expired(), cause);
         }
-        open.expires_at = admission.expires_at;
+        open.set_expiry(admission.expires_at, self.now);
         open.info = Arc::new(SessionInfo {
             principal: admission.principal,
             subject: admission.subject,
             ..*open.info
         });
-        let forbidden = open.live.values().find_map(|live| {
-            let guard = &self.shared.guard;
-            guard
-                .authorize(&open.info.principal, Action::Subscribe, &live.destination)
-                .err()
-        });
-        match forbidden {
+        match self.forbidden() {
             Some(denied) => self.deny(&denied, cause),
             None => self.act(event),
         }
@@ -362,9 +393,10 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         Ok(Cow::Owned(frame))
     }
 
-    fn transact(&self, effects: Vec<Effect<'_>>) -> Result<(), Denied> {
+    fn transact(&mut self, effects: Vec<Effect<'_>>) -> Result<(), Denied> {
         let session = self.open.as_ref().map(|open| open.info.id);
-        self.shared.publisher.transact(session, effects)
+        self.fanned_out += self.shared.publisher.transact(session, effects)?;
+        Ok(())
     }
 
     fn answer(&mut self, done: Result<(), Denied>, frame: &Frame) {
@@ -400,15 +432,16 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             ack,
             resume_from: frame.header(RESUME_FROM),
             prefetch: prefetch_of(frame)?,
+            conflate: conflates(kind, frame)?,
         };
         // `None`: the session was ended from outside, and the loop is about to learn why.
         if let Some((serial, missed)) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
             let destination = destination.to_owned();
             open.live.insert(serial, Live { key, destination });
-            self.replaying = Some(Replaying {
+            self.replaying = Some(Box::new(Replaying {
                 messages: missed.into(),
                 subscribe: frame.clone(),
-            });
+            }));
         }
         Ok(())
     }
@@ -471,6 +504,24 @@ fn effect_of<'frame>(
         Kind::Reply => Some(Effect::Reply(destination, outgoing(frame))),
         Kind::App | Kind::User => None,
     }
+}
+
+/// The value of `x-conflate`. What is replaced cannot be replayed, so such a subscription has no place to resume from.
+fn conflates(kind: Kind, frame: &Frame) -> Result<bool, Denied> {
+    let wrong = match frame.header(CONFLATE) {
+        None | Some("false") => return Ok(false),
+        Some("true") if kind != Kind::Topic => "is for topics only",
+        Some("true") if frame.header(RESUME_FROM).is_some() => {
+            "cannot be had with x-resume-from: what was replaced is not sent again"
+        }
+        Some("true") if frame.header("ack").is_some_and(|ack| ack != "auto") => {
+            "cannot be had with acknowledgement: what was replaced is never acknowledged"
+        }
+        Some("true") => return Ok(true),
+        Some(_) => "is true or false",
+    };
+    let message = format!("{CONFLATE} {wrong}");
+    Err(Denied::new("bad-conflate", message))
 }
 
 fn prefetch_of(frame: &Frame) -> Result<Option<usize>, Denied> {

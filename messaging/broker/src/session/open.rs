@@ -8,10 +8,8 @@ use stomp::Frame;
 use stomp::server::SubscriptionKey;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::now;
 use crate::guard::Guard;
 use crate::handler::{Handler, SessionInfo};
-use crate::publisher::Inlet;
 use crate::router::{Outbound, Serial};
 use crate::server::Shared;
 
@@ -34,12 +32,13 @@ pub(super) struct Live {
 pub(super) struct Open<G: Guard, H: Handler<G::Principal>> {
     shared: Arc<Shared<G, H>>,
     pub(super) info: Arc<SessionInfo<G::Principal>>,
-    pub(super) inlet: Inlet,
     pub(super) live: HashMap<Serial, Live>,
     /// The names under which others reach the session's reply queues, by its own. Bounded by
     /// [`crate::QueueLimits::reply_queues`].
     pub(super) replies: HashMap<String, String>,
-    pub(super) expires_at: Option<SystemTime>,
+    expires_at: Option<SystemTime>,
+    /// When to see whether that is past.
+    look_at_expiry: Option<Instant>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -47,32 +46,47 @@ impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
     pub(super) fn new(
         shared: Arc<Shared<G, H>>,
         info: SessionInfo<G::Principal>,
-        inlet: Inlet,
-        expires_at: Option<SystemTime>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             shared,
             info: Arc::new(info),
-            inlet,
             live: HashMap::new(),
             replies: HashMap::new(),
-            expires_at,
+            expires_at: None,
+            look_at_expiry: None,
             _permit: permit,
         }
+    }
+
+    /// From `now` on the token is good until `expires_at`.
+    pub(super) fn set_expiry(&mut self, expires_at: Option<SystemTime>, now: Instant) {
+        self.expires_at = expires_at;
+        self.look_again(now);
     }
 
     pub(super) fn is_expired(&self) -> bool {
         self.expires_at.is_some_and(|at| at <= SystemTime::now())
     }
 
-    /// When to see whether the token has expired.
+    /// As [`Self::is_expired`], when it is time to look.
+    pub(super) fn has_expired(&mut self, now: Instant) -> bool {
+        if self.look_at_expiry.is_none_or(|at| at > now) {
+            return false;
+        }
+        self.look_again(now);
+        self.is_expired()
+    }
+
     pub(super) fn look_at_expiry(&self) -> Option<Instant> {
-        let left = self
-            .expires_at?
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
-        Some(now() + left.min(LOOK_AT_WALL_CLOCK))
+        self.look_at_expiry
+    }
+
+    fn look_again(&mut self, now: Instant) {
+        self.look_at_expiry = self.expires_at.map(|at| {
+            let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+            now + left.min(LOOK_AT_WALL_CLOCK)
+        });
     }
 }
 

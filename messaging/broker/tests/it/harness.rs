@@ -1,5 +1,6 @@
 //! A broker on port 0, with a guard and a handler that do what the frames say.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -22,7 +23,21 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tokens are `{subject}`, `{subject}/{milliseconds to live}` or `{subject}+secret`; the subject `nobody` is refused.
-pub(crate) struct TestGuard;
+#[derive(Default)]
+pub(crate) struct TestGuard {
+    /// Tokens that may do nothing any more.
+    forbidden: Mutex<HashSet<String>>,
+}
+
+impl TestGuard {
+    pub(crate) fn forbid(&self, token: &str) {
+        self.forbidden.lock().unwrap().insert(token.to_owned());
+    }
+
+    pub(crate) fn allow(&self, token: &str) {
+        self.forbidden.lock().unwrap().remove(token);
+    }
+}
 
 impl Guard for TestGuard {
     type Principal = String;
@@ -53,7 +68,8 @@ impl Guard for TestGuard {
     fn authorize(&self, token: &String, action: Action, destination: &str) -> Result<(), Denied> {
         let secret = destination.contains("secret") && !token.ends_with("+secret");
         let publishes = action == Action::Send && destination.starts_with("/topic/");
-        if secret || (publishes && token != "boss") {
+        let forbidden = self.forbidden.lock().unwrap().contains(token);
+        if forbidden || secret || (publishes && token != "boss") {
             return Err(Denied::forbidden(format!("{destination} is not for you")));
         }
         Ok(())
@@ -119,7 +135,12 @@ impl TestBroker {
         };
         let shutdown = CancellationToken::new();
         let publisher = Publisher::new(config);
-        let broker = Broker::new(publisher.clone(), TestGuard, handler, shutdown.clone());
+        let broker = Broker::new(
+            publisher.clone(),
+            TestGuard::default(),
+            handler,
+            shutdown.clone(),
+        );
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = listener.local_addr().unwrap();

@@ -15,3 +15,4 @@ mod resuming;
 mod subscriptions;
 mod tokens;
 mod transactions;
+mod waiting;

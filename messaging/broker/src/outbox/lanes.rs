@@ -1,0 +1,164 @@
+//! What waits for one session's socket: two lanes, conflation, bounds. Pure.
+//!
+//! Invariant: the messages of one subscription leave in the order in which they came, except that a conflating
+//! subscription's newer message takes the place of the one that it replaces. A subscription is in one lane for all its
+//! life, so a lane that overtakes never reorders a subscription.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::router::{Outbound, Serial};
+
+/// Queues with room for more than this many messages give it back when they are empty: a burst is no reason to hold
+/// memory for a session's whole life.
+const KEPT_CAPACITY: usize = 16;
+
+/// Which messages go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Overtakes the other.
+    Urgent,
+    /// All the rest.
+    Bulk,
+}
+
+/// What a conflating subscription has at most one waiting message of: a destination and the message's `x-key`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Topic {
+    pub(crate) destination: Arc<str>,
+    pub(crate) key: Arc<str>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// It waits.
+    Queued,
+    /// It waits in the place of an older one.
+    Replaced,
+    /// There is no room: it was not taken.
+    Full,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Message(Outbound),
+    /// The place of what `latest` has.
+    Latest(Serial, Topic),
+}
+
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    urgent: VecDeque<Waiting>,
+    bulk: VecDeque<Waiting>,
+    /// What conflating subscriptions have waiting; few sessions have any.
+    latest: HashMap<(Serial, Topic), Outbound>,
+    bytes: usize,
+    messages_max: usize,
+    bytes_max: usize,
+}
+
+impl Lanes {
+    pub(crate) fn new(messages_max: usize, bytes_max: usize) -> Self {
+        Self {
+            urgent: VecDeque::new(),
+            bulk: VecDeque::new(),
+            latest: HashMap::new(),
+            bytes: 0,
+            messages_max,
+            bytes_max,
+        }
+    }
+
+    /// Takes a message in, if there is room. `conflate`: what it replaces.
+    pub(crate) fn offer(
+        &mut self,
+        outbound: Outbound,
+        lane: Lane,
+        conflate: Option<Topic>,
+    ) -> Offered {
+        let weight = outbound.payload.len();
+        let place = match conflate {
+            None => None,
+            Some(topic) => {
+                let place = (outbound.serial, topic);
+                if let Some(waiting) = self.latest.get_mut(&place) {
+                    self.bytes = self.bytes - waiting.payload.len() + weight;
+                    *waiting = outbound;
+                    return Offered::Replaced;
+                }
+                Some(place)
+            }
+        };
+        let messages = self.urgent.len() + self.bulk.len();
+        // A message that is alone may be as long as it likes: it was allowed in.
+        let fits = self.bytes == 0 || self.bytes + weight <= self.bytes_max;
+        if !fits || messages >= self.messages_max {
+            return Offered::Full;
+        }
+        self.bytes += weight;
+        let waiting = match place {
+            None => Waiting::Message(outbound),
+            Some((serial, topic)) => {
+                self.latest.insert((serial, topic.clone()), outbound);
+                Waiting::Latest(serial, topic)
+            }
+        };
+        match lane {
+            Lane::Urgent => self.urgent.push_back(waiting),
+            Lane::Bulk => self.bulk.push_back(waiting),
+        }
+        Offered::Queued
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.bulk.is_empty()
+    }
+
+    /// The next message: the urgent ones first.
+    pub(crate) fn pop(&mut self) -> Option<Outbound> {
+        let lane = if self.urgent.is_empty() {
+            &mut self.bulk
+        } else {
+            &mut self.urgent
+        };
+        let waiting = lane.pop_front()?;
+        if lane.is_empty() && lane.capacity() > KEPT_CAPACITY {
+            *lane = VecDeque::new();
+        }
+        let outbound = match waiting {
+            Waiting::Message(outbound) => outbound,
+            Waiting::Latest(serial, topic) => self
+                .latest
+                .remove(&(serial, topic))
+                .expect("each place has its message"),
+        };
+        self.bytes -= outbound.payload.len();
+        Some(outbound)
+    }
+
+    /// Drops what waits for a subscription that has ended.
+    pub(crate) fn forget(&mut self, serial: Serial) {
+        let (bytes, latest) = (&mut self.bytes, &mut self.latest);
+        let mut keep = |waiting: &Waiting| match waiting {
+            Waiting::Message(outbound) if outbound.serial == serial => {
+                *bytes -= outbound.payload.len();
+                false
+            }
+            Waiting::Message(_) => true,
+            Waiting::Latest(other, topic) => {
+                if *other == serial
+                    && let Some(outbound) = latest.remove(&(serial, topic.clone()))
+                {
+                    *bytes -= outbound.payload.len();
+                }
+                *other != serial
+            }
+        };
+        self.urgent.retain(&mut keep);
+        self.bulk.retain(&mut keep);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What waits for a session: the urgent overtakes, conflation keeps the newest, what has expired is dropped, and rights
+//! that were taken away stop deliveries.
+//!
+//! These tests run on one thread: what is published without an await in between waits together in the outbox.
+
+use broker::destination::{CONFLATE, EXPIRES, KEY};
+use broker::{BrokerConfig, Outgoing};
+use stomp::{AckMode, ClientEvent};
+
+use crate::client::{Client, Way};
+use crate::harness::TestBroker;
+
+fn text(body: &str) -> Outgoing {
+    Outgoing::new("text/plain", body.to_owned())
+}
+
+async fn bodies(client: &mut Client, count: usize) -> Vec<String> {
+    let mut bodies = Vec::new();
+    for _ in 0..count {
+        bodies.push(client.body().await);
+    }
+    bodies
+}
+
+#[tokio::test]
+async fn urgent_messages_overtake_and_no_subscription_is_reordered() {
+    let config = BrokerConfig {
+        urgent: vec!["/topic/alarms/**".to_owned()],
+        ..BrokerConfig::default()
+    };
+    let broker = TestBroker::with(config).await;
+    for way in Way::BOTH {
+        let mut client = Client::connect(&broker, way, "kim").await;
+        for pattern in ["/topic/readings", "/topic/alarms/*", "/topic/**"] {
+            client.subscribe(pattern).await;
+        }
+        for (topic, body) in [
+            ("/topic/readings", "r1"),
+            ("/topic/readings", "r2"),
+            ("/topic/alarms/p1", "a1"),
+            ("/topic/readings", "r3"),
+            ("/topic/alarms/p1", "a2"),
+        ] {
+            broker.publisher.publish(topic, text(body));
+        }
+        // `/topic/**` gets other things, too: nothing in it overtakes.
+        let expected = ["a1", "a2", "r1", "r1", "r2", "r2", "a1", "r3", "r3", "a2"];
+        assert_eq!(bodies(&mut client, 10).await, expected, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_conflates_gets_the_newest_of_each_key() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker, Way::Ws, "kim").await;
+    let (_, receipt) =
+        client
+            .session
+            .subscribe_with_receipt("/topic/**", AckMode::Auto, &[(CONFLATE, "true")]);
+    client.receipt(receipt).await;
+    for (topic, key, body) in [
+        ("/topic/a", "x", "ax1"),
+        ("/topic/a", "y", "ay1"),
+        ("/topic/b", "x", "bx1"),
+        ("/topic/a", "x", "ax2"),
+        ("/topic/a", "y", "ay2"),
+        ("/topic/a", "x", "ax3"),
+    ] {
+        let message = text(body).with_header(KEY, key);
+        broker.publisher.publish(topic, message);
+    }
+    assert_eq!(bodies(&mut client, 3).await, ["ax3", "ay2", "bx1"]);
+    assert_eq!(broker.publisher.statistics().conflated, 3);
+    broker.publisher.publish("/topic/a", text("later"));
+    assert_eq!(client.body().await, "later");
+}
+
+#[tokio::test]
+async fn conflation_is_refused_where_it_would_lie() {
+    let broker = TestBroker::start().await;
+    let check = async |destination, ack, headers: &[(&str, &str)]| {
+        let mut client = Client::connect(&broker, Way::Tcp, "kim").await;
+        client
+            .session
+            .subscribe_with_receipt(destination, ack, headers);
+        let error = client.error().await;
+        assert_eq!(error.header("code"), Some("bad-conflate"), "{headers:?}");
+        assert!(error.header("receipt-id").is_some());
+    };
+    let yes = (CONFLATE, "true");
+    check("/topic/a", AckMode::Auto, &[(CONFLATE, "maybe")]).await;
+    check("/queue/a", AckMode::Auto, &[yes]).await;
+    check("/user/queue/a", AckMode::Auto, &[yes]).await;
+    check("/topic/a", AckMode::Client, &[yes]).await;
+    check("/topic/a", AckMode::Auto, &[yes, ("x-resume-from", "a-1")]).await;
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_delivered_any_more() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker, Way::Tcp, "kim").await;
+    client.subscribe("/topic/a").await;
+    let (_, receipt) = client
+        .session
+        .subscribe_with_receipt("/topic/b", AckMode::Client, &[]);
+    client.receipt(receipt).await;
+    for topic in ["/topic/a", "/topic/b"] {
+        for (expires, body) in [
+            ("1", "long past"),
+            ("0", "never"),
+            ("99999999999999", "later"),
+        ] {
+            let message = text(body).with_header(EXPIRES, expires);
+            broker.publisher.publish(topic, message);
+        }
+        assert_eq!(bodies(&mut client, 2).await, ["never", "later"], "{topic}");
+    }
+    assert_eq!(broker.publisher.statistics().expired, 2);
+}
+
+#[tokio::test]
+async fn rights_that_were_taken_away_stop_what_was_on_its_way() {
+    let broker = TestBroker::start().await;
+    for way in Way::BOTH {
+        let mut client = Client::connect(&broker, way, "kim").await;
+        let mut other = Client::connect(&broker, way, "lee").await;
+        for client in [&mut client, &mut other] {
+            client.subscribe("/topic/a").await;
+        }
+        broker.publisher.publish("/topic/a", text("1"));
+        assert_eq!(client.body().await, "1");
+        // Nothing has changed for this one: it goes on.
+        assert_eq!(broker.publisher.rights_changed("kim"), 1);
+        broker.publisher.publish("/topic/a", text("2"));
+        assert_eq!(client.body().await, "2");
+
+        broker.broker.guard().forbid("kim");
+        assert_eq!(broker.publisher.rights_changed("kim"), 1);
+        broker.publisher.publish("/topic/a", text("secret now"));
+        assert_eq!(client.error_code().await, "forbidden", "{way:?}");
+        assert_eq!(broker.publisher.rights_changed("kim"), 0);
+        assert_eq!(bodies(&mut other, 3).await, ["1", "2", "secret now"]);
+        assert!(matches!(
+            client.event().await,
+            None | Some(ClientEvent::Closed(_))
+        ));
+        broker.broker.guard().allow("kim");
+    }
+}
