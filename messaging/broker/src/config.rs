@@ -17,7 +17,7 @@ pub struct BrokerConfig {
     /// Messages that wait for one session's socket. Full: the session ends with `slow-consumer`, since a consumer
     /// that silently misses messages shows a wrong picture. 1,024: a flood of alarms in one burst.
     pub queue_messages: usize,
-    /// Bytes that wait for one session's socket, with the same policy. 8 MiB: eight of the longest messages.
+    /// Bytes of topics that wait for one session's socket, with the same policy. 8 MiB: eight of the longest messages.
     pub queue_bytes: usize,
     /// What is urgent: patterns of destinations, as in SUBSCRIBE. The messages of a subscription that can get nothing
     /// else overtake those of the session's other subscriptions. `/user/queue/**` and `/reply-queue/**`: somebody
@@ -70,14 +70,16 @@ pub struct QueueLimits {
     /// Bytes of the messages of all queues. 64 MiB, as for what is kept to be resumed.
     pub bytes: usize,
     /// Messages that a subscription may have unacknowledged when it does not say `prefetch-count`. 32: enough to hide
-    /// the way there and back, few enough that others get their share, and 32 busy queues of one session stay within
-    /// [`BrokerConfig::queue_messages`].
+    /// the way there and back, few enough that others get their share.
     pub prefetch: usize,
     /// The most that `prefetch-count` gets; who asks for more, or for 0, gets this. 512: two such subscriptions stay
     /// within [`stomp::Limits::pending_acks`] of their session.
     pub prefetch_max: usize,
-    /// Bytes on their way to one subscription that its session has not taken yet; one message goes out however long
-    /// it is. 256 KiB: 32 busy queues stay within [`BrokerConfig::queue_bytes`].
+    /// Messages on their way to one subscription that its session has not taken yet. 3: the session always finds a
+    /// next one, and all of [`stomp::Limits::subscriptions`] stay within [`BrokerConfig::queue_messages`].
+    pub untaken_messages: usize,
+    /// Their bytes; one message goes out however long it is. 64 KiB: two full writes. They stay accounted to their
+    /// queue and do not count for [`BrokerConfig::queue_bytes`].
     pub untaken_bytes: usize,
     /// How often a message is given to a consumer and comes back before it is dead. 5: more is no accident.
     pub deliveries: u32,
@@ -95,7 +97,8 @@ impl Default for QueueLimits {
             bytes: 64 * 1024 * 1024,
             prefetch: 32,
             prefetch_max: 512,
-            untaken_bytes: 256 * 1024,
+            untaken_messages: 3,
+            untaken_bytes: 64 * 1024,
             deliveries: 5,
             reply_queues: 16,
         }

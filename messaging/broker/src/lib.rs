@@ -10,7 +10,7 @@
 //! | `/topic/**` | published, if the guard allows it | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
 //! | `/user/queue/**` | refused | the session's own | [`Publisher::send_to_session`], [`Publisher::send_to_user`] |
 //! | `/queue/**` | taken in, if the guard allows it and there is room | one of the subscribers gets each message | [`Publisher::send_to_queue`] |
-//! | `/reply-queue/**` | to the session that asked for the answer | refused | whoever was told the name by `reply-to` |
+//! | `/reply-queue/**` | to the session that asked for the answer | refused | whoever was told the name by `reply-to`; [`Publisher::reply`] |
 //! | `/queue/dlq/**` | the same | the same | queues that could not deliver: the dead letters of `/queue/a` are in `/queue/dlq/a` |
 //!
 //! # Promises

@@ -27,8 +27,12 @@ pub(crate) enum Next {
     End(Denied),
     /// Its principal's rights have changed: nothing may be delivered before they were looked at.
     LookAtRights,
-    /// Write these, in order.
-    Write([Option<Outbound>; BATCH]),
+    /// Write this, in order.
+    Write {
+        batch: [Option<Outbound>; BATCH],
+        /// Nothing is left: the task is woken when more comes.
+        drained: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -59,6 +63,14 @@ enum Waits {
 }
 
 impl State {
+    fn wait(&mut self, context: &Context<'_>, waits: Waits) {
+        let known = self.waker.as_ref();
+        if !known.is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+        }
+        self.waits = waits;
+    }
+
     fn wake(&mut self) {
         self.waits = Waits::No;
         if let Some(waker) = &self.waker {
@@ -124,22 +136,29 @@ impl Outbox {
         }
         if room > 0 && !state.lanes.is_empty() {
             let mut left = room;
-            return Poll::Ready(Next::Write(array::from_fn(|_| {
+            let batch = array::from_fn(|_| {
                 let outbound = (left > 0).then(|| state.lanes.pop()).flatten()?;
                 left = left.saturating_sub(outbound.payload.len());
                 Some(outbound)
-            })));
+            });
+            let drained = state.lanes.is_empty();
+            if drained {
+                state.wait(context, Waits::ForAll);
+            }
+            return Poll::Ready(Next::Write { batch, drained });
         }
-        let known = state.waker.as_ref();
-        if !known.is_some_and(|waker| waker.will_wake(context.waker())) {
-            state.waker = Some(context.waker().clone());
-        }
-        state.waits = if room > 0 {
+        let waits = if room > 0 {
             Waits::ForAll
         } else {
             Waits::ForOrders
         };
+        state.wait(context, waits);
         Poll::Pending
+    }
+
+    /// Gives back what a burst has taken.
+    pub(crate) fn shrink(&self) {
+        self.state().lanes.shrink();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -120,6 +120,18 @@ impl Publisher {
             .map(|_| ())
     }
 
+    /// Answers a question: sends to the `reply-to` of the frame that asked it. Nothing happens when the session that
+    /// asked is over.
+    ///
+    /// Returns whether the answer was put on its way.
+    pub fn reply(&self, reply_to: &str, answer: Outgoing) -> bool {
+        let mut hub = self.hub();
+        let deliveries = hub.router.reply(reply_to, answer);
+        let delivered_before = hub.statistics.delivered;
+        hub.enqueue_all(deliveries);
+        hub.statistics.delivered > delivered_before
+    }
+
     /// Does all of `effects` in order, with nothing of others in between, or nothing. `session` is whose
     /// acknowledgements they are. Returns into how many outboxes it put something.
     pub(crate) fn transact(

@@ -9,7 +9,7 @@ mod trie;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use stomp::server::SubscriptionKey;
 use stomp::{AckMode, Command, Frame, Version, encode};
 
@@ -24,6 +24,7 @@ use crate::destination::{self, EXPIRES, GAP, KEY, Kind};
 use crate::message::Outgoing;
 use crate::outbox::{Lane, Outbox, Topic};
 use crate::position::{Position, SessionId};
+use crate::wire::WireFrame;
 
 /// Names one subscription of the broker's life. A new one under the same id has another serial, so that what was on
 /// its way to the old one is recognised.
@@ -52,17 +53,25 @@ pub(crate) enum Payload {
 /// A whole MESSAGE as it goes over the wire.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    pub(crate) bytes: Bytes,
+    pub(crate) frame: WireFrame,
     /// When it is worth nothing any more: milliseconds since 1970.
     pub(crate) expires: Option<u64>,
 }
 
 impl Payload {
-    /// Bytes, for the bound of the session's outbox.
+    /// Bytes that it takes on the way to the socket, about.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Encoded(encoded) => encoded.bytes.len(),
+            Self::Encoded(encoded) => encoded.frame.as_bytes().len(),
             Self::Frame(frame) | Self::Queued(_, frame) => replay::weight(frame),
+        }
+    }
+
+    /// Bytes that waiting in an outbox takes. What comes from a queue is accounted there.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Encoded(_) | Self::Frame(_) => self.len(),
+            Self::Queued(..) => 0,
         }
     }
 }
@@ -531,7 +540,7 @@ impl Encoder {
             }
         }
         Encoded {
-            bytes: bytes.freeze(),
+            frame: bytes.freeze().into(),
             expires: self.expires,
         }
     }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use stomp::{CloseReason, ServerSession};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::yield_now;
@@ -28,7 +27,7 @@ use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::outbox::Next;
 use crate::server::Shared;
-use crate::wire::Transport;
+use crate::wire::{Transport, WireFrame};
 
 /// Bytes in the transport up to which more is put there: enough for full packets, little enough that what is urgent is
 /// not far behind.
@@ -91,12 +90,18 @@ struct Task<T, G: Guard, H: Handler<G::Principal>> {
     progress: u64,
 }
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve<T: Transport, G: Guard, H: Handler<G::Principal>>(
+/// Serves one connection until it ends. Everything is in one allocation of its own: futures within futures would each
+/// keep room for it.
+pub(crate) fn serve<T, G, H>(
     shared: &Arc<Shared<G, H>>,
     transport: T,
     peer: SocketAddr,
-) {
+) -> impl Future<Output = ()> + Send + use<T, G, H>
+where
+    T: Transport,
+    G: Guard,
+    H: Handler<G::Principal>,
+{
     let config = shared.publisher.config();
     let stranger = shared.permits.connection();
     let now = now();
@@ -106,7 +111,7 @@ pub(crate) async fn serve<T: Transport, G: Guard, H: Handler<G::Principal>>(
         protocol.reject("too-many-sessions", message);
     }
     let alarm = protocol.deadline().unwrap_or(now);
-    let task = Task {
+    let mut task = Box::new(Task {
         shared: Arc::clone(shared),
         peer,
         transport,
@@ -124,8 +129,8 @@ pub(crate) async fn serve<T: Transport, G: Guard, H: Handler<G::Principal>>(
         write_failed: false,
         writing_since: None,
         progress: 0,
-    };
-    task.run().await;
+    });
+    async move { task.run().await }
 }
 
 /// The runtime's clock, so that tests may stop it.
@@ -134,7 +139,7 @@ fn now() -> Instant {
 }
 
 impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let end = loop {
             match poll_fn(|context| self.poll_turn(context)).await {
                 Turn::Over(end) => break end,
@@ -149,8 +154,8 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         self.now = now();
         self.fanned_out = 0;
         loop {
-            let mut progress = self.poll_outbox(context);
-            progress |= self.poll_work(context);
+            self.poll_outbox(context);
+            let mut progress = self.poll_work(context);
             progress |= self.poll_read(context);
             self.advance();
             if let Some(end) = self.end() {
@@ -171,27 +176,33 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         }
     }
 
-    /// Takes what the broker has for this connection.
-    fn poll_outbox(&mut self, context: &Context<'_>) -> bool {
-        let room = match (&self.open, &self.replaying) {
-            (Some(_), None) => self.room(),
-            _ => 0,
-        };
-        match self.connection.outbox().poll_next(context, room) {
-            Poll::Pending => return false,
-            Poll::Ready(Next::End(denied)) => {
-                self.protocol.error(&denied.code, &denied.message, None);
-            }
-            Poll::Ready(Next::LookAtRights) => self.look_at_rights(),
-            Poll::Ready(Next::Write(batch)) => {
-                self.check_expiry();
-                for outbound in batch.into_iter().flatten() {
-                    self.deliver(&outbound);
+    /// Takes what the broker has for this connection, as far as there is room for it. It needs no second look in the
+    /// same turn: room comes with a flush, and the rest with work or with reading, which each call for one.
+    fn poll_outbox(&mut self, context: &Context<'_>) {
+        loop {
+            let room = match (&self.open, &self.replaying) {
+                (Some(_), None) => self.room(),
+                _ => 0,
+            };
+            match self.connection.outbox().poll_next(context, room) {
+                Poll::Pending => return,
+                Poll::Ready(Next::End(denied)) => {
+                    self.protocol.error(&denied.code, &denied.message, None);
+                    return;
                 }
-                self.protocol.sent(self.now);
+                Poll::Ready(Next::LookAtRights) => self.look_at_rights(),
+                Poll::Ready(Next::Write { batch, drained }) => {
+                    self.check_expiry();
+                    for outbound in batch.into_iter().flatten() {
+                        self.deliver(&outbound);
+                    }
+                    self.protocol.sent(self.now);
+                    if drained {
+                        return;
+                    }
+                }
             }
         }
-        true
     }
 
     fn poll_work(&mut self, context: &mut Context<'_>) -> bool {
@@ -250,11 +261,11 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     /// Moves what the protocol session wants to say to the transport.
     fn collect(&mut self) {
         while let Some(frame) = self.protocol.poll_transmit(self.now) {
-            self.write(frame);
+            self.write(frame.into());
         }
     }
 
-    fn write(&mut self, frame: Bytes) {
+    fn write(&mut self, frame: WireFrame) {
         if !self.write_failed {
             self.transport.push(frame);
         }
@@ -341,6 +352,8 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             self.protocol.reading_paused(self.now);
         }
         self.protocol.handle_deadline(self.now);
+        self.connection.outbox().shrink();
+        self.transport.shrink();
         None
     }
 
@@ -370,7 +383,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     }
 
     /// Says the last word, lets the peer take it, and lets the handler finish.
-    async fn finish(mut self, end: End) {
+    async fn finish(&mut self, end: End) {
         self.collect();
         // From here on no message is put into an outbox that nobody empties.
         if let Some(open) = &self.open {

@@ -16,20 +16,21 @@ use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::server::Broker;
 use crate::session;
-use crate::wire::Transport;
+use crate::wire::{Transport, WireFrame};
 
 /// Bytes read at once: a page of frames.
 const READ_BYTES: usize = 8 * 1024;
-
-/// A buffer that is empty and larger than this is given back: most connections are silent most of the time.
-const KEPT_BYTES: usize = 1024;
 
 /// After a failed accept, usually for want of file descriptors: until some connections have ended.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     /// Serves one connection until it ends.
-    pub async fn serve_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+    pub fn serve_tcp(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + use<G, H> {
         // Frames are small and somebody waits for each: Nagle's algorithm would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
@@ -39,7 +40,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
             outgoing: BytesMut::new(),
             writes: 0,
         };
-        session::serve(&self.shared, transport, peer).await;
+        session::serve(&self.shared, transport, peer)
     }
 
     /// Accepts and serves connections until the broker's shutdown, then waits for their end.
@@ -62,7 +63,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
             match accepted {
                 Ok((stream, peer)) => {
                     let broker = self.clone();
-                    sessions.spawn(async move { broker.serve_tcp(stream, peer).await });
+                    sessions.spawn(broker.serve_tcp(stream, peer));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a TCP connection could not be accepted");
@@ -91,8 +92,8 @@ impl Transport for TcpTransport {
         Poll::Ready(Ok((!read.is_empty()).then(|| Bytes::copy_from_slice(read))))
     }
 
-    fn push(&mut self, frame: Bytes) {
-        self.outgoing.extend_from_slice(&frame);
+    fn push(&mut self, frame: WireFrame) {
+        self.outgoing.extend_from_slice(frame.as_bytes());
     }
 
     fn backlog(&self) -> usize {
@@ -113,10 +114,13 @@ impl Transport for TcpTransport {
             self.outgoing.advance(written);
             self.writes += 1;
         }
-        if self.outgoing.capacity() > KEPT_BYTES {
+        Poll::Ready(Ok(()))
+    }
+
+    fn shrink(&mut self) {
+        if self.outgoing.is_empty() {
             self.outgoing = BytesMut::new();
         }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

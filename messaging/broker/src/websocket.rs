@@ -1,13 +1,12 @@
 //! STOMP over WebSocket: one frame out is one message, text where its body is UTF-8; in, anything goes, since clients
 //! split frames over messages and put several into one.
 
-use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -16,13 +15,10 @@ use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::server::Broker;
 use crate::session;
-use crate::wire::Transport;
+use crate::wire::{Transport, WireFrame};
 
 /// The sub-protocols to offer, best first. A client that asks for none is served all the same.
 pub const SUBPROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
-
-/// A queue with room for more frames than this gives it back when it is empty.
-const KEPT_FRAMES: usize = 16;
 
 /// What one connection's WebSocket reads at once: the library's own 128 KiB would be held by each idle one.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
@@ -46,44 +42,33 @@ where
             .max_frame_size(message_bytes)
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
-            .on_upgrade(move |socket| async move { broker.serve_websocket(socket, peer).await })
+            .on_upgrade(move |socket| broker.serve_websocket(socket, peer))
     }
 
     /// Serves one connection until it ends. Whoever upgraded it has set the limits on messages.
-    pub async fn serve_websocket(&self, socket: WebSocket, peer: SocketAddr) {
+    pub fn serve_websocket(
+        &self,
+        socket: WebSocket,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + use<G, H> {
         let transport = WebSocketTransport {
             socket,
-            queue: VecDeque::new(),
             backlog: 0,
+            failed: None,
             writes: 0,
         };
-        session::serve(&self.shared, transport, peer).await;
+        session::serve(&self.shared, transport, peer)
     }
 }
 
 struct WebSocketTransport {
     socket: WebSocket,
-    /// Bounded by the session, which pushes only while there is room.
-    queue: VecDeque<Bytes>,
-    /// Bytes of `queue` and of what the socket has taken since it was last flushed.
+    /// Bytes that the socket's buffer has taken since it was last flushed. Bounded by the session, which pushes only
+    /// while there is room.
     backlog: usize,
+    /// Why the last push failed.
+    failed: Option<axum::Error>,
     writes: u64,
-}
-
-impl WebSocketTransport {
-    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
-        while !self.queue.is_empty() {
-            ready!(self.socket.poll_ready_unpin(context))?;
-            if let Some(frame) = self.queue.pop_front() {
-                self.socket.start_send_unpin(message(frame))?;
-                self.writes += 1;
-            }
-        }
-        if self.queue.capacity() > KEPT_FRAMES {
-            self.queue = VecDeque::new();
-        }
-        self.socket.poll_flush_unpin(context)
-    }
 }
 
 impl Transport for WebSocketTransport {
@@ -100,9 +85,16 @@ impl Transport for WebSocketTransport {
         }
     }
 
-    fn push(&mut self, frame: Bytes) {
-        self.backlog += frame.len();
-        self.queue.push_back(frame);
+    fn push(&mut self, frame: WireFrame) {
+        self.backlog += frame.as_bytes().len();
+        let message = match frame {
+            WireFrame::Text(text) => Message::Text(text),
+            WireFrame::Binary(bytes) => Message::Binary(bytes),
+        };
+        // The WebSocket takes it into its buffer whether it can write now or not.
+        if let Err(error) = self.socket.start_send_unpin(message) {
+            self.failed = Some(error);
+        }
     }
 
     fn backlog(&self) -> usize {
@@ -114,10 +106,17 @@ impl Transport for WebSocketTransport {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_written(context)).map_err(io::Error::other)?;
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(io::Error::other(error)));
+        }
+        ready!(self.socket.poll_flush_unpin(context)).map_err(io::Error::other)?;
         self.backlog = 0;
+        self.writes += 1;
         Poll::Ready(Ok(()))
     }
+
+    /// The WebSocket keeps its buffer.
+    fn shrink(&mut self) {}
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket
@@ -137,12 +136,4 @@ fn read_error(error: axum::Error) -> io::Error {
 
 fn is_io(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some() || error.source().is_some_and(is_io)
-}
-
-/// A text message must be UTF-8, which headers are and bodies may not be.
-fn message(frame: Bytes) -> Message {
-    match Utf8Bytes::try_from(frame.clone()) {
-        Ok(text) => Message::Text(text),
-        Err(_) => Message::Binary(frame),
-    }
 }

@@ -4,7 +4,34 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+
+/// A whole frame as it goes over the wire. Whether it is text is found out once, not for each of its receivers.
+#[derive(Debug, Clone)]
+pub(crate) enum WireFrame {
+    Text(Utf8Bytes),
+    /// With a body that is not UTF-8.
+    Binary(Bytes),
+}
+
+impl WireFrame {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Bytes> for WireFrame {
+    fn from(bytes: Bytes) -> Self {
+        match Utf8Bytes::try_from(bytes.clone()) {
+            Ok(text) => Self::Text(text),
+            Err(_) => Self::Binary(bytes),
+        }
+    }
+}
 
 /// A connection: bytes come in, frames go out.
 pub(crate) trait Transport: Send + Unpin {
@@ -13,7 +40,7 @@ pub(crate) trait Transport: Send + Unpin {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
 
     /// Takes a whole frame, to be written by [`Self::poll_flush`].
-    fn push(&mut self, frame: Bytes);
+    fn push(&mut self, frame: WireFrame);
 
     /// Bytes pushed and not flushed yet.
     fn backlog(&self) -> usize;
@@ -23,6 +50,9 @@ pub(crate) trait Transport: Send + Unpin {
 
     /// Writes everything that was pushed.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Gives back memory that a burst has taken.
+    fn shrink(&mut self);
 
     /// Tells the peer that nothing follows.
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;

@@ -9,10 +9,6 @@ use std::sync::Arc;
 
 use crate::router::{Outbound, Serial};
 
-/// Queues with room for more than this many messages give it back when they are empty: a burst is no reason to hold
-/// memory for a session's whole life.
-const KEPT_CAPACITY: usize = 16;
-
 /// Which messages go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
@@ -40,11 +36,13 @@ pub(crate) enum Offered {
     Full,
 }
 
+type Place = (Serial, Topic);
+
 #[derive(Debug)]
 enum Waiting {
     Message(Outbound),
-    /// The place of what `latest` has.
-    Latest(Serial, Topic),
+    /// The place of what `latest` has. Boxed, since most messages are of the other kind.
+    Latest(Box<Place>),
 }
 
 #[derive(Debug)]
@@ -52,7 +50,7 @@ pub(crate) struct Lanes {
     urgent: VecDeque<Waiting>,
     bulk: VecDeque<Waiting>,
     /// What conflating subscriptions have waiting; few sessions have any.
-    latest: HashMap<(Serial, Topic), Outbound>,
+    latest: HashMap<Place, Outbound>,
     bytes: usize,
     messages_max: usize,
     bytes_max: usize,
@@ -77,13 +75,13 @@ impl Lanes {
         lane: Lane,
         conflate: Option<Topic>,
     ) -> Offered {
-        let weight = outbound.payload.len();
+        let weight = outbound.payload.held();
         let place = match conflate {
             None => None,
             Some(topic) => {
                 let place = (outbound.serial, topic);
                 if let Some(waiting) = self.latest.get_mut(&place) {
-                    self.bytes = self.bytes - waiting.payload.len() + weight;
+                    self.bytes = self.bytes - waiting.payload.held() + weight;
                     *waiting = outbound;
                     return Offered::Replaced;
                 }
@@ -99,9 +97,9 @@ impl Lanes {
         self.bytes += weight;
         let waiting = match place {
             None => Waiting::Message(outbound),
-            Some((serial, topic)) => {
-                self.latest.insert((serial, topic.clone()), outbound);
-                Waiting::Latest(serial, topic)
+            Some(place) => {
+                self.latest.insert(place.clone(), outbound);
+                Waiting::Latest(Box::new(place))
             }
         };
         match lane {
@@ -123,18 +121,22 @@ impl Lanes {
             &mut self.urgent
         };
         let waiting = lane.pop_front()?;
-        if lane.is_empty() && lane.capacity() > KEPT_CAPACITY {
-            *lane = VecDeque::new();
-        }
         let outbound = match waiting {
             Waiting::Message(outbound) => outbound,
-            Waiting::Latest(serial, topic) => self
+            Waiting::Latest(place) => self
                 .latest
-                .remove(&(serial, topic))
+                .remove(&*place)
                 .expect("each place has its message"),
         };
-        self.bytes -= outbound.payload.len();
+        self.bytes -= outbound.payload.held();
         Some(outbound)
+    }
+
+    /// Gives back memory that a burst has taken and nothing needs now.
+    pub(crate) fn shrink(&mut self) {
+        self.urgent.shrink_to_fit();
+        self.bulk.shrink_to_fit();
+        self.latest.shrink_to_fit();
     }
 
     /// Drops what waits for a subscription that has ended.
@@ -142,18 +144,17 @@ impl Lanes {
         let (bytes, latest) = (&mut self.bytes, &mut self.latest);
         let mut keep = |waiting: &Waiting| match waiting {
             Waiting::Message(outbound) if outbound.serial == serial => {
-                *bytes -= outbound.payload.len();
+                *bytes -= outbound.payload.held();
                 false
             }
             Waiting::Message(_) => true,
-            Waiting::Latest(other, topic) => {
-                if *other == serial
-                    && let Some(outbound) = latest.remove(&(serial, topic.clone()))
-                {
-                    *bytes -= outbound.payload.len();
+            Waiting::Latest(place) if place.0 == serial => {
+                if let Some(outbound) = latest.remove(&**place) {
+                    *bytes -= outbound.payload.held();
                 }
-                *other != serial
+                false
             }
+            Waiting::Latest(_) => true,
         };
         self.urgent.retain(&mut keep);
         self.bulk.retain(&mut keep);

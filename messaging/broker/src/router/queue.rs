@@ -93,13 +93,16 @@ struct Consumer {
     terms: Terms,
     /// By sequence. Bounded by [`Terms::prefetch`].
     in_flight: BTreeMap<u64, InFlight>,
+    untaken: usize,
     untaken_bytes: usize,
 }
 
 impl Consumer {
-    fn has_room(&self, weight: usize, window: usize) -> bool {
+    fn has_room(&self, weight: usize, limits: &QueueLimits) -> bool {
         // One message goes out however long it is.
-        let fits = self.untaken_bytes == 0 || self.untaken_bytes + weight <= window;
+        let fits = self.untaken == 0
+            || (self.untaken < limits.untaken_messages
+                && self.untaken_bytes + weight <= limits.untaken_bytes);
         fits && self.in_flight.len() < self.terms.prefetch
     }
 }
@@ -214,6 +217,7 @@ impl Queues {
             serial,
             terms,
             in_flight: BTreeMap::new(),
+            untaken: 0,
             untaken_bytes: 0,
         });
         self.by_consumer.insert(serial, name.to_owned());
@@ -247,6 +251,7 @@ impl Queues {
         }
         in_flight.taken = true;
         in_flight.entry.deliveries += 1;
+        consumer.untaken -= 1;
         consumer.untaken_bytes -= in_flight.entry.weight;
         if consumer.terms.auto {
             return Some(self.ack(serial, &[sequence], now));
@@ -359,12 +364,12 @@ impl Queues {
                 self.counts.expired += 1;
                 continue;
             }
-            let (weight, window) = (first.get().weight, self.limits.untaken_bytes);
+            let weight = first.get().weight;
             // Those that have no room keep their place in front: their turn is not over.
             let next = queue
                 .consumers
                 .iter()
-                .position(|consumer| consumer.has_room(weight, window));
+                .position(|consumer| consumer.has_room(weight, &self.limits));
             let Some(mut consumer) = next.and_then(|next| queue.consumers.remove(next)) else {
                 break;
             };
@@ -381,6 +386,7 @@ impl Queues {
                 sequence,
                 frame,
             });
+            consumer.untaken += 1;
             consumer.untaken_bytes += entry.weight;
             let taken = false;
             consumer

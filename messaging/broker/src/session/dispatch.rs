@@ -68,7 +68,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let frame = match &outbound.payload {
             Payload::Encoded(encoded) => {
                 if !self.has_passed(encoded.expires) && self.protocol.is_open() {
-                    self.write(encoded.bytes.clone());
+                    self.write(encoded.frame.clone());
                 }
                 return;
             }

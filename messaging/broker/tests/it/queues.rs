@@ -293,3 +293,26 @@ async fn the_guard_decides_about_queues() {
     assert_eq!(kim.error_code().await, "forbidden");
     assert_eq!(broker.publisher.statistics().queued, 0);
 }
+
+#[tokio::test]
+async fn many_busy_queues_are_no_reason_to_end_a_session() {
+    const QUEUES: usize = 200;
+    const MESSAGES: usize = 20;
+    let broker = TestBroker::start().await;
+    for queue in 0..QUEUES {
+        for _ in 0..MESSAGES {
+            let message = Outgoing::new("text/plain", vec![b'x'; 3000]);
+            let queue = format!("/queue/{queue}");
+            broker.publisher.send_to_queue(&queue, message).unwrap();
+        }
+    }
+    let mut client = Client::connect(&broker, Way::Tcp, "kim").await;
+    for queue in 0..QUEUES {
+        let queue = format!("/queue/{queue}");
+        client.session.subscribe(&queue, AckMode::Auto, &[]);
+    }
+    for _ in 0..QUEUES * MESSAGES {
+        assert_eq!(client.message().await.body.len(), 3000);
+    }
+    assert_eq!(broker.publisher.statistics().slow_consumers, 0);
+}

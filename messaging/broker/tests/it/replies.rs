@@ -113,3 +113,22 @@ async fn reply_queues_are_bounded_and_guarded() {
         assert_eq!(kim.error_code().await, "unsupported-destination");
     }
 }
+
+#[tokio::test]
+async fn the_application_answers() {
+    let broker = TestBroker::start().await;
+    let mut kim = Client::connect(&broker, Way::Ws, "kim").await;
+    let receipt = kim.send("/app/x", &[OWN]);
+    kim.receipt(receipt).await;
+    let Seen::Frame { frame, .. } = broker.seen().await else {
+        panic!("a frame comes first");
+    };
+    let answer = broker::Outgoing::json("{}");
+    assert!(broker.publisher.reply(&reply_to(&frame), answer.clone()));
+    let message = kim.message().await;
+    assert_eq!(message.header("subscription"), Some(OWN.1));
+    assert_eq!(message.body, "{}");
+    drop(kim);
+    assert!(matches!(broker.seen().await, Seen::Ended { .. }));
+    assert!(!broker.publisher.reply(&reply_to(&frame), answer));
+}

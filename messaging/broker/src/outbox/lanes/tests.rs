@@ -9,7 +9,7 @@ use crate::router::{Encoded, Payload};
 
 fn outbound(serial: u64, body: &str) -> Outbound {
     let encoded = Encoded {
-        bytes: Bytes::copy_from_slice(body.as_bytes()),
+        frame: Bytes::copy_from_slice(body.as_bytes()).into(),
         expires: None,
     };
     Outbound {
@@ -28,7 +28,9 @@ fn topic(key: &str) -> Option<Topic> {
 fn drain(lanes: &mut Lanes) -> Vec<String> {
     std::iter::from_fn(|| lanes.pop())
         .map(|outbound| match outbound.payload {
-            Payload::Encoded(encoded) => String::from_utf8(encoded.bytes.to_vec()).unwrap(),
+            Payload::Encoded(encoded) => {
+                String::from_utf8(encoded.frame.as_bytes().to_vec()).unwrap()
+            }
             Payload::Frame(_) | Payload::Queued(..) => panic!("the tests make none"),
         })
         .collect()
@@ -104,7 +106,7 @@ proptest! {
                     let first = model.iter().position(|(.., lane, _)| *lane == Lane::Urgent);
                     let expected = if model.is_empty() { None } else { Some(model.remove(first.unwrap_or(0)).3) };
                     let popped = lanes.pop().map(|outbound| match outbound.payload {
-                        Payload::Encoded(encoded) => String::from_utf8(encoded.bytes.to_vec()).unwrap(),
+                        Payload::Encoded(encoded) => String::from_utf8(encoded.frame.as_bytes().to_vec()).unwrap(),
                         Payload::Frame(_) | Payload::Queued(..) => panic!("the test makes none"),
                     });
                     prop_assert_eq!(popped, expected);

@@ -13,6 +13,7 @@ const B: &str = "/queue/b";
 
 fn limits() -> QueueLimits {
     QueueLimits {
+        untaken_messages: 100,
         deliveries: 2,
         ..QueueLimits::default()
     }
@@ -206,6 +207,18 @@ fn what_has_expired_makes_room_everywhere() {
     assert_eq!(queues.check_room(&[("/queue/c", 100)], 10), Ok(()));
     assert_eq!((queues.counts().held, queues.counts().expired), (0, 2));
     assert!(queues.by_name.is_empty());
+}
+
+#[test]
+fn messages_on_their_way_to_a_consumer_are_bounded() {
+    let limits = QueueLimits {
+        untaken_messages: 2,
+        ..limits()
+    };
+    let mut queues = filled(limits, 4);
+    let handed = queues.subscribe(A, Serial(1), terms(false, 9), 0);
+    assert_eq!(told(&handed), [(1, 1), (1, 2)]);
+    assert_eq!(told(&queues.take(Serial(1), 1, 0).unwrap()), [(1, 3)]);
 }
 
 #[test]
