@@ -216,6 +216,7 @@ fn broker_config() -> BrokerConfig {
     };
     BrokerConfig {
         stomp,
+        urgent: contract::destination::URGENT.map(str::to_owned).to_vec(),
         ..BrokerConfig::default()
     }
 }

@@ -29,6 +29,15 @@ pub enum UiPart {
     Changed,
 }
 
+/// Patterns of what goes first to a connection that does not keep up: alarms, commands, and answers that somebody
+/// waits for. What people see of it is in the rendered streams, where alarms are not told apart.
+pub const URGENT: [&str; 4] = [
+    "/topic/alarms",
+    "/topic/zones/*/alarms",
+    "/user/queue/**",
+    "/reply-queue/**",
+];
+
 /// Every destination of Landside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Destination {

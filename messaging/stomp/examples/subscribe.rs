@@ -11,6 +11,7 @@ use std::env;
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use stomp::{AckMode, ClientConfig, ClientEvent, ClientSession};
@@ -18,7 +19,16 @@ use stomp::{AckMode, ClientConfig, ClientEvent, ClientSession};
 /// Longest wait for the socket when the session has nothing to be reminded of.
 const IDLE: Duration = Duration::from_secs(60);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    let Err(error) = run() else {
+        return ExitCode::SUCCESS;
+    };
+    // Nobody is left to tell when this fails as well.
+    let _ = writeln!(std::io::stderr(), "{error}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [address, destination, secret @ ..] = arguments.as_slice() else {
         return Err("usage: subscribe ADDRESS DESTINATION [PASSCODE]".into());
