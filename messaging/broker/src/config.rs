@@ -27,6 +27,11 @@ pub struct BrokerConfig {
     pub replay_messages: usize,
     /// Bytes of all messages that are kept; the oldest goes first.
     pub replay_bytes: usize,
+    /// Messages that one SUBSCRIBE with `x-resume-from` gets of the past: when there are more, a gap notice and the
+    /// newest. 4,096: a page that was away for half a minute; putting the list together holds up publishing for about
+    /// a millisecond, so that clients that resume in a loop do not slow others. A subscription that acknowledges gets
+    /// at most half of [`stomp::Limits::pending_acks`], or its past alone would end its session.
+    pub replay_messages_per_subscribe: usize,
     /// What `/queue/**` may hold.
     pub queues: QueueLimits,
     /// After a session's end, a handler that still works is given so long before it is dropped.
@@ -45,6 +50,7 @@ impl Default for BrokerConfig {
             replay_messages_per_destination: 256,
             replay_messages: 65_536,
             replay_bytes: 64 * 1024 * 1024,
+            replay_messages_per_subscribe: 4096,
             queues: QueueLimits::default(),
             handler_grace: Duration::from_secs(10),
         }

@@ -126,21 +126,6 @@ pub(crate) fn for_subscribe(destination: &str) -> Result<Kind, BadDestination> {
     }
 }
 
-/// Whether a topic pattern covers `destination`.
-pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
-    let mut segments = destination.split('/');
-    for wanted in pattern.split('/') {
-        if wanted == "**" {
-            return true;
-        }
-        match segments.next() {
-            Some(segment) if wanted == "*" || wanted == segment => {}
-            _ => return false,
-        }
-    }
-    segments.next().is_none()
-}
-
 /// Whether a `reply-to` means a reply queue of the session's own.
 ///
 /// # Errors
@@ -214,6 +199,22 @@ fn wildcards_are_whole(pattern: &str) -> bool {
         rest_seen |= segment == "**";
         fine
     })
+}
+
+/// Whether a topic pattern covers `destination`, as plainly as can be said: what the trees are tested against.
+#[cfg(test)]
+pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
+    let mut segments = destination.split('/');
+    for wanted in pattern.split('/') {
+        if wanted == "**" {
+            return true;
+        }
+        match segments.next() {
+            Some(segment) if wanted == "*" || wanted == segment => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
 }
 
 #[cfg(test)]

@@ -20,8 +20,9 @@
 //!   subscription is live and what it replays was written.
 //! - **Resuming.** Each message has a [`Position`]: its `message-id`. `SUBSCRIBE` with `x-resume-from: <position>`
 //!   first gets what matches and is newer, then live messages: no gap, no double. A position taken anywhere resumes
-//!   any subscription, also one with wildcards. When the past is no longer known, a MESSAGE with `x-gap: true` and an
-//!   empty body comes first.
+//!   any subscription, also one with wildcards. When the past is no longer known, or is more than
+//!   [`BrokerConfig::replay_messages_per_subscribe`], a MESSAGE with `x-gap: true` and an empty body comes first: what
+//!   is newer than its `message-id` is complete.
 //! - **Transactions.** SEND, ACK and NACK with `transaction` are held by the session, bounded by [`stomp::Limits`], and
 //!   happen at COMMIT in order: all of them, with nothing of others in between, or none. The guard is asked when a
 //!   SEND comes and again at COMMIT; one denial then means that nothing happens. RECEIPT of a held frame says that it

@@ -20,7 +20,7 @@ use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
 use crate::router::{
-    Effect, Outbound, QueueFull, ReplayBounds, Router, Serial, Wanted, assert_queue, assert_topic,
+    Effect, Outbound, QueueFull, Router, Serial, Wanted, assert_queue, assert_topic,
 };
 
 /// Digits of an incarnation: 64 bits of chance, so that no two lives of a broker are ever taken for one.
@@ -62,6 +62,10 @@ pub struct Statistics {
     pub expired: u64,
     /// Dead letters that were dropped because their queue was full.
     pub dead_letters_dropped: u64,
+    /// Messages that were given again to subscriptions that resume.
+    pub replayed: u64,
+    /// Gap notices.
+    pub gaps: u64,
 }
 
 /// Publishes, and sends to sessions. Cheap to clone: all clones are one broker.
@@ -148,17 +152,8 @@ impl Publisher {
     /// A broker without sessions, in a new incarnation.
     pub fn new(config: BrokerConfig) -> Self {
         let incarnation = Uuid::new_v4().simple().to_string();
-        let bounds = ReplayBounds {
-            messages_per_destination: config.replay_messages_per_destination,
-            messages: config.replay_messages,
-            bytes: config.replay_bytes,
-        };
         let hub = Hub {
-            router: Router::new(
-                &incarnation[..INCARNATION_DIGITS],
-                bounds,
-                config.queues.clone(),
-            ),
+            router: Router::new(&incarnation[..INCARNATION_DIGITS], &config),
             outlets: HashMap::new(),
             statistics: Statistics::default(),
         };
@@ -312,6 +307,7 @@ impl Publisher {
     pub fn statistics(&self) -> Statistics {
         let hub = self.hub();
         let queues = hub.router.queue_counts();
+        let told = hub.router.told();
         Statistics {
             sessions: hub.router.session_count(),
             subscriptions: hub.router.subscription_count(),
@@ -320,6 +316,8 @@ impl Publisher {
             dead_lettered: queues.dead_lettered,
             expired: queues.expired,
             dead_letters_dropped: queues.dropped,
+            replayed: told.replayed,
+            gaps: told.gaps,
             ..hub.statistics
         }
     }

@@ -1,6 +1,8 @@
 //! Who gets which message. Pure: messages go in, deliveries come out; the publisher puts them into the sessions' queues
 //! under the same lock, so that order is kept.
 
+mod names;
+mod past;
 mod queue;
 mod queueing;
 mod replay;
@@ -13,14 +15,15 @@ use bytes::{Bytes, BytesMut};
 use stomp::server::SubscriptionKey;
 use stomp::{AckMode, Command, Frame, Version, encode};
 
+use self::past::PastLimits;
+pub(crate) use self::past::Told;
 pub(crate) use self::queue::{Counts, QueueFull};
 use self::queue::{Queues, Terms};
 pub(crate) use self::queueing::{Effect, parse_expires};
 use self::replay::Replay;
-pub(crate) use self::replay::ReplayBounds;
 use self::trie::Trie;
-use crate::config::QueueLimits;
-use crate::destination::{self, GAP, Kind};
+use crate::config::{BrokerConfig, QueueLimits};
+use crate::destination::{self, Kind};
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
 
@@ -99,6 +102,8 @@ pub(crate) struct Router {
     subscriptions: HashMap<Serial, Subscription>,
     topics: Trie<Serial>,
     replay: Replay,
+    past_limits: PastLimits,
+    told: Told,
     queues: Queues,
     /// By the name that others use. Bounded by sessions and [`QueueLimits::reply_queues`].
     replies: HashMap<String, Serial>,
@@ -107,7 +112,7 @@ pub(crate) struct Router {
 
 impl Router {
     /// A router whose positions begin with `incarnation`: no two processes may share it.
-    pub(crate) fn new(incarnation: &str, bounds: ReplayBounds, queues: QueueLimits) -> Self {
+    pub(crate) fn new(incarnation: &str, config: &BrokerConfig) -> Self {
         Self {
             incarnation: incarnation.into(),
             sequence: 0,
@@ -116,10 +121,12 @@ impl Router {
             by_subject: HashMap::new(),
             subscriptions: HashMap::new(),
             topics: Trie::default(),
-            replay: Replay::new(bounds),
+            replay: Replay::new(config),
+            past_limits: PastLimits::new(config),
+            told: Told::default(),
             replies: HashMap::new(),
-            queues: Queues::new(queues.clone()),
-            queue_limits: queues,
+            queues: Queues::new(config.queues.clone()),
+            queue_limits: config.queues.clone(),
         }
     }
 
@@ -185,23 +192,12 @@ impl Router {
             version: entry.version,
             ack: wanted.ack,
         };
-        let missed = match (wanted.kind, wanted.resume_from) {
-            (Kind::Topic, Some(position)) => self.missed(wanted.destination, position),
-            _ => Vec::new(),
-        };
-        // Shared with the rings until each is written: a long past costs no more than a list of it.
-        let replayed = missed
-            .into_iter()
-            .map(|message| Outbound {
-                serial,
-                payload: Payload::Frame(message),
-            })
-            .collect();
+        let past = self.past(serial, wanted);
         if wanted.kind == Kind::Topic {
             self.topics.insert(wanted.destination, serial);
         }
         self.subscriptions.insert(serial, subscription);
-        Some((serial, replayed))
+        Some((serial, past))
     }
 
     pub(crate) fn unsubscribe(
@@ -306,31 +302,6 @@ impl Router {
             }
             Kind::App | Kind::User | Kind::Queue => {}
         }
-    }
-
-    /// What `pattern` would have got since `position`, with a gap notice in front when that is not all of it.
-    fn missed(&self, pattern: &str, position: &str) -> Vec<Arc<Frame>> {
-        let known = position.parse::<Position>().ok().filter(|position| {
-            position.incarnation == self.incarnation && position.sequence <= self.sequence
-        });
-        // Of another life nothing is known, and what is kept here may long be part of the state that the client will
-        // read after the notice.
-        let Some(position) = known else {
-            return vec![Arc::new(self.gap(pattern, self.sequence))];
-        };
-        let past = self.replay.after(position.sequence, pattern);
-        let gap = past
-            .lost_up_to
-            .map(|sequence| Arc::new(self.gap(pattern, sequence)));
-        gap.into_iter().chain(past.messages).collect()
-    }
-
-    /// The notice that messages up to `sequence` may be missing: its id is a position from which nothing is.
-    fn gap(&self, destination: &str, sequence: u64) -> Frame {
-        Frame::new(Command::Message)
-            .with_header("destination", destination)
-            .with_header("message-id", self.position_at(sequence).gap_id())
-            .with_header(GAP, "true")
     }
 
     fn message_frame(&mut self, destination: &str, message: Outgoing) -> Frame {

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::destination::matches;
+use crate::destination::{GAP, matches};
 
 const TOPICS: [&str; 4] = ["/topic/a", "/topic/a/b", "/topic/c/b", "/topic/d"];
 const PATTERNS: [&str; 5] = [
@@ -15,17 +15,13 @@ const PATTERNS: [&str; 5] = [
     "/topic/d",
 ];
 
-const TIGHT: ReplayBounds = ReplayBounds {
-    messages_per_destination: 3,
-    messages: 8,
-    bytes: usize::MAX,
-};
-
-const WIDE: ReplayBounds = ReplayBounds {
-    messages_per_destination: 1000,
-    messages: 1000,
-    bytes: usize::MAX,
-};
+fn tight() -> BrokerConfig {
+    BrokerConfig {
+        replay_messages_per_destination: 3,
+        replay_messages: 8,
+        ..BrokerConfig::default()
+    }
+}
 
 fn wanted<'request>(
     destination: &'request str,
@@ -57,13 +53,13 @@ fn sequence(frame: &Frame) -> u64 {
 /// Publishes to all `topics` in turn, resumes `pattern` after the first `seen` of them, then publishes `live`.
 /// Returns the sequence of the gap notice, and those of all messages that came.
 fn resume(
-    bounds: ReplayBounds,
+    config: &BrokerConfig,
     topics: &[usize],
     pattern: usize,
     seen: usize,
     live: &[usize],
 ) -> (Option<u64>, Vec<u64>) {
-    let mut router = Router::new("i", bounds, QueueLimits::default());
+    let mut router = Router::new("i", config);
     let mut position = router.position();
     for (index, topic) in topics.iter().enumerate() {
         let (after, _) = router.publish(TOPICS[*topic], Outgoing::default());
@@ -108,7 +104,7 @@ proptest! {
     ) {
         let seen = seen.min(topics.len());
         let from = seen as u64;
-        let (gap, messages) = resume(TIGHT, &topics, pattern, seen, &live);
+        let (gap, messages) = resume(&tight(), &topics, pattern, seen, &live);
         match gap {
             None => prop_assert_eq!(messages, expected(&topics, &live, pattern, from)),
             Some(gap) => {
@@ -130,7 +126,7 @@ proptest! {
         seen in 0_usize..24,
     ) {
         let seen = seen.min(topics.len());
-        let (gap, messages) = resume(WIDE, &topics, pattern, seen, &[]);
+        let (gap, messages) = resume(&BrokerConfig::default(), &topics, pattern, seen, &[]);
         prop_assert_eq!(gap, None);
         prop_assert_eq!(messages, expected(&topics, &[], pattern, seen as u64));
     }
@@ -138,7 +134,7 @@ proptest! {
 
 #[test]
 fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
-    let mut router = Router::new("i", WIDE, QueueLimits::default());
+    let mut router = Router::new("i", &BrokerConfig::default());
     router.publish("/topic/a", Outgoing::default());
     let session = router.open("kim", Version::V1_2);
     for position in ["other-0", "i-2", "rubbish", ""] {
@@ -155,11 +151,11 @@ fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
 
 #[test]
 fn bytes_are_bounded_as_well() {
-    let bounds = ReplayBounds {
-        bytes: 10_000,
-        ..WIDE
+    let config = BrokerConfig {
+        replay_bytes: 10_000,
+        ..BrokerConfig::default()
     };
-    let mut router = Router::new("i", bounds, QueueLimits::default());
+    let mut router = Router::new("i", &config);
     let start = router.position().to_string();
     for _ in 0..100 {
         router.publish("/topic/a", Outgoing::new("text/plain", vec![b'x'; 1000]));
@@ -175,7 +171,7 @@ fn bytes_are_bounded_as_well() {
 
 #[test]
 fn a_fan_out_encodes_once_for_each_version_and_id() {
-    let mut router = Router::new("i", WIDE, QueueLimits::default());
+    let mut router = Router::new("i", &BrokerConfig::default());
     let mut subscribe = |version, id: &str| {
         let session = router.open("kim", version);
         let wanted = Wanted {
@@ -207,7 +203,7 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
 
 #[test]
 fn a_closed_session_leaves_nothing_behind() {
-    let mut router = Router::new("i", WIDE, QueueLimits::default());
+    let mut router = Router::new("i", &BrokerConfig::default());
     let session = router.open("kim", Version::V1_2);
     router
         .subscribe(session, &wanted("/topic/**", None))
@@ -223,4 +219,36 @@ fn a_closed_session_leaves_nothing_behind() {
             .subscribe(session, &wanted("/topic/a", None))
             .is_none()
     );
+}
+
+#[test]
+fn one_subscribe_gets_so_much_of_the_past_and_is_told_of_the_rest() {
+    let check = |ack, expected_gap, expected: &[u64]| {
+        let mut config = BrokerConfig {
+            replay_messages_per_subscribe: 4,
+            ..BrokerConfig::default()
+        };
+        config.stomp.limits.pending_acks = 6;
+        let mut router = Router::new("i", &config);
+        let start = router.position().to_string();
+        for _ in 0..6 {
+            router.publish("/topic/a", Outgoing::default());
+        }
+        let session = router.open("kim", Version::V1_2);
+        let wanted = Wanted {
+            ack,
+            ..wanted("/topic/*", Some(&start))
+        };
+        let (_, replayed) = router.subscribe(session, &wanted).unwrap();
+        assert_eq!(frame(&replayed[0]).header(GAP), Some("true"));
+        let ids: Vec<u64> = replayed.iter().map(|out| sequence(frame(out))).collect();
+        assert_eq!(ids[0], expected_gap, "{ack:?}");
+        assert_eq!(ids[1..], *expected, "{ack:?}");
+        let told = router.told();
+        assert_eq!((told.gaps, told.replayed), (1, expected.len() as u64));
+    };
+    check(AckMode::Auto, 2, &[3, 4, 5, 6]);
+    // It must be able to acknowledge what it gets.
+    check(AckMode::Client, 3, &[4, 5, 6]);
+    check(AckMode::ClientIndividual, 3, &[4, 5, 6]);
 }
