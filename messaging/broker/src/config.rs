@@ -32,6 +32,8 @@ pub struct BrokerConfig {
     /// a millisecond, so that clients that resume in a loop do not slow others. A subscription that acknowledges gets
     /// at most half of [`stomp::Limits::pending_acks`], or its past alone would end its session.
     pub replay_messages_per_subscribe: usize,
+    /// What may be kept as the last value of a topic.
+    pub retained: RetainedLimits,
     /// What `/queue/**` may hold.
     pub queues: QueueLimits,
     /// After a session's end, a handler that still works is given so long before it is dropped.
@@ -51,8 +53,34 @@ impl Default for BrokerConfig {
             replay_messages: 65_536,
             replay_bytes: 64 * 1024 * 1024,
             replay_messages_per_subscribe: 4096,
+            retained: RetainedLimits::default(),
             queues: QueueLimits::default(),
             handler_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Bounds on last values. A SEND that would go over one is refused with ERROR `retained-full`; what the application
+/// publishes is then published and not retained, counted in [`crate::Statistics::retained_refused`], and told to
+/// whoever asks for a snapshot that should have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetainedLimits {
+    /// Last values of all topics. 16,384: several for each of some thousand machines; a snapshot of everything is a
+    /// list that is made in a few milliseconds.
+    pub values: usize,
+    /// Bytes of all last values. 64 MiB, as for what is kept to be resumed.
+    pub bytes: usize,
+    /// Last values of one topic, each with a key of its own. 4,096: clients name keys, and one topic must not take
+    /// what all need.
+    pub keys_per_destination: usize,
+}
+
+impl Default for RetainedLimits {
+    fn default() -> Self {
+        Self {
+            values: 16_384,
+            bytes: 64 * 1024 * 1024,
+            keys_per_destination: 4096,
         }
     }
 }

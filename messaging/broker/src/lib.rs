@@ -7,7 +7,7 @@
 //! | destination | SEND by a client | SUBSCRIBE | messages come from |
 //! |---|---|---|---|
 //! | `/app/**` | to the [`Handler`] | refused | |
-//! | `/topic/**` | published, if the guard allows it | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
+//! | `/topic/**` | published, if the guard allows it; `x-retain:true` keeps it as last value | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
 //! | `/user/queue/**` | refused | the session's own | [`Publisher::send_to_session`], [`Publisher::send_to_user`] |
 //! | `/queue/**` | taken in, if the guard allows it and there is room | one of the subscribers gets each message | [`Publisher::send_to_queue`] |
 //! | `/reply-queue/**` | to the session that asked for the answer | refused | whoever was told the name by `reply-to` |
@@ -23,6 +23,16 @@
 //!   any subscription, also one with wildcards. When the past is no longer known, or is more than
 //!   [`BrokerConfig::replay_messages_per_subscribe`], a MESSAGE with `x-gap: true` and an empty body comes first: what
 //!   is newer than its `message-id` is complete.
+//! - **Last values.** SEND with `x-retain:true` (or [`Outgoing::retained`]) makes the message the last value of its
+//!   topic and `x-key` (none is a key as well); an empty body forgets it, and so does `expires` when it has passed.
+//!   `SUBSCRIBE` with `x-retained:true` first gets the last values that match, in the order in which they were
+//!   published, each with its `message-id` and `x-retained:true`, then live messages: each value is in the snapshot or
+//!   comes live, never both. With `x-resume-from` as well, what was missed is enough and comes alone, without last
+//!   values; when it is no longer known, the gap notice comes first, then the snapshot, then live messages. Every
+//!   `message-id` on the way is a position from which one can resume. What there is no room for is refused, see
+//!   [`RetainedLimits`]; a snapshot that lacks something the application published has a gap notice in front. Those
+//!   who receive live messages see `x-key` and `expires`, and not whether a message is retained. A subscription that
+//!   acknowledges must have room for the snapshot in [`stomp::Limits::pending_acks`].
 //! - **Transactions.** SEND, ACK and NACK with `transaction` are held by the session, bounded by [`stomp::Limits`], and
 //!   happen at COMMIT in order: all of them, with nothing of others in between, or none. The guard is asked when a
 //!   SEND comes and again at COMMIT; one denial then means that nothing happens. RECEIPT of a held frame says that it
@@ -53,7 +63,8 @@
 //! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
 //! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
 //! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, `queue-full` (no room for
-//! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`, those of
+//! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`,
+//! `retained-full` (no room for one more last value), `bad-key`, `bad-flag`, those of
 //! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
 
 pub mod config;
@@ -72,7 +83,7 @@ mod server;
 mod session;
 mod wire;
 
-pub use config::{BrokerConfig, QueueLimits};
+pub use config::{BrokerConfig, QueueLimits, RetainedLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, Refusal, SessionInfo};
 pub use message::Outgoing;

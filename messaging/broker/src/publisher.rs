@@ -19,9 +19,7 @@ use crate::destination::{self, Kind};
 use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
-use crate::router::{
-    Effect, Outbound, QueueFull, Router, Serial, Wanted, assert_queue, assert_topic,
-};
+use crate::router::{Effect, Outbound, Router, Serial, Wanted, assert_queue, assert_topic};
 
 /// Digits of an incarnation: 64 bits of chance, so that no two lives of a broker are ever taken for one.
 const INCARNATION_DIGITS: usize = 16;
@@ -39,7 +37,7 @@ pub enum Delivery {
     Full,
 }
 
-/// Counts for metrics; all but the first three only rise.
+/// Counts for metrics; all but the first four only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Open sessions.
@@ -48,6 +46,8 @@ pub struct Statistics {
     pub subscriptions: usize,
     /// Messages in queues, those that consumers have not acknowledged included.
     pub queued: usize,
+    /// Last values of topics.
+    pub retained: usize,
     /// Messages published to topics.
     pub published: u64,
     /// Messages put into sessions' queues.
@@ -66,6 +66,8 @@ pub struct Statistics {
     pub replayed: u64,
     /// Gap notices.
     pub gaps: u64,
+    /// Messages that were published and should have been retained, when there was no room for them.
+    pub retained_refused: u64,
 }
 
 /// Publishes, and sends to sessions. Cheap to clone: all clones are one broker.
@@ -166,12 +168,14 @@ impl Publisher {
     }
 
     /// Publishes to all subscribers of `destination` (a `/topic/…` without wildcards). Never waits: whoever cannot
-    /// keep up is ended.
+    /// keep up is ended. One that is [`Outgoing::retained`] and finds no room for it is published all the same, see
+    /// [`crate::RetainedLimits`].
     ///
     /// Returns the position after this message.
     pub fn publish(&self, destination: &str, message: Outgoing) -> Position {
         assert_topic(destination);
-        self.hub().publish(destination, message, self.config())
+        let now = epoch_milliseconds();
+        self.hub().publish(destination, message, now, self.config())
     }
 
     /// Puts a message into `destination` (a `/queue/…`): one of its consumers gets it. It may have the header
@@ -193,16 +197,11 @@ impl Publisher {
     ) -> Result<(), Denied> {
         let now = epoch_milliseconds();
         let mut hub = self.hub();
-        hub.router
-            .check_room(&effects, now)
-            .map_err(|QueueFull { queue }| {
-                let message = format!("there is no room in {queue} now: send it again later");
-                Denied::new("queue-full", message)
-            })?;
+        hub.router.check_room(&effects, now)?;
         for effect in effects {
             let deliveries = match (effect, session) {
                 (Effect::Publish(topic, message), _) => {
-                    hub.publish(topic, message, self.config());
+                    hub.publish(topic, message, now, self.config());
                     continue;
                 }
                 (Effect::Enqueue(queue, message), _) => hub.router.enqueue(queue, message, now),
@@ -308,6 +307,7 @@ impl Publisher {
         let hub = self.hub();
         let queues = hub.router.queue_counts();
         let told = hub.router.told();
+        let retained = hub.router.retained_counts();
         Statistics {
             sessions: hub.router.session_count(),
             subscriptions: hub.router.subscription_count(),
@@ -316,6 +316,8 @@ impl Publisher {
             dead_lettered: queues.dead_lettered,
             expired: queues.expired,
             dead_letters_dropped: queues.dropped,
+            retained: retained.held,
+            retained_refused: retained.refused,
             replayed: told.replayed,
             gaps: told.gaps,
             ..hub.statistics
@@ -364,17 +366,16 @@ impl Publisher {
         session: SessionId,
         wanted: &Wanted<'_>,
     ) -> Result<Option<(Serial, Vec<Outbound>)>, Denied> {
+        let now = epoch_milliseconds();
         let mut hub = self.hub();
         if wanted.kind == Kind::Queue && !hub.router.may_consume(wanted.destination) {
             let message = "there are too many queues: try again later";
             return Err(Denied::new("too-many-queues", message));
         }
-        let Some((serial, missed)) = hub.router.subscribe(session, wanted) else {
+        let Some((serial, missed)) = hub.router.subscribe(session, wanted, now) else {
             return Ok(None);
         };
-        let waiting = hub
-            .router
-            .consume(serial, wanted.prefetch, epoch_milliseconds());
+        let waiting = hub.router.consume(serial, wanted.prefetch, now);
         hub.enqueue_all(waiting, self.config());
         Ok(Some((serial, missed)))
     }
@@ -402,8 +403,14 @@ impl Publisher {
 }
 
 impl Hub {
-    fn publish(&mut self, topic: &str, message: Outgoing, config: &BrokerConfig) -> Position {
-        let (position, deliveries) = self.router.publish(topic, message);
+    fn publish(
+        &mut self,
+        topic: &str,
+        message: Outgoing,
+        now: u64,
+        config: &BrokerConfig,
+    ) -> Position {
+        let (position, deliveries) = self.router.publish(topic, message, now);
         self.statistics.published += 1;
         for (session, outbound) in deliveries {
             self.enqueue(session, outbound, config);

@@ -6,6 +6,7 @@ mod past;
 mod queue;
 mod queueing;
 mod replay;
+mod retained;
 mod trie;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,10 +18,11 @@ use stomp::{AckMode, Command, Frame, Version, encode};
 
 use self::past::PastLimits;
 pub(crate) use self::past::Told;
-pub(crate) use self::queue::{Counts, QueueFull};
+pub(crate) use self::queue::Counts;
 use self::queue::{Queues, Terms};
 pub(crate) use self::queueing::{Effect, parse_expires};
 use self::replay::Replay;
+use self::retained::{Retain, Retained};
 use self::trie::Trie;
 use crate::config::{BrokerConfig, QueueLimits};
 use crate::destination::{self, Kind};
@@ -70,6 +72,8 @@ pub(crate) struct Wanted<'request> {
     pub(crate) ack: AckMode,
     /// The value of `x-resume-from`.
     pub(crate) resume_from: Option<&'request str>,
+    /// Last values first.
+    pub(crate) retained: bool,
     /// The value of `prefetch-count`; 0 for as many as there may be.
     pub(crate) prefetch: Option<usize>,
 }
@@ -102,6 +106,7 @@ pub(crate) struct Router {
     subscriptions: HashMap<Serial, Subscription>,
     topics: Trie<Serial>,
     replay: Replay,
+    retained: Retained,
     past_limits: PastLimits,
     told: Told,
     queues: Queues,
@@ -122,6 +127,7 @@ impl Router {
             subscriptions: HashMap::new(),
             topics: Trie::default(),
             replay: Replay::new(config),
+            retained: Retained::new(config.retained.clone()),
             past_limits: PastLimits::new(config),
             told: Told::default(),
             replies: HashMap::new(),
@@ -180,6 +186,7 @@ impl Router {
         &mut self,
         session: SessionId,
         wanted: &Wanted<'_>,
+        now: u64,
     ) -> Option<(Serial, Vec<Outbound>)> {
         let serial = Serial(self.next_id());
         let entry = self.sessions.get_mut(&session)?;
@@ -192,7 +199,7 @@ impl Router {
             version: entry.version,
             ack: wanted.ack,
         };
-        let past = self.past(serial, wanted);
+        let past = self.past(serial, wanted, now);
         if wanted.kind == Kind::Topic {
             self.topics.insert(wanted.destination, serial);
         }
@@ -228,8 +235,14 @@ impl Router {
         &mut self,
         topic: &str,
         message: Outgoing,
+        now: u64,
     ) -> (Position, Vec<(SessionId, Outbound)>) {
+        let retain = Retain::of(topic, &message);
         let frame = Arc::new(self.message_frame(topic, message));
+        if let Some(retain) = retain {
+            self.retained
+                .keep(self.sequence, topic, &retain, &frame, now);
+        }
         let mut encoder = Encoder::new(&frame);
         let mut deliveries = Vec::new();
         self.topics.for_each_match(topic, |serial| {

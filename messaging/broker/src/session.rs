@@ -3,6 +3,7 @@
 //! Frames are handled in order: the next one is looked at when the one before is done. Meanwhile messages and
 //! heart-beats go out. What only waits is in [`Task::wait`]; what does something is after it.
 
+mod asking;
 mod dispatch;
 mod open;
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use stomp::{AckMode, Command, Frame};
 
+use super::replay::Past;
+use super::retained::RetainedCounts;
 use super::{Outbound, Payload, Router, Serial, Wanted};
 use crate::config::BrokerConfig;
 use crate::destination::{GAP, Kind};
@@ -42,11 +44,16 @@ impl Router {
         self.told
     }
 
+    pub(crate) fn retained_counts(&self) -> RetainedCounts {
+        self.retained.counts()
+    }
+
     /// All that comes before live messages. The messages are shared with the rings until each is written: a long past
     /// costs no more than a list of it.
-    pub(super) fn past(&mut self, serial: Serial, wanted: &Wanted<'_>) -> Vec<Outbound> {
+    pub(super) fn past(&mut self, serial: Serial, wanted: &Wanted<'_>, now: u64) -> Vec<Outbound> {
         let messages = match (wanted.kind, wanted.resume_from) {
-            (Kind::Topic, Some(position)) => self.missed(wanted, position),
+            (Kind::Topic, Some(position)) => self.resumed(wanted, position, now),
+            (Kind::Topic, None) if wanted.retained => self.snapshot(wanted.destination, false, now),
             _ => Vec::new(),
         };
         messages
@@ -58,23 +65,43 @@ impl Router {
             .collect()
     }
 
-    /// What the pattern would have got since `position`, with a gap notice in front when that is not all of it.
-    fn missed(&mut self, wanted: &Wanted<'_>, position: &str) -> Vec<Arc<Frame>> {
-        // Of another life nothing is known, and what is kept here may long be part of the state that the client will
-        // read after the notice.
-        let Some(sequence) = self.known(position) else {
-            return vec![self.gap(wanted.destination, self.sequence)];
-        };
+    /// What the pattern would have got since `position`. When that is not all of it: a gap notice in front, and last
+    /// values instead, if they are wanted.
+    fn resumed(&mut self, wanted: &Wanted<'_>, position: &str, now: u64) -> Vec<Arc<Frame>> {
         let most = match wanted.ack {
             AckMode::Auto => self.past_limits.messages,
             AckMode::Client | AckMode::ClientIndividual => self.past_limits.acknowledged,
         };
-        let past = self.replay.after(sequence, wanted.destination, most);
+        let past = match self.known(position) {
+            Some(sequence) => self.replay.after(sequence, wanted.destination, most),
+            // Of another life nothing is known, and what is kept here may long be part of the state that the client
+            // will read after the notice.
+            None => Past {
+                lost_up_to: Some(self.sequence),
+                messages: Vec::new(),
+            },
+        };
+        if past.lost_up_to.is_some() && wanted.retained {
+            return self.snapshot(wanted.destination, true, now);
+        }
         self.told.replayed += past.messages.len() as u64;
         let gap = past
             .lost_up_to
             .map(|sequence| self.gap(wanted.destination, sequence));
         gap.into_iter().chain(past.messages).collect()
+    }
+
+    /// Last values, with a gap notice in front when messages are `lost` or these are not all.
+    fn snapshot(&mut self, pattern: &str, lost: bool, now: u64) -> Vec<Arc<Frame>> {
+        let snapshot = self.retained.snapshot(pattern, now);
+        // Whoever gets the notice and no more can resume from it: what it leaves out is only what it has replaced.
+        let before = snapshot
+            .values
+            .first()
+            .map_or(self.sequence, |(sequence, _)| sequence - 1);
+        let gap = (lost || !snapshot.complete).then(|| self.gap(pattern, before));
+        let values = snapshot.values.into_iter().map(|(_, value)| value);
+        gap.into_iter().chain(values).collect()
     }
 
     /// The sequence of a position of this life.
@@ -97,3 +124,6 @@ pub(super) fn gap_notice(destination: &str, position: &Position) -> Frame {
         .with_header("message-id", position.gap_id())
         .with_header(GAP, "true")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use stomp::AckMode;
 use stomp::server::{Delivery, SubscriptionKey};
 
-use super::queue::{Handed, Incoming};
-use super::{Counts, Encoder, Outbound, Payload, QueueFull, Router, Serial, Terms, Wanted};
-use crate::destination::{EXPIRES, Kind};
+use super::queue::{Handed, Incoming, QueueFull};
+use super::retained::{Retain, RetainedFull};
+use super::{Counts, Encoder, Outbound, Payload, Router, Serial, Terms, Wanted};
+use crate::destination::{EXPIRES, Kind, RETAIN};
+use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
 
@@ -64,7 +66,22 @@ impl Router {
     }
 
     /// Whether all of `effects` can happen now; nothing has happened yet.
-    pub(crate) fn check_room(&mut self, effects: &[Effect<'_>], now: u64) -> Result<(), QueueFull> {
+    pub(crate) fn check_room(&mut self, effects: &[Effect<'_>], now: u64) -> Result<(), Denied> {
+        let retained: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Publish(topic, message) => Some((*topic, Retain::of(topic, message)?)),
+                _ => None,
+            })
+            .collect();
+        self.retained
+            .check_room(&retained, now)
+            .map_err(|RetainedFull { topic }| {
+                let message = format!(
+                    "there is no room for one more last value of {topic}: forget others, or send it without {RETAIN}"
+                );
+                Denied::new("retained-full", message)
+            })?;
         let messages: Vec<(&str, usize)> = effects
             .iter()
             .filter_map(|effect| match effect {
@@ -72,18 +89,18 @@ impl Router {
                 _ => None,
             })
             .collect();
-        self.queues.check_room(&messages, now)
+        self.queues
+            .check_room(&messages, now)
+            .map_err(|QueueFull { queue }| {
+                let message = format!("there is no room in {queue} now: send it again later");
+                Denied::new("queue-full", message)
+            })
     }
 
     /// Takes a message into a queue, for which `check_room` has found room.
     pub(crate) fn enqueue(&mut self, queue: &str, message: Outgoing, now: u64) -> Deliveries {
         let weight = weight(queue, &message);
-        let expires = message
-            .headers
-            .iter()
-            .find(|(name, _)| name == EXPIRES)
-            .and_then(|(_, value)| parse_expires(value))
-            .filter(|at| *at > 0);
+        let expires = expires_of(&message);
         let incoming = Incoming {
             frame: Arc::new(self.message_frame(queue, message)),
             sequence: self.sequence,
@@ -142,9 +159,11 @@ impl Router {
             kind: Kind::Reply,
             ack: AckMode::Auto,
             resume_from: None,
+            retained: false,
             prefetch: None,
         };
-        let (serial, _) = self.subscribe(session, &wanted)?;
+        // No last value is ever asked for, so that the time does not matter.
+        let (serial, _) = self.subscribe(session, &wanted, 0)?;
         self.replies.insert(name.to_owned(), serial);
         Some(serial)
     }
@@ -198,8 +217,16 @@ pub(crate) fn parse_expires(value: &str) -> Option<u64> {
         .then(|| value.parse().ok())?
 }
 
+/// When a message is worth nothing any more.
+pub(super) fn expires_of(message: &Outgoing) -> Option<u64> {
+    let expires = message.headers.iter().find(|(name, _)| name == EXPIRES);
+    expires
+        .and_then(|(_, value)| parse_expires(value))
+        .filter(|at| *at > 0)
+}
+
 /// Bytes that holding a message takes, about: known before it has its place in the stream.
-fn weight(queue: &str, message: &Outgoing) -> usize {
+pub(super) fn weight(destination: &str, message: &Outgoing) -> usize {
     /// Allocations and bookkeeping of one header.
     const HEADER: usize = 64;
     /// Bookkeeping of one message, and the headers that the broker adds.
@@ -209,5 +236,5 @@ fn weight(queue: &str, message: &Outgoing) -> usize {
         .iter()
         .map(|(name, value)| name.len() + value.len() + HEADER)
         .sum();
-    headers + queue.len() + message.body.len() + MESSAGE
+    headers + destination.len() + message.body.len() + MESSAGE
 }

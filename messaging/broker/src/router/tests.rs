@@ -34,6 +34,7 @@ fn wanted<'request>(
         // Deliveries keep their frames, which the test can look into.
         ack: AckMode::ClientIndividual,
         resume_from,
+        retained: false,
         prefetch: None,
     }
 }
@@ -62,7 +63,7 @@ fn resume(
     let mut router = Router::new("i", config);
     let mut position = router.position();
     for (index, topic) in topics.iter().enumerate() {
-        let (after, _) = router.publish(TOPICS[*topic], Outgoing::default());
+        let (after, _) = router.publish(TOPICS[*topic], Outgoing::default(), 0);
         if index < seen {
             position = after;
         }
@@ -70,10 +71,10 @@ fn resume(
     let session = router.open("kim", Version::V1_2);
     let position = position.to_string();
     let wanted = wanted(PATTERNS[pattern], Some(&position));
-    let (_, replayed) = router.subscribe(session, &wanted).unwrap();
+    let (_, replayed) = router.subscribe(session, &wanted, 0).unwrap();
     let mut messages: Vec<Frame> = replayed.iter().map(|out| frame(out).clone()).collect();
     for topic in live {
-        let (_, deliveries) = router.publish(TOPICS[*topic], Outgoing::default());
+        let (_, deliveries) = router.publish(TOPICS[*topic], Outgoing::default(), 0);
         messages.extend(deliveries.iter().map(|(_, out)| frame(out).clone()));
     }
     let gap = messages
@@ -135,11 +136,11 @@ proptest! {
 #[test]
 fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
     let mut router = Router::new("i", &BrokerConfig::default());
-    router.publish("/topic/a", Outgoing::default());
+    router.publish("/topic/a", Outgoing::default(), 0);
     let session = router.open("kim", Version::V1_2);
     for position in ["other-0", "i-2", "rubbish", ""] {
         let (_, replayed) = router
-            .subscribe(session, &wanted("/topic/a", Some(position)))
+            .subscribe(session, &wanted("/topic/a", Some(position)), 0)
             .unwrap();
         assert_eq!(replayed.len(), 1, "{position}");
         let notice = frame(&replayed[0]);
@@ -158,11 +159,11 @@ fn bytes_are_bounded_as_well() {
     let mut router = Router::new("i", &config);
     let start = router.position().to_string();
     for _ in 0..100 {
-        router.publish("/topic/a", Outgoing::new("text/plain", vec![b'x'; 1000]));
+        router.publish("/topic/a", Outgoing::new("text/plain", vec![b'x'; 1000]), 0);
     }
     let session = router.open("kim", Version::V1_2);
     let (_, replayed) = router
-        .subscribe(session, &wanted("/topic/a", Some(&start)))
+        .subscribe(session, &wanted("/topic/a", Some(&start)), 0)
         .unwrap();
     assert!(frame(&replayed[0]).header(GAP).is_some());
     assert!((2..10).contains(&replayed.len()), "{}", replayed.len());
@@ -179,13 +180,13 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
             ack: AckMode::Auto,
             ..wanted("/topic/a", None)
         };
-        router.subscribe(session, &wanted).unwrap();
+        router.subscribe(session, &wanted, 0).unwrap();
     };
     subscribe(Version::V1_2, "s-1");
     subscribe(Version::V1_2, "s-1");
     subscribe(Version::V1_2, "s-2");
     subscribe(Version::V1_1, "s-1");
-    let (_, deliveries) = router.publish("/topic/a", Outgoing::json("{}"));
+    let (_, deliveries) = router.publish("/topic/a", Outgoing::json("{}"), 0);
     let mut buffers: Vec<*const u8> = deliveries
         .iter()
         .map(|(_, outbound)| match &outbound.payload {
@@ -206,17 +207,17 @@ fn a_closed_session_leaves_nothing_behind() {
     let mut router = Router::new("i", &BrokerConfig::default());
     let session = router.open("kim", Version::V1_2);
     router
-        .subscribe(session, &wanted("/topic/**", None))
+        .subscribe(session, &wanted("/topic/**", None), 0)
         .unwrap();
     router.close(session, 0);
     assert_eq!(router.session_count(), 0);
     assert_eq!(router.subscription_count(), 0);
     assert!(router.sessions_of("kim").is_empty());
-    let (_, deliveries) = router.publish("/topic/a", Outgoing::default());
+    let (_, deliveries) = router.publish("/topic/a", Outgoing::default(), 0);
     assert!(deliveries.is_empty());
     assert!(
         router
-            .subscribe(session, &wanted("/topic/a", None))
+            .subscribe(session, &wanted("/topic/a", None), 0)
             .is_none()
     );
 }
@@ -232,14 +233,14 @@ fn one_subscribe_gets_so_much_of_the_past_and_is_told_of_the_rest() {
         let mut router = Router::new("i", &config);
         let start = router.position().to_string();
         for _ in 0..6 {
-            router.publish("/topic/a", Outgoing::default());
+            router.publish("/topic/a", Outgoing::default(), 0);
         }
         let session = router.open("kim", Version::V1_2);
         let wanted = Wanted {
             ack,
             ..wanted("/topic/*", Some(&start))
         };
-        let (_, replayed) = router.subscribe(session, &wanted).unwrap();
+        let (_, replayed) = router.subscribe(session, &wanted, 0).unwrap();
         assert_eq!(frame(&replayed[0]).header(GAP), Some("true"));
         let ids: Vec<u64> = replayed.iter().map(|out| sequence(frame(out))).collect();
         assert_eq!(ids[0], expected_gap, "{ack:?}");

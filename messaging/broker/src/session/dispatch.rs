@@ -4,21 +4,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use stomp::server::{Step, SubscriptionKey};
 use stomp::{AckMode, Command, Frame, ServerEvent};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::Task;
 use super::open::{Live, Open, Replaying};
-use crate::destination::{
-    self, EXPIRES, Kind, OWN_HEADERS, PREFETCH_COUNT, REPLY_TO, RESUME_FROM, USER_ERRORS,
-};
+use super::{Task, asking};
+use crate::destination::{self, Kind, REPLY_TO, USER_ERRORS};
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
 use crate::message::Outgoing;
-use crate::router::{Effect, Outbound, Payload, Wanted, parse_expires};
+use crate::router::{Effect, Outbound, Payload};
 use crate::wire::{Reader, Writer};
 
 /// What the guard or the handler has done.
@@ -236,7 +233,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         };
         let (kind, destination) = self.may_send(open, frame)?;
         let frame = self.with_reply_queue(frame)?;
-        if let Some(effect) = effect_of(kind, destination, &frame) {
+        if let Some(effect) = asking::effect_of(kind, destination, &frame) {
             self.transact(vec![effect])?;
             self.protocol.receipt(&frame);
             return Ok(());
@@ -247,7 +244,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         let shared = Arc::clone(&self.shared);
         let info = Arc::clone(&open.info);
         let mut frame = frame.into_owned();
-        frame.headers.retain(|name, _| !is_credential(name));
+        frame.headers.retain(|name, _| !asking::is_credential(name));
         self.work = Some(Box::pin(async move {
             let result = shared.handler.handle(&info, &frame).await;
             Done::Handled(result, frame)
@@ -271,13 +268,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         self.shared
             .guard
             .authorize(principal, Action::Send, destination)?;
-        let expires = frame.header(EXPIRES).filter(|_| kind == Kind::Queue);
-        if let Some(value) = expires
-            && parse_expires(value).is_none()
-        {
-            let message = format!("{EXPIRES} {value:?} is no number of milliseconds since 1970");
-            return Err(Denied::new("bad-expires", message));
-        }
+        asking::check_send(kind, frame)?;
         Ok((kind, destination))
     }
 
@@ -311,7 +302,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                     };
                     let (kind, destination) = self.may_send(open, frame)?;
                     let frame = self.with_reply_queue(frame)?;
-                    effects.extend(effect_of(kind, destination, &frame));
+                    effects.extend(asking::effect_of(kind, destination, &frame));
                 }
                 Step::Ack { deliveries, .. } => effects.push(Effect::Ack(deliveries)),
                 Step::Nack { deliveries, .. } => effects.push(Effect::Nack(deliveries)),
@@ -393,14 +384,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         self.shared
             .guard
             .authorize(principal, Action::Subscribe, destination)?;
-        let wanted = Wanted {
-            key: key.clone(),
-            destination,
-            kind,
-            ack,
-            resume_from: frame.header(RESUME_FROM),
-            prefetch: prefetch_of(frame)?,
-        };
+        let wanted = asking::wanted_of(key.clone(), destination, kind, ack, frame)?;
         // `None`: the session was ended from outside, and the loop is about to learn why.
         if let Some((serial, missed)) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
             let destination = destination.to_owned();
@@ -451,64 +435,4 @@ fn cannot_ask() -> Denied {
 
 fn is_over(expires_at: Option<SystemTime>) -> bool {
     expires_at.is_some_and(|at| at <= SystemTime::now())
-}
-
-fn is_credential(name: &str) -> bool {
-    ["authorization", "login", "passcode"]
-        .iter()
-        .any(|secret| name.eq_ignore_ascii_case(secret))
-}
-
-/// What a SEND does, unless it is for the handler.
-fn effect_of<'frame>(
-    kind: Kind,
-    destination: &'frame str,
-    frame: &Frame,
-) -> Option<Effect<'frame>> {
-    match kind {
-        Kind::Topic => Some(Effect::Publish(destination, outgoing(frame))),
-        Kind::Queue => Some(Effect::Enqueue(destination, outgoing(frame))),
-        Kind::Reply => Some(Effect::Reply(destination, outgoing(frame))),
-        Kind::App | Kind::User => None,
-    }
-}
-
-fn prefetch_of(frame: &Frame) -> Result<Option<usize>, Denied> {
-    let Some(value) = frame.header(PREFETCH_COUNT) else {
-        return Ok(None);
-    };
-    match value.parse() {
-        Ok(messages) => Ok(Some(messages)),
-        Err(_) => {
-            let message = format!("{PREFETCH_COUNT} {value:?} is no number of messages");
-            Err(Denied::new("bad-prefetch-count", message))
-        }
-    }
-}
-
-/// What others get of a client's SEND: its own headers, and none that speaks for the client's session or the broker.
-fn outgoing(frame: &Frame) -> Outgoing {
-    /// The broker's own come in front; a client's copies would only be noise behind them.
-    const FRAMING: [&str; 7] = [
-        "destination",
-        "content-type",
-        "message-id",
-        "subscription",
-        "ack",
-        "receipt",
-        "transaction",
-    ];
-    Outgoing {
-        content_type: frame.header("content-type").map(str::to_owned),
-        headers: frame
-            .headers
-            .iter()
-            .filter(|(name, _)| {
-                !is_credential(name) && !FRAMING.contains(name) && !OWN_HEADERS.contains(name)
-            })
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-        // A copy: the frame's is a part of what the socket read, and keeping it would keep all of that.
-        body: Bytes::copy_from_slice(&frame.body),
-    }
 }

@@ -12,6 +12,7 @@ mod harness;
 mod queues;
 mod replies;
 mod resuming;
+mod retained;
 mod subscriptions;
 mod tokens;
 mod transactions;

@@ -1,0 +1,124 @@
+//! What SEND and SUBSCRIBE ask for in their headers, and what of it others may see. Pure.
+
+use bytes::Bytes;
+use stomp::server::SubscriptionKey;
+use stomp::{AckMode, Frame};
+
+use crate::destination::{
+    EXPIRES, KEY, KEY_BYTES_MAX, Kind, OWN_HEADERS, PREFETCH_COUNT, RESUME_FROM, RETAIN, RETAINED,
+};
+use crate::guard::Denied;
+use crate::message::Outgoing;
+use crate::router::{Effect, Wanted, parse_expires};
+
+/// What a SUBSCRIBE wants.
+pub(super) fn wanted_of<'frame>(
+    key: SubscriptionKey,
+    destination: &'frame str,
+    kind: Kind,
+    ack: AckMode,
+    frame: &'frame Frame,
+) -> Result<Wanted<'frame>, Denied> {
+    Ok(Wanted {
+        key,
+        destination,
+        kind,
+        ack,
+        resume_from: frame.header(RESUME_FROM),
+        retained: flag_of(frame, RETAINED)?,
+        prefetch: prefetch_of(frame)?,
+    })
+}
+
+/// Whether a SEND says in its headers what makes sense.
+pub(super) fn check_send(kind: Kind, frame: &Frame) -> Result<(), Denied> {
+    if let (Kind::Queue | Kind::Topic, Some(value)) = (kind, frame.header(EXPIRES))
+        && parse_expires(value).is_none()
+    {
+        let message = format!("{EXPIRES} {value:?} is no number of milliseconds since 1970");
+        return Err(Denied::new("bad-expires", message));
+    }
+    if kind == Kind::Topic {
+        flag_of(frame, RETAIN)?;
+        if frame
+            .header(KEY)
+            .is_some_and(|key| key.len() > KEY_BYTES_MAX)
+        {
+            let message = format!("{KEY} is too long: a key has at most {KEY_BYTES_MAX} bytes");
+            return Err(Denied::new("bad-key", message));
+        }
+    }
+    Ok(())
+}
+
+fn flag_of(frame: &Frame, header: &str) -> Result<bool, Denied> {
+    match frame.header(header) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(value) => {
+            let message = format!("{header} {value:?} is neither true nor false");
+            Err(Denied::new("bad-flag", message))
+        }
+    }
+}
+
+fn prefetch_of(frame: &Frame) -> Result<Option<usize>, Denied> {
+    let Some(value) = frame.header(PREFETCH_COUNT) else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(messages) => Ok(Some(messages)),
+        Err(_) => {
+            let message = format!("{PREFETCH_COUNT} {value:?} is no number of messages");
+            Err(Denied::new("bad-prefetch-count", message))
+        }
+    }
+}
+
+pub(super) fn is_credential(name: &str) -> bool {
+    ["authorization", "login", "passcode"]
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// What a SEND does, unless it is for the handler.
+pub(super) fn effect_of<'frame>(
+    kind: Kind,
+    destination: &'frame str,
+    frame: &Frame,
+) -> Option<Effect<'frame>> {
+    match kind {
+        Kind::Topic => Some(Effect::Publish(destination, outgoing(frame))),
+        Kind::Queue => Some(Effect::Enqueue(destination, outgoing(frame))),
+        Kind::Reply => Some(Effect::Reply(destination, outgoing(frame))),
+        Kind::App | Kind::User => None,
+    }
+}
+
+/// What others get of a client's SEND: its own headers, and none that speaks for the client's session or the broker.
+fn outgoing(frame: &Frame) -> Outgoing {
+    /// The broker's own come in front; a client's copies would only be noise behind them.
+    const FRAMING: [&str; 7] = [
+        "destination",
+        "content-type",
+        "message-id",
+        "subscription",
+        "ack",
+        "receipt",
+        "transaction",
+    ];
+    Outgoing {
+        content_type: frame.header("content-type").map(str::to_owned),
+        headers: frame
+            .headers
+            .iter()
+            .filter(|(name, _)| {
+                !is_credential(name) && !FRAMING.contains(name) && !OWN_HEADERS.contains(name)
+            })
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        // A copy: the frame's is a part of what the socket read, and keeping it would keep all of that.
+        body: Bytes::copy_from_slice(&frame.body),
+        retained: frame.header(RETAIN) == Some("true"),
+    }
+}
