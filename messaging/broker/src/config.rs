@@ -36,6 +36,8 @@ pub struct BrokerConfig {
     pub retained: RetainedLimits,
     /// What `/queue/**` may hold.
     pub queues: QueueLimits,
+    /// What durable subscriptions to topics may hold.
+    pub durables: DurableLimits,
     /// After a session's end, a handler that still works is given so long before it is dropped.
     pub handler_grace: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for BrokerConfig {
             replay_messages_per_subscribe: 4096,
             retained: RetainedLimits::default(),
             queues: QueueLimits::default(),
+            durables: DurableLimits::default(),
             handler_grace: Duration::from_secs(10),
         }
     }
@@ -127,6 +130,45 @@ impl Default for QueueLimits {
             untaken_bytes: 256 * 1024,
             deliveries: 5,
             reply_queues: 16,
+        }
+    }
+}
+
+/// Bounds on durable subscriptions to topics. For lack of room the oldest message that waits is dropped, or the new one
+/// when none waits: a publisher must not stand still because somebody is away. It is counted in
+/// [`crate::Statistics::durable_dropped`], and a gap notice takes its place. What [`QueueLimits`] says of consumers
+/// (prefetch, deliveries, bytes on their way) holds here as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DurableLimits {
+    /// Durable subscriptions of all subjects. 1,024: clients name them, so there must be a bound, and each that
+    /// matches makes publishing longer. SUBSCRIBE that would make one more is refused with ERROR
+    /// `too-many-durable-subscriptions`.
+    pub subscriptions: usize,
+    /// Durable subscriptions of one subject, with the same refusal. 16: a program needs one, or one for each kind of
+    /// message; nobody may take what all need.
+    pub per_subject: usize,
+    /// Messages of one, those that were not acknowledged included. 4,096: an hour of one a second, with some to spare.
+    pub messages_each: usize,
+    /// Bytes of the messages of one. 4 MiB: with [`Self::per_subject`], no subject takes more than half of
+    /// [`Self::bytes`]. A message that is alone may be longer.
+    pub bytes_each: usize,
+    /// Bytes of the messages of all. 128 MiB: thirty-two that are full.
+    pub bytes: usize,
+    /// One that nobody is attached to is forgotten after so long, by the wall clock. 24 hours: whoever is away for
+    /// longer has missed too much for these bounds and reads the state anew, and one that nobody comes back to must
+    /// not hold what others need.
+    pub idle: Duration,
+}
+
+impl Default for DurableLimits {
+    fn default() -> Self {
+        Self {
+            subscriptions: 1024,
+            per_subject: 16,
+            messages_each: 4096,
+            bytes_each: 4 * 1024 * 1024,
+            bytes: 128 * 1024 * 1024,
+            idle: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

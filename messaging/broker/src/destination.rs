@@ -43,7 +43,11 @@ pub const KEY: &str = "x-key";
 /// SUBSCRIBE to topics: `true` to get last values first. MESSAGE: `true` when it is one.
 pub const RETAINED: &str = "x-retained";
 
-/// SUBSCRIBE to a queue: how many messages the subscription may have unacknowledged.
+/// SUBSCRIBE to topics: the name under which the broker keeps messages while nobody is there. UNSUBSCRIBE: that it
+/// need not any more.
+pub const DURABLE_NAME: &str = "durable-subscription-name";
+
+/// SUBSCRIBE to a queue or a durable subscription: how many messages the subscription may have unacknowledged.
 pub const PREFETCH_COUNT: &str = "prefetch-count";
 
 /// SEND to a queue or a topic: when the message is worth nothing any more, in milliseconds since 1970; 0 for never.

@@ -1,5 +1,5 @@
 //! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, queues, transactions,
-//! resumable topics.
+//! topics that resume and keep last values, durable subscriptions.
 //!
 //! The application publishes through [`Publisher`]; a [`Guard`] decides who may do what; a [`Handler`] does what
 //! clients ask for with SEND to `/app/**`; [`Broker`] serves connections, whatever carries them.
@@ -33,6 +33,17 @@
 //!   [`RetainedLimits`]; a snapshot that lacks something the application published has a gap notice in front. Those
 //!   who receive live messages see `x-key` and `expires`, and not whether a message is retained. A subscription that
 //!   acknowledges must have room for the snapshot in [`stomp::Limits::pending_acks`].
+//! - **Durable subscriptions.** `SUBSCRIBE` to topics with `durable-subscription-name:<name>`: from then on the broker
+//!   keeps for this subject and name what matches and nobody is there to take, and gives it out in order when a session
+//!   of the subject subscribes again with the same name and destination. The guard is asked each time. Terms are those
+//!   of queues: `prefetch-count`, acknowledgement, `redelivered`, `expires`; sessions that are attached at once compete
+//!   for the messages. Each has its topic's `destination` and the `message-id` with which it was published. UNSUBSCRIBE
+//!   and the end of the session only detach; UNSUBSCRIBE with `durable-subscription-name` deletes, unless others are
+//!   attached. In bounded memory ([`DurableLimits`], apart from that of queues): for lack of room the oldest that waits
+//!   is lost, and so is what came back from too many deliveries; a MESSAGE with `x-gap:true` stands in its place and
+//!   wants its ACK like any other. One that was left alone for [`DurableLimits::idle`] is forgotten: whoever comes back
+//!   after that, or after a restart, begins anew, and is not told. Neither `x-resume-from` nor `x-retained` goes with
+//!   it.
 //! - **Transactions.** SEND, ACK and NACK with `transaction` are held by the session, bounded by [`stomp::Limits`], and
 //!   happen at COMMIT in order: all of them, with nothing of others in between, or none. The guard is asked when a
 //!   SEND comes and again at COMMIT; one denial then means that nothing happens. RECEIPT of a held frame says that it
@@ -64,7 +75,9 @@
 //! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
 //! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, `queue-full` (no room for
 //! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`,
-//! `retained-full` (no room for one more last value), `bad-key`, `bad-flag`, those of
+//! `retained-full` (no room for one more last value), `bad-key`, `bad-flag`, `durable-mismatch`
+//! (the name stands for another destination or subscription), `durable-in-use`, `durable-unsupported`,
+//! `too-many-durable-subscriptions`, `bad-durable-name`, those of
 //! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
 
 pub mod config;
@@ -83,7 +96,7 @@ mod server;
 mod session;
 mod wire;
 
-pub use config::{BrokerConfig, QueueLimits, RetainedLimits};
+pub use config::{BrokerConfig, DurableLimits, QueueLimits, RetainedLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, Refusal, SessionInfo};
 pub use message::Outgoing;

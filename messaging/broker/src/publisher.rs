@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
-use crate::destination::{self, Kind};
+use crate::destination;
 use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
@@ -37,7 +37,7 @@ pub enum Delivery {
     Full,
 }
 
-/// Counts for metrics; all but the first four only rise.
+/// Counts for metrics; all but the first six only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Open sessions.
@@ -48,17 +48,21 @@ pub struct Statistics {
     pub queued: usize,
     /// Last values of topics.
     pub retained: usize,
+    /// Durable subscriptions, whether somebody is attached or not.
+    pub durable_subscriptions: usize,
+    /// Their messages, those that were not acknowledged included, and notices for what was dropped.
+    pub durable_queued: usize,
     /// Messages published to topics.
     pub published: u64,
     /// Messages put into sessions' queues.
     pub delivered: u64,
     /// Sessions ended because their queue was full.
     pub slow_consumers: u64,
-    /// Messages of queues that were given to a consumer after another one had them.
+    /// Messages of queues and durable subscriptions that were given to a consumer after another one had them.
     pub redelivered: u64,
     /// Messages that were moved to a dead-letter queue.
     pub dead_lettered: u64,
-    /// Messages of queues that were dropped because their `expires` had passed.
+    /// Messages of queues and durable subscriptions that were dropped because their `expires` had passed.
     pub expired: u64,
     /// Dead letters that were dropped because their queue was full.
     pub dead_letters_dropped: u64,
@@ -68,6 +72,8 @@ pub struct Statistics {
     pub gaps: u64,
     /// Messages that were published and should have been retained, when there was no room for them.
     pub retained_refused: u64,
+    /// Messages that durable subscriptions lost for lack of room, or because they came back too often.
+    pub durable_dropped: u64,
 }
 
 /// Publishes, and sends to sessions. Cheap to clone: all clones are one broker.
@@ -308,13 +314,17 @@ impl Publisher {
         let queues = hub.router.queue_counts();
         let told = hub.router.told();
         let retained = hub.router.retained_counts();
+        let (durable_subscriptions, durable) = hub.router.durable_counts();
         Statistics {
             sessions: hub.router.session_count(),
             subscriptions: hub.router.subscription_count(),
             queued: queues.held,
-            redelivered: queues.redelivered,
+            durable_subscriptions,
+            durable_queued: durable.held,
+            durable_dropped: durable.dropped,
+            redelivered: queues.redelivered + durable.redelivered,
             dead_lettered: queues.dead_lettered,
-            expired: queues.expired,
+            expired: queues.expired + durable.expired,
             dead_letters_dropped: queues.dropped,
             retained: retained.held,
             retained_refused: retained.refused,
@@ -368,29 +378,33 @@ impl Publisher {
     ) -> Result<Option<(Serial, Vec<Outbound>)>, Denied> {
         let now = epoch_milliseconds();
         let mut hub = self.hub();
-        if wanted.kind == Kind::Queue && !hub.router.may_consume(wanted.destination) {
-            let message = "there are too many queues: try again later";
-            return Err(Denied::new("too-many-queues", message));
-        }
+        hub.router.may_consume(session, wanted, now)?;
         let Some((serial, missed)) = hub.router.subscribe(session, wanted, now) else {
             return Ok(None);
         };
-        let waiting = hub.router.consume(serial, wanted.prefetch, now);
+        let waiting = hub.router.consume(serial, wanted, now);
         hub.enqueue_all(waiting, self.config());
         Ok(Some((serial, missed)))
     }
 
+    /// Ends a subscription, and the durable subscription called `deletes` with it. `None`: there is no such
+    /// subscription any more.
     pub(crate) fn unsubscribe(
         &self,
         session: SessionId,
         subscription: &SubscriptionKey,
-    ) -> Option<Serial> {
+        deletes: Option<&str>,
+    ) -> Result<Option<Serial>, Denied> {
+        let now = epoch_milliseconds();
         let mut hub = self.hub();
-        let (serial, freed) =
-            hub.router
-                .unsubscribe(session, subscription, epoch_milliseconds())?;
+        let ended = hub
+            .router
+            .unsubscribe(session, subscription, deletes, now)?;
+        let Some((serial, freed)) = ended else {
+            return Ok(None);
+        };
         hub.enqueue_all(freed, self.config());
-        Some(serial)
+        Ok(Some(serial))
     }
 
     fn hub(&self) -> MutexGuard<'_, Hub> {

@@ -1,6 +1,7 @@
 //! Who gets which message. Pure: messages go in, deliveries come out; the publisher puts them into the sessions' queues
 //! under the same lock, so that order is kept.
 
+mod durable;
 mod names;
 mod past;
 mod queue;
@@ -16,6 +17,8 @@ use bytes::{Bytes, BytesMut};
 use stomp::server::SubscriptionKey;
 use stomp::{AckMode, Command, Frame, Version, encode};
 
+use self::durable::Durables;
+pub(crate) use self::durable::check_name;
 use self::past::PastLimits;
 pub(crate) use self::past::Told;
 pub(crate) use self::queue::Counts;
@@ -74,6 +77,8 @@ pub(crate) struct Wanted<'request> {
     pub(crate) resume_from: Option<&'request str>,
     /// Last values first.
     pub(crate) retained: bool,
+    /// The value of `durable-subscription-name`, of topics only.
+    pub(crate) durable: Option<&'request str>,
     /// The value of `prefetch-count`; 0 for as many as there may be.
     pub(crate) prefetch: Option<usize>,
 }
@@ -107,6 +112,7 @@ pub(crate) struct Router {
     topics: Trie<Serial>,
     replay: Replay,
     retained: Retained,
+    durables: Durables,
     past_limits: PastLimits,
     told: Told,
     queues: Queues,
@@ -128,6 +134,7 @@ impl Router {
             topics: Trie::default(),
             replay: Replay::new(config),
             retained: Retained::new(config.retained.clone()),
+            durables: Durables::new(incarnation, config),
             past_limits: PastLimits::new(config),
             told: Told::default(),
             replies: HashMap::new(),
@@ -169,7 +176,7 @@ impl Router {
         let freed = session
             .subscriptions
             .into_iter()
-            .flat_map(|serial| self.queues.remove(serial, now))
+            .flat_map(|serial| self.release(serial, now))
             .collect();
         let deliveries = self.addressed(freed);
         if let Some(ids) = self.by_subject.get_mut(&session.subject) {
@@ -200,25 +207,11 @@ impl Router {
             ack: wanted.ack,
         };
         let past = self.past(serial, wanted, now);
-        if wanted.kind == Kind::Topic {
+        if wanted.kind == Kind::Topic && wanted.durable.is_none() {
             self.topics.insert(wanted.destination, serial);
         }
         self.subscriptions.insert(serial, subscription);
         Some((serial, past))
-    }
-
-    pub(crate) fn unsubscribe(
-        &mut self,
-        session: SessionId,
-        key: &SubscriptionKey,
-        now: u64,
-    ) -> Option<(Serial, Vec<(SessionId, Outbound)>)> {
-        let serial = self.find(session, key)?;
-        let entry = self.sessions.get_mut(&session)?;
-        entry.subscriptions.retain(|other| *other != serial);
-        self.forget(serial);
-        let freed = self.queues.remove(serial, now);
-        Some((serial, self.addressed(freed)))
     }
 
     fn find(&self, session: SessionId, key: &SubscriptionKey) -> Option<Serial> {
@@ -253,6 +246,8 @@ impl Router {
             let outbound = encoder.outbound(*serial, subscription);
             deliveries.push((subscription.session, outbound));
         });
+        let handed = self.durables.publish(topic, self.sequence, &frame, now);
+        deliveries.extend(self.addressed(handed));
         self.replay.keep(self.sequence, topic, frame);
         (self.position(), deliveries)
     }

@@ -41,7 +41,10 @@ impl PastLimits {
 
 impl Router {
     pub(crate) fn told(&self) -> Told {
-        self.told
+        Told {
+            gaps: self.told.gaps + self.durables.gaps(),
+            ..self.told
+        }
     }
 
     pub(crate) fn retained_counts(&self) -> RetainedCounts {

@@ -1,4 +1,5 @@
-//! What the router does with queues: the machine knows consumers, the router whose they are. Pure.
+//! What the router does with queues and durable subscriptions: the machines know consumers, the router whose they are.
+//! Pure.
 
 use std::sync::Arc;
 
@@ -32,37 +33,86 @@ pub(crate) enum Effect<'frame> {
 type Deliveries = Vec<(SessionId, Outbound)>;
 
 impl Router {
-    /// Whether a subscription to `queue` can be had.
-    pub(crate) fn may_consume(&self, queue: &str) -> bool {
-        self.queues.may_open(queue)
+    /// Whether a subscription to a queue, or a durable one, can be had.
+    pub(crate) fn may_consume(
+        &mut self,
+        session: SessionId,
+        wanted: &Wanted<'_>,
+        now: u64,
+    ) -> Result<(), Denied> {
+        if wanted.kind == Kind::Queue && !self.queues.may_open(wanted.destination) {
+            let message = "there are too many queues: try again later";
+            return Err(Denied::new("too-many-queues", message));
+        }
+        match (wanted.durable, self.sessions.get(&session)) {
+            (Some(name), Some(session)) => {
+                let subject = &session.subject;
+                self.durables.check(subject, name, wanted.destination, now)
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Lets a new subscription to a queue have messages: the second half of `subscribe`, whose other messages are for
-    /// nobody else.
-    pub(crate) fn consume(
-        &mut self,
-        serial: Serial,
-        prefetch: Option<usize>,
-        now: u64,
-    ) -> Deliveries {
+    /// Lets a new subscription to a queue, or a durable one, have messages: the second half of `subscribe`, whose other
+    /// messages are for nobody else.
+    pub(crate) fn consume(&mut self, serial: Serial, wanted: &Wanted<'_>, now: u64) -> Deliveries {
         let Some(subscription) = self.subscriptions.get(&serial) else {
             return Vec::new();
         };
-        if subscription.kind != Kind::Queue {
-            return Vec::new();
-        }
         let most = self.queue_limits.prefetch_max.max(1);
         let terms = Terms {
             auto: subscription.ack == AckMode::Auto,
-            prefetch: match prefetch {
+            prefetch: match wanted.prefetch {
                 None => self.queue_limits.prefetch.clamp(1, most),
                 Some(0) => most,
                 Some(wanted) => wanted.min(most),
             },
         };
-        let queue = subscription.destination.clone();
-        let handed = self.queues.subscribe(&queue, serial, terms, now);
+        let destination = wanted.destination;
+        let session = self.sessions.get(&subscription.session);
+        let handed = match (wanted.durable, session) {
+            (Some(name), Some(session)) => {
+                let subject = &session.subject;
+                self.durables
+                    .attach(subject, name, destination, serial, terms, now)
+            }
+            _ if wanted.kind == Kind::Queue => {
+                self.queues.subscribe(destination, serial, terms, now)
+            }
+            _ => Vec::new(),
+        };
         self.addressed(handed)
+    }
+
+    /// Ends a subscription; `deletes` is the name of the durable subscription that is to end with it. Returns which it
+    /// was, and what others get of what it had. `None`: there is no such subscription any more.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        session: SessionId,
+        key: &SubscriptionKey,
+        deletes: Option<&str>,
+        now: u64,
+    ) -> Result<Option<(Serial, Deliveries)>, Denied> {
+        let Some(serial) = self.find(session, key) else {
+            return Ok(None);
+        };
+        if let Some(name) = deletes {
+            self.durables.check_delete(serial, name)?;
+            self.durables.delete(serial, now);
+        }
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.subscriptions.retain(|other| *other != serial);
+        }
+        self.forget(serial);
+        let freed = self.release(serial, now);
+        Ok(Some((serial, self.addressed(freed))))
+    }
+
+    /// Takes back what a consumer has, for others.
+    pub(super) fn release(&mut self, serial: Serial, now: u64) -> Vec<Handed> {
+        let mut freed = self.queues.remove(serial, now);
+        freed.extend(self.durables.detach(serial, now));
+        freed
     }
 
     /// Whether all of `effects` can happen now; nothing has happened yet.
@@ -111,9 +161,13 @@ impl Router {
         self.addressed(handed)
     }
 
-    /// A session is about to write a message of a queue. `None`: it must not, somebody else gets it.
+    /// A session is about to write a message of a queue or of a durable subscription. `None`: it must not, somebody
+    /// else gets it.
     pub(crate) fn take(&mut self, serial: Serial, sequence: u64, now: u64) -> Option<Deliveries> {
-        let handed = self.queues.take(serial, sequence, now)?;
+        let handed = match self.queues.take(serial, sequence, now) {
+            Some(handed) => handed,
+            None => self.durables.take(serial, sequence, now)?,
+        };
         Some(self.addressed(handed))
     }
 
@@ -128,7 +182,7 @@ impl Router {
         let mut handed = Vec::new();
         // One frame is about one subscription, so this is one round.
         for group in deliveries.chunk_by(|a, b| a.subscription == b.subscription) {
-            let Some(serial) = self.find_queue(session, &group[0].subscription) else {
+            let Some(serial) = self.find(session, &group[0].subscription) else {
                 continue;
             };
             let sequences: Vec<u64> = group
@@ -136,11 +190,13 @@ impl Router {
                 .filter_map(|delivery| delivery.message_id.parse::<Position>().ok())
                 .map(|position| position.sequence)
                 .collect();
+            // Whoever does not know the consumer does nothing.
             handed.extend(if consumed {
                 self.queues.ack(serial, &sequences, now)
             } else {
                 self.queues.nack(serial, &sequences, now)
             });
+            handed.extend(self.durables.settle(serial, &sequences, consumed, now));
         }
         self.addressed(handed)
     }
@@ -160,6 +216,7 @@ impl Router {
             ack: AckMode::Auto,
             resume_from: None,
             retained: false,
+            durable: None,
             prefetch: None,
         };
         // No last value is ever asked for, so that the time does not matter.
@@ -185,6 +242,11 @@ impl Router {
         self.queues.counts()
     }
 
+    /// How many durable subscriptions there are, and what became of their messages.
+    pub(crate) fn durable_counts(&self) -> (usize, Counts) {
+        (self.durables.count(), self.durables.counts())
+    }
+
     /// The sessions of the consumers.
     pub(super) fn addressed(&self, handed: Vec<Handed>) -> Deliveries {
         handed
@@ -198,14 +260,6 @@ impl Router {
                 Some((session, outbound))
             })
             .collect()
-    }
-
-    fn find_queue(&self, session: SessionId, key: &SubscriptionKey) -> Option<Serial> {
-        self.find(session, key).filter(|serial| {
-            self.subscriptions
-                .get(serial)
-                .is_some_and(|s| s.kind == Kind::Queue)
-        })
     }
 }
 

@@ -35,6 +35,7 @@ fn wanted<'request>(
         ack: AckMode::ClientIndividual,
         resume_from,
         retained: false,
+        durable: None,
         prefetch: None,
     }
 }

@@ -5,11 +5,12 @@ use stomp::server::SubscriptionKey;
 use stomp::{AckMode, Frame};
 
 use crate::destination::{
-    EXPIRES, KEY, KEY_BYTES_MAX, Kind, OWN_HEADERS, PREFETCH_COUNT, RESUME_FROM, RETAIN, RETAINED,
+    DURABLE_NAME, EXPIRES, KEY, KEY_BYTES_MAX, Kind, OWN_HEADERS, PREFETCH_COUNT, RESUME_FROM,
+    RETAIN, RETAINED,
 };
 use crate::guard::Denied;
 use crate::message::Outgoing;
-use crate::router::{Effect, Wanted, parse_expires};
+use crate::router::{Effect, Wanted, check_name, parse_expires};
 
 /// What a SUBSCRIBE wants.
 pub(super) fn wanted_of<'frame>(
@@ -19,15 +20,31 @@ pub(super) fn wanted_of<'frame>(
     ack: AckMode,
     frame: &'frame Frame,
 ) -> Result<Wanted<'frame>, Denied> {
-    Ok(Wanted {
+    let wanted = Wanted {
         key,
         destination,
         kind,
         ack,
         resume_from: frame.header(RESUME_FROM),
         retained: flag_of(frame, RETAINED)?,
+        durable: frame.header(DURABLE_NAME),
         prefetch: prefetch_of(frame)?,
-    })
+    };
+    if let Some(name) = wanted.durable {
+        check_name(name)?;
+        let why = if kind != Kind::Topic {
+            "is for topics: a queue keeps its messages anyway, and nothing is kept for a session that is over"
+        } else if wanted.resume_from.is_some() {
+            "needs no x-resume-from: what was not acknowledged comes by itself"
+        } else if wanted.retained {
+            "takes no x-retained: what it has kept would come after newer last values"
+        } else {
+            return Ok(wanted);
+        };
+        let message = format!("{DURABLE_NAME} {why}");
+        return Err(Denied::new("durable-unsupported", message));
+    }
+    Ok(wanted)
 }
 
 /// Whether a SEND says in its headers what makes sense.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::open::{Live, Open, Replaying};
 use super::{Task, asking};
-use crate::destination::{self, Kind, REPLY_TO, USER_ERRORS};
+use crate::destination::{self, DURABLE_NAME, Kind, REPLY_TO, USER_ERRORS};
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
 use crate::message::Outgoing;
@@ -196,15 +196,8 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                 subscription,
                 frame,
             } => {
-                if let Some(open) = &mut self.open
-                    && let Some(serial) = self
-                        .shared
-                        .publisher
-                        .unsubscribe(open.info.id, &subscription)
-                {
-                    open.live.remove(&serial);
-                }
-                self.protocol.receipt(&frame);
+                let ended = self.on_unsubscribe(&subscription, &frame);
+                self.answer(ended, &frame);
             }
             ServerEvent::Ack { deliveries, frame } => {
                 let done = self.transact(vec![Effect::Ack(&deliveries)]);
@@ -393,6 +386,21 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                 messages: missed.into(),
                 subscribe: frame.clone(),
             });
+        }
+        Ok(())
+    }
+
+    fn on_unsubscribe(&mut self, key: &SubscriptionKey, frame: &Frame) -> Result<(), Denied> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let deletes = frame.header(DURABLE_NAME);
+        let ended = self
+            .shared
+            .publisher
+            .unsubscribe(open.info.id, key, deletes)?;
+        if let Some(serial) = ended {
+            open.live.remove(&serial);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 mod client;
 mod connections;
+mod durable;
 mod handling;
 mod harness;
 mod queues;

@@ -63,6 +63,7 @@ fn subscribe(router: &mut Router, pattern: &str, position: Option<&str>) -> Vec<
         ack: AckMode::ClientIndividual,
         resume_from: position,
         retained: true,
+        durable: None,
         prefetch: None,
     };
     router.subscribe(session, &wanted, 0).unwrap().1
