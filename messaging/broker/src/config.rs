@@ -31,8 +31,17 @@ pub struct BrokerConfig {
     pub replay_messages: usize,
     /// Bytes of all messages that are kept; the oldest goes first.
     pub replay_bytes: usize,
+    /// Messages that one SUBSCRIBE with `x-resume-from` gets of the past: when there are more, a gap notice and the
+    /// newest. 4,096: a page that was away for half a minute; putting the list together holds up publishing for about
+    /// a millisecond, so that clients that resume in a loop do not slow others. A subscription that acknowledges gets
+    /// at most half of [`stomp::Limits::pending_acks`], or its past alone would end its session.
+    pub replay_messages_per_subscribe: usize,
+    /// What may be kept as the last value of a topic.
+    pub retained: RetainedLimits,
     /// What `/queue/**` may hold.
     pub queues: QueueLimits,
+    /// What durable subscriptions to topics may hold.
+    pub durables: DurableLimits,
     /// After a session's end, a handler that still works is given so long before it is dropped.
     pub handler_grace: Duration,
 }
@@ -50,8 +59,36 @@ impl Default for BrokerConfig {
             replay_messages_per_destination: 256,
             replay_messages: 65_536,
             replay_bytes: 64 * 1024 * 1024,
+            replay_messages_per_subscribe: 4096,
+            retained: RetainedLimits::default(),
             queues: QueueLimits::default(),
+            durables: DurableLimits::default(),
             handler_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Bounds on last values. A SEND that would go over one is refused with ERROR `retained-full`; what the application
+/// publishes is then published and not retained, counted in [`crate::Statistics::retained_refused`], and told to
+/// whoever asks for a snapshot that should have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetainedLimits {
+    /// Last values of all topics. 16,384: several for each of some thousand machines; a snapshot of everything is a
+    /// list that is made in a few milliseconds.
+    pub values: usize,
+    /// Bytes of all last values. 64 MiB, as for what is kept to be resumed.
+    pub bytes: usize,
+    /// Last values of one topic, each with a key of its own. 4,096: clients name keys, and one topic must not take
+    /// what all need.
+    pub keys_per_destination: usize,
+}
+
+impl Default for RetainedLimits {
+    fn default() -> Self {
+        Self {
+            values: 16_384,
+            bytes: 64 * 1024 * 1024,
+            keys_per_destination: 4096,
         }
     }
 }
@@ -101,6 +138,45 @@ impl Default for QueueLimits {
             untaken_bytes: 64 * 1024,
             deliveries: 5,
             reply_queues: 16,
+        }
+    }
+}
+
+/// Bounds on durable subscriptions to topics. For lack of room the oldest message that waits is dropped, or the new one
+/// when none waits: a publisher must not stand still because somebody is away. It is counted in
+/// [`crate::Statistics::durable_dropped`], and a gap notice takes its place. What [`QueueLimits`] says of consumers
+/// (prefetch, deliveries, bytes on their way) holds here as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DurableLimits {
+    /// Durable subscriptions of all subjects. 1,024: clients name them, so there must be a bound, and each that
+    /// matches makes publishing longer. SUBSCRIBE that would make one more is refused with ERROR
+    /// `too-many-durable-subscriptions`.
+    pub subscriptions: usize,
+    /// Durable subscriptions of one subject, with the same refusal. 16: a program needs one, or one for each kind of
+    /// message; nobody may take what all need.
+    pub per_subject: usize,
+    /// Messages of one, those that were not acknowledged included. 4,096: an hour of one a second, with some to spare.
+    pub messages_each: usize,
+    /// Bytes of the messages of one. 4 MiB: with [`Self::per_subject`], no subject takes more than half of
+    /// [`Self::bytes`]. A message that is alone may be longer.
+    pub bytes_each: usize,
+    /// Bytes of the messages of all. 128 MiB: thirty-two that are full.
+    pub bytes: usize,
+    /// One that nobody is attached to is forgotten after so long, by the wall clock. 24 hours: whoever is away for
+    /// longer has missed too much for these bounds and reads the state anew, and one that nobody comes back to must
+    /// not hold what others need.
+    pub idle: Duration,
+}
+
+impl Default for DurableLimits {
+    fn default() -> Self {
+        Self {
+            subscriptions: 1024,
+            per_subject: 16,
+            messages_each: 4096,
+            bytes_each: 4 * 1024 * 1024,
+            bytes: 128 * 1024 * 1024,
+            idle: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -11,15 +11,19 @@ const SEGMENTS_MAX: usize = 32;
 /// More bytes than any destination has; a bound on what a subscription costs.
 const BYTES_MAX: usize = 1024;
 
+/// More bytes than any key has; a bound on what remembering one costs.
+pub(crate) const KEY_BYTES_MAX: usize = 256;
+
 /// Headers by which broker and clients speak to each other: taken off what clients SEND, so that no client can speak
-/// for the broker.
-pub(crate) const OWN_HEADERS: [&str; 8] = [
+/// for the broker. [`KEY`] is for receivers as well and stays.
+pub(crate) const OWN_HEADERS: [&str; 9] = [
     RESUME_FROM,
     GAP,
     REDELIVERED,
     DEAD_LETTER_FROM,
     DELIVERIES,
-    "x-retained",
+    RETAIN,
+    RETAINED,
     CONFLATE,
     "x-reconnect-after",
 ];
@@ -31,16 +35,26 @@ pub const RESUME_FROM: &str = "x-resume-from";
 /// destination and [`KEY`].
 pub const CONFLATE: &str = "x-conflate";
 
-/// SEND, MESSAGE: what a message is the value of, within its destination.
-pub const KEY: &str = "x-key";
-
 /// MESSAGE: messages between the position and now are lost.
 pub const GAP: &str = "x-gap";
 
-/// SUBSCRIBE to a queue: how many messages the subscription may have unacknowledged.
+/// SEND to a topic: `true` to keep the message as the last value of its topic and key.
+pub const RETAIN: &str = "x-retain";
+
+/// SEND to a topic: whose last value the message is, among those of the topic. It stays with the message.
+pub const KEY: &str = "x-key";
+
+/// SUBSCRIBE to topics: `true` to get last values first. MESSAGE: `true` when it is one.
+pub const RETAINED: &str = "x-retained";
+
+/// SUBSCRIBE to topics: the name under which the broker keeps messages while nobody is there. UNSUBSCRIBE: that it
+/// need not any more.
+pub const DURABLE_NAME: &str = "durable-subscription-name";
+
+/// SUBSCRIBE to a queue or a durable subscription: how many messages the subscription may have unacknowledged.
 pub const PREFETCH_COUNT: &str = "prefetch-count";
 
-/// SEND to a queue: when the message is worth nothing any more, in milliseconds since 1970; 0 for never.
+/// SEND to a queue or a topic: when the message is worth nothing any more, in milliseconds since 1970; 0 for never.
 pub const EXPIRES: &str = "expires";
 
 /// MESSAGE from a queue: `true` when a consumer had it before.
@@ -133,21 +147,6 @@ pub(crate) fn for_subscribe(destination: &str) -> Result<Kind, BadDestination> {
     }
 }
 
-/// Whether a topic pattern covers `destination`.
-pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
-    let mut segments = destination.split('/');
-    for wanted in pattern.split('/') {
-        if wanted == "**" {
-            return true;
-        }
-        match segments.next() {
-            Some(segment) if wanted == "*" || wanted == segment => {}
-            _ => return false,
-        }
-    }
-    segments.next().is_none()
-}
-
 /// Whether `pattern` covers everything that the destination or pattern `narrower` does.
 pub(crate) fn covers(pattern: &str, narrower: &str) -> bool {
     let mut segments = narrower.split('/');
@@ -236,6 +235,22 @@ fn wildcards_are_whole(pattern: &str) -> bool {
         rest_seen |= segment == "**";
         fine
     })
+}
+
+/// Whether a topic pattern covers `destination`, as plainly as can be said: what the trees are tested against.
+#[cfg(test)]
+pub(crate) fn matches(pattern: &str, destination: &str) -> bool {
+    let mut segments = destination.split('/');
+    for wanted in pattern.split('/') {
+        if wanted == "**" {
+            return true;
+        }
+        match segments.next() {
+            Some(segment) if wanted == "*" || wanted == segment => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, queues, transactions,
-//! resumable topics.
+//! topics that resume and keep last values, durable subscriptions.
 //!
 //! The application publishes through [`Publisher`]; a [`Guard`] decides who may do what; a [`Handler`] does what
 //! clients ask for with SEND to `/app/**`; [`Broker`] serves connections, whatever carries them.
@@ -7,7 +7,7 @@
 //! | destination | SEND by a client | SUBSCRIBE | messages come from |
 //! |---|---|---|---|
 //! | `/app/**` | to the [`Handler`] | refused | |
-//! | `/topic/**` | published, if the guard allows it | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
+//! | `/topic/**` | published, if the guard allows it; `x-retain:true` keeps it as last value | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
 //! | `/user/queue/**` | refused | the session's own | [`Publisher::send_to_session`], [`Publisher::send_to_user`] |
 //! | `/queue/**` | taken in, if the guard allows it and there is room | one of the subscribers gets each message | [`Publisher::send_to_queue`] |
 //! | `/reply-queue/**` | to the session that asked for the answer | refused | whoever was told the name by `reply-to`; [`Publisher::reply`] |
@@ -20,8 +20,30 @@
 //!   subscription is live and what it replays was written.
 //! - **Resuming.** Each message has a [`Position`]: its `message-id`. `SUBSCRIBE` with `x-resume-from: <position>`
 //!   first gets what matches and is newer, then live messages: no gap, no double. A position taken anywhere resumes
-//!   any subscription, also one with wildcards. When the past is no longer known, a MESSAGE with `x-gap: true` and an
-//!   empty body comes first.
+//!   any subscription, also one with wildcards. When the past is no longer known, or is more than
+//!   [`BrokerConfig::replay_messages_per_subscribe`], a MESSAGE with `x-gap: true` and an empty body comes first: what
+//!   is newer than its `message-id` is complete.
+//! - **Last values.** SEND with `x-retain:true` (or [`Outgoing::retained`]) makes the message the last value of its
+//!   topic and `x-key` (none is a key as well); an empty body forgets it, and so does `expires` when it has passed.
+//!   `SUBSCRIBE` with `x-retained:true` first gets the last values that match, in the order in which they were
+//!   published, each with its `message-id` and `x-retained:true`, then live messages: each value is in the snapshot or
+//!   comes live, never both. With `x-resume-from` as well, what was missed is enough and comes alone, without last
+//!   values; when it is no longer known, the gap notice comes first, then the snapshot, then live messages. Every
+//!   `message-id` on the way is a position from which one can resume. What there is no room for is refused, see
+//!   [`RetainedLimits`]; a snapshot that lacks something the application published has a gap notice in front. Those
+//!   who receive live messages see `x-key` and `expires`, and not whether a message is retained. A subscription that
+//!   acknowledges must have room for the snapshot in [`stomp::Limits::pending_acks`].
+//! - **Durable subscriptions.** `SUBSCRIBE` to topics with `durable-subscription-name:<name>`: from then on the broker
+//!   keeps for this subject and name what matches and nobody is there to take, and gives it out in order when a session
+//!   of the subject subscribes again with the same name and destination. The guard is asked each time. Terms are those
+//!   of queues: `prefetch-count`, acknowledgement, `redelivered`, `expires`; sessions that are attached at once compete
+//!   for the messages. Each has its topic's `destination` and the `message-id` with which it was published. UNSUBSCRIBE
+//!   and the end of the session only detach; UNSUBSCRIBE with `durable-subscription-name` deletes, unless others are
+//!   attached. In bounded memory ([`DurableLimits`], apart from that of queues): for lack of room the oldest that waits
+//!   is lost, and so is what came back from too many deliveries; a MESSAGE with `x-gap:true` stands in its place and
+//!   wants its ACK like any other. One that was left alone for [`DurableLimits::idle`] is forgotten: whoever comes back
+//!   after that, or after a restart, begins anew, and is not told. Neither `x-resume-from` nor `x-retained` goes with
+//!   it.
 //! - **Transactions.** SEND, ACK and NACK with `transaction` are held by the session, bounded by [`stomp::Limits`], and
 //!   happen at COMMIT in order: all of them, with nothing of others in between, or none. The guard is asked when a
 //!   SEND comes and again at COMMIT; one denial then means that nothing happens. RECEIPT of a held frame says that it
@@ -63,7 +85,10 @@
 //! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
 //! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
 //! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, `queue-full` (no room for
-//! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`, `bad-conflate`, those of
+//! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`, `conflate-unsupported`,
+//! `retained-full` (no room for one more last value), `bad-key`, `bad-flag`, `durable-mismatch`
+//! (the name stands for another destination or subscription), `durable-in-use`, `durable-unsupported`,
+//! `too-many-durable-subscriptions`, `bad-durable-name`, those of
 //! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
 
 pub mod config;
@@ -84,7 +109,7 @@ mod server;
 mod session;
 mod wire;
 
-pub use config::{BrokerConfig, QueueLimits};
+pub use config::{BrokerConfig, DurableLimits, QueueLimits, RetainedLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, Refusal, SessionInfo};
 pub use message::Outgoing;

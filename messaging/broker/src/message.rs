@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::destination::KEY;
+
 /// A message on its way out; the broker adds `subscription`, `destination` and `message-id`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outgoing {
@@ -11,6 +13,7 @@ pub struct Outgoing {
     pub headers: Vec<(String, String)>,
     /// The body: opaque octets.
     pub body: Bytes,
+    pub(crate) retained: bool,
 }
 
 impl Outgoing {
@@ -20,6 +23,7 @@ impl Outgoing {
             content_type: Some(content_type.to_owned()),
             headers: Vec::new(),
             body: body.into(),
+            retained: false,
         }
     }
 
@@ -33,5 +37,32 @@ impl Outgoing {
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// The message with a key: of each topic, the last value of each key is retained for itself. Receivers see it as
+    /// the header `x-key`.
+    #[must_use]
+    pub fn with_key(self, key: impl Into<String>) -> Self {
+        self.with_header(KEY, key)
+    }
+
+    /// The message, to be kept as the last value of its topic and key: whoever subscribes with `x-retained:true` gets
+    /// it first, until another one takes its place or its `expires` has passed. With an empty body it is delivered,
+    /// and the last value is forgotten.
+    #[must_use]
+    pub fn retained(mut self) -> Self {
+        self.retained = true;
+        self
+    }
+
+    /// The key; empty when there is none.
+    pub fn key(&self) -> &str {
+        let key = self.headers.iter().find(|(name, _)| name == KEY);
+        key.map_or("", |(_, key)| key)
+    }
+
+    /// Whether [`Self::retained`] was asked for.
+    pub fn is_retained(&self) -> bool {
+        self.retained
     }
 }

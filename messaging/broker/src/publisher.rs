@@ -12,13 +12,13 @@ use stomp::server::SubscriptionKey;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
-use crate::destination::{self, Kind};
+use crate::destination;
 use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::outbox::{Offered, Outbox};
 use crate::position::{Position, SessionId};
 use crate::router::{
-    Deliveries, Effect, Outbound, QueueFull, Router, Serial, Wanted, assert_queue, assert_topic,
+    Deliveries, Effect, Outbound, Router, Serial, Wanted, assert_queue, assert_topic,
 };
 
 /// Digits of an incarnation: 64 bits of chance, so that no two lives of a broker are ever taken for one.
@@ -37,7 +37,7 @@ pub enum Delivery {
     Full,
 }
 
-/// Counts for metrics; all but the first three only rise.
+/// Counts for metrics; all but the first six only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Open sessions.
@@ -46,13 +46,19 @@ pub struct Statistics {
     pub subscriptions: usize,
     /// Messages in queues, those that consumers have not acknowledged included.
     pub queued: usize,
+    /// Last values of topics.
+    pub retained: usize,
+    /// Durable subscriptions, whether somebody is attached or not.
+    pub durable_subscriptions: usize,
+    /// Their messages, those that were not acknowledged included, and notices for what was dropped.
+    pub durable_queued: usize,
     /// Messages published to topics.
     pub published: u64,
     /// Messages put into sessions' queues.
     pub delivered: u64,
     /// Sessions ended because their queue was full.
     pub slow_consumers: u64,
-    /// Messages of queues that were given to a consumer after another one had them.
+    /// Messages of queues and durable subscriptions that were given to a consumer after another one had them.
     pub redelivered: u64,
     /// Messages that were moved to a dead-letter queue.
     pub dead_lettered: u64,
@@ -62,6 +68,14 @@ pub struct Statistics {
     pub conflated: u64,
     /// Dead letters that were dropped because their queue was full.
     pub dead_letters_dropped: u64,
+    /// Messages that were given again to subscriptions that resume.
+    pub replayed: u64,
+    /// Gap notices.
+    pub gaps: u64,
+    /// Messages that were published and should have been retained, when there was no room for them.
+    pub retained_refused: u64,
+    /// Messages that durable subscriptions lost for lack of room, or because they came back too often.
+    pub durable_dropped: u64,
 }
 
 /// Publishes, and sends to sessions. Cheap to clone: all clones are one broker.
@@ -101,12 +115,14 @@ impl Publisher {
     }
 
     /// Publishes to all subscribers of `destination` (a `/topic/…` without wildcards). Never waits: whoever cannot
-    /// keep up is ended.
+    /// keep up is ended. One that is [`Outgoing::retained`] and finds no room for it is published all the same, see
+    /// [`crate::RetainedLimits`].
     ///
     /// Returns the position after this message.
     pub fn publish(&self, destination: &str, message: Outgoing) -> Position {
         assert_topic(destination);
-        self.hub().publish(destination, message)
+        let now = epoch_milliseconds();
+        self.hub().publish(destination, message, now)
     }
 
     /// Puts a message into `destination` (a `/queue/…`): one of its consumers gets it. It may have the header
@@ -142,16 +158,11 @@ impl Publisher {
         let now = epoch_milliseconds();
         let mut hub = self.hub();
         let delivered_before = hub.statistics.delivered;
-        hub.router
-            .check_room(&effects, now)
-            .map_err(|QueueFull { queue }| {
-                let message = format!("there is no room in {queue} now: send it again later");
-                Denied::new("queue-full", message)
-            })?;
+        hub.router.check_room(&effects, now)?;
         for effect in effects {
             let deliveries = match (effect, session) {
                 (Effect::Publish(topic, message), _) => {
-                    hub.publish(topic, message);
+                    hub.publish(topic, message, now);
                     continue;
                 }
                 (Effect::Enqueue(queue, message), _) => hub.router.enqueue(queue, message, now),
@@ -255,14 +266,24 @@ impl Publisher {
     pub fn statistics(&self) -> Statistics {
         let hub = self.hub();
         let queues = hub.router.queue_counts();
+        let told = hub.router.told();
+        let retained = hub.router.retained_counts();
+        let (durable_subscriptions, durable) = hub.router.durable_counts();
         Statistics {
             sessions: hub.router.session_count(),
             subscriptions: hub.router.subscription_count(),
             queued: queues.held,
-            redelivered: queues.redelivered,
+            durable_subscriptions,
+            durable_queued: durable.held,
+            durable_dropped: durable.dropped,
+            redelivered: queues.redelivered + durable.redelivered,
             dead_lettered: queues.dead_lettered,
-            expired: hub.statistics.expired + queues.expired,
+            expired: hub.statistics.expired + queues.expired + durable.expired,
             dead_letters_dropped: queues.dropped,
+            retained: retained.held,
+            retained_refused: retained.refused,
+            replayed: told.replayed,
+            gaps: told.gaps,
             ..hub.statistics
         }
     }
@@ -310,35 +331,38 @@ impl Publisher {
         session: SessionId,
         wanted: &Wanted<'_>,
     ) -> Result<Option<(Serial, Vec<Outbound>)>, Denied> {
+        let now = epoch_milliseconds();
         let mut hub = self.hub();
-        if wanted.kind == Kind::Queue && !hub.router.may_consume(wanted.destination) {
-            let message = "there are too many queues: try again later";
-            return Err(Denied::new("too-many-queues", message));
-        }
-        let Some((serial, missed)) = hub.router.subscribe(session, wanted) else {
+        hub.router.may_consume(session, wanted, now)?;
+        let Some((serial, missed)) = hub.router.subscribe(session, wanted, now) else {
             return Ok(None);
         };
-        let waiting = hub
-            .router
-            .consume(serial, wanted.prefetch, epoch_milliseconds());
+        let waiting = hub.router.consume(serial, wanted, now);
         hub.enqueue_all(waiting);
         Ok(Some((serial, missed)))
     }
 
+    /// Ends a subscription, and the durable subscription called `deletes` with it. `None`: there is no such
+    /// subscription any more.
     pub(crate) fn unsubscribe(
         &self,
         session: SessionId,
         subscription: &SubscriptionKey,
-    ) -> Option<Serial> {
+        deletes: Option<&str>,
+    ) -> Result<Option<Serial>, Denied> {
+        let now = epoch_milliseconds();
         let mut hub = self.hub();
-        let (serial, freed) =
-            hub.router
-                .unsubscribe(session, subscription, epoch_milliseconds())?;
+        let ended = hub
+            .router
+            .unsubscribe(session, subscription, deletes, now)?;
+        let Some((serial, freed)) = ended else {
+            return Ok(None);
+        };
         if let Some(outbox) = hub.outboxes.get(&session) {
             outbox.forget(serial);
         }
         hub.enqueue_all(freed);
-        Some(serial)
+        Ok(Some(serial))
     }
 
     fn hub(&self) -> MutexGuard<'_, Hub> {
@@ -351,18 +375,20 @@ impl Publisher {
 }
 
 impl Hub {
-    fn publish(&mut self, topic: &str, message: Outgoing) -> Position {
+    fn publish(&mut self, topic: &str, message: Outgoing, now: u64) -> Position {
         let Self {
             router, statistics, ..
         } = self;
         let mut slow = Vec::new();
-        let position = router.publish(topic, message, |subscriber, outbound, conflate| {
-            let offered = subscriber.outbox.offer(outbound, subscriber.lane, conflate);
-            statistics.count(offered);
-            if offered == Offered::Full {
-                slow.push(subscriber.session);
-            }
-        });
+        let (position, handed) =
+            router.publish(topic, message, now, |subscriber, outbound, conflate| {
+                let offered = subscriber.outbox.offer(outbound, subscriber.lane, conflate);
+                statistics.count(offered);
+                if offered == Offered::Full {
+                    slow.push(subscriber.session);
+                }
+            });
+        self.enqueue_all(handed);
         self.statistics.published += 1;
         for session in slow {
             let freed = self.end_slow(session);

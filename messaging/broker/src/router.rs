@@ -1,9 +1,13 @@
 //! Who gets which message. Pure: messages go in, deliveries come out; the publisher puts them into the sessions' queues
 //! under the same lock, so that order is kept.
 
+mod durable;
+mod names;
+mod past;
 mod queue;
 mod queueing;
 mod replay;
+mod retained;
 mod trie;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -13,14 +17,18 @@ use bytes::BytesMut;
 use stomp::server::SubscriptionKey;
 use stomp::{AckMode, Command, Frame, Version, encode};
 
-pub(crate) use self::queue::{Counts, QueueFull};
+use self::durable::Durables;
+pub(crate) use self::durable::check_name;
+use self::past::PastLimits;
+pub(crate) use self::past::Told;
+pub(crate) use self::queue::Counts;
 use self::queue::{Queues, Terms};
 pub(crate) use self::queueing::{Deliveries, Effect, parse_expires};
 use self::replay::Replay;
-pub(crate) use self::replay::ReplayBounds;
+use self::retained::{Retain, Retained};
 use self::trie::Trie;
 use crate::config::{BrokerConfig, QueueLimits};
-use crate::destination::{self, EXPIRES, GAP, KEY, Kind};
+use crate::destination::{self, EXPIRES, KEY, Kind};
 use crate::message::Outgoing;
 use crate::outbox::{Lane, Outbox, Topic};
 use crate::position::{Position, SessionId};
@@ -85,6 +93,10 @@ pub(crate) struct Wanted<'request> {
     pub(crate) ack: AckMode,
     /// The value of `x-resume-from`.
     pub(crate) resume_from: Option<&'request str>,
+    /// Last values first.
+    pub(crate) retained: bool,
+    /// The value of `durable-subscription-name`, of topics only.
+    pub(crate) durable: Option<&'request str>,
     /// The value of `prefetch-count`; 0 for as many as there may be.
     pub(crate) prefetch: Option<usize>,
     /// The value of `x-conflate`.
@@ -150,6 +162,10 @@ pub(crate) struct Router {
     forms: HashSet<Arc<Form>>,
     urgent: Vec<String>,
     replay: Replay,
+    retained: Retained,
+    durables: Durables,
+    past_limits: PastLimits,
+    told: Told,
     queues: Queues,
     /// By the name that others use. Bounded by sessions and [`QueueLimits::reply_queues`].
     replies: HashMap<String, Serial>,
@@ -159,11 +175,6 @@ pub(crate) struct Router {
 impl Router {
     /// A router whose positions begin with `incarnation`: no two processes may share it.
     pub(crate) fn new(incarnation: &str, config: &BrokerConfig) -> Self {
-        let bounds = ReplayBounds {
-            messages_per_destination: config.replay_messages_per_destination,
-            messages: config.replay_messages,
-            bytes: config.replay_bytes,
-        };
         Self {
             incarnation: incarnation.into(),
             sequence: 0,
@@ -174,7 +185,11 @@ impl Router {
             topics: Trie::default(),
             forms: HashSet::new(),
             urgent: config.urgent.clone(),
-            replay: Replay::new(bounds),
+            replay: Replay::new(config),
+            retained: Retained::new(config.retained.clone()),
+            durables: Durables::new(incarnation, config),
+            past_limits: PastLimits::new(config),
+            told: Told::default(),
             replies: HashMap::new(),
             queues: Queues::new(config.queues.clone()),
             queue_limits: config.queues.clone(),
@@ -220,7 +235,7 @@ impl Router {
         let freed = session
             .subscriptions
             .into_iter()
-            .flat_map(|serial| self.queues.remove(serial, now))
+            .flat_map(|serial| self.release(serial, now))
             .collect();
         let deliveries = self.addressed(freed);
         if let Some(ids) = self.by_subject.get_mut(&session.subject) {
@@ -237,6 +252,7 @@ impl Router {
         &mut self,
         session: SessionId,
         wanted: &Wanted<'_>,
+        now: u64,
     ) -> Option<(Serial, Vec<Outbound>)> {
         let serial = Serial(self.next_id());
         let entry = self.sessions.get_mut(&session)?;
@@ -258,19 +274,8 @@ impl Router {
             ack: wanted.ack,
             lane: self.lane(wanted.destination),
         };
-        let missed = match (wanted.kind, wanted.resume_from) {
-            (Kind::Topic, Some(position)) => self.missed(wanted.destination, position),
-            _ => Vec::new(),
-        };
-        // Shared with the rings until each is written: a long past costs no more than a list of it.
-        let replayed = missed
-            .into_iter()
-            .map(|message| Outbound {
-                serial,
-                payload: Payload::Frame(message),
-            })
-            .collect();
-        if wanted.kind == Kind::Topic {
+        let past = self.past(serial, wanted, now);
+        if wanted.kind == Kind::Topic && wanted.durable.is_none() {
             let subscriber = Subscriber {
                 serial,
                 session,
@@ -283,21 +288,7 @@ impl Router {
             self.topics.insert(wanted.destination, subscriber);
         }
         self.subscriptions.insert(serial, subscription);
-        Some((serial, replayed))
-    }
-
-    pub(crate) fn unsubscribe(
-        &mut self,
-        session: SessionId,
-        key: &SubscriptionKey,
-        now: u64,
-    ) -> Option<(Serial, Deliveries)> {
-        let serial = self.find(session, key)?;
-        let entry = self.sessions.get_mut(&session)?;
-        entry.subscriptions.retain(|other| *other != serial);
-        self.forget(serial);
-        let freed = self.queues.remove(serial, now);
-        Some((serial, self.addressed(freed)))
+        Some((serial, past))
     }
 
     fn find(&self, session: SessionId, key: &SubscriptionKey) -> Option<Serial> {
@@ -309,14 +300,21 @@ impl Router {
         })
     }
 
-    /// Publishes to `topic`: `deliver` is called with everybody who subscribed to it.
+    /// Publishes to `topic`: `deliver` is called with everybody who subscribed to it. Returns what goes to consumers of
+    /// durable subscriptions.
     pub(crate) fn publish(
         &mut self,
         topic: &str,
         message: Outgoing,
+        now: u64,
         mut deliver: impl FnMut(&Subscriber, Outbound, Option<Topic>),
-    ) -> Position {
+    ) -> (Position, Deliveries) {
+        let retain = Retain::of(topic, &message);
         let frame = Arc::new(self.message_frame(topic, message));
+        if let Some(retain) = retain {
+            self.retained
+                .keep(self.sequence, topic, &retain, &frame, now);
+        }
         let mut encoder = Encoder::new(&frame);
         self.topics.for_each_match(topic, |subscriber| {
             let outbound = Outbound {
@@ -326,8 +324,9 @@ impl Router {
             let conflate = subscriber.conflates.then(|| encoder.topic());
             deliver(subscriber, outbound, conflate);
         });
+        let handed = self.durables.publish(topic, self.sequence, &frame, now);
         self.replay.keep(self.sequence, topic, frame);
-        self.position()
+        (self.position(), self.addressed(handed))
     }
 
     /// A message for one session's own queue. `None`: there is no such session. Empty: it has not subscribed.
@@ -388,7 +387,7 @@ impl Router {
             }
             Kind::App | Kind::User | Kind::Queue => {}
         }
-        self.release(&subscription.form);
+        self.give_back(&subscription.form);
     }
 
     /// The lane of a subscription: the urgent one, when all that it can get is urgent.
@@ -417,37 +416,12 @@ impl Router {
         form
     }
 
-    fn release(&mut self, form: &Arc<Form>) {
+    fn give_back(&mut self, form: &Arc<Form>) {
         /// The set's own and that of the subscription that ends.
         const HELD_BY_NOBODY_ELSE: usize = 2;
         if Arc::strong_count(form) <= HELD_BY_NOBODY_ELSE {
             self.forms.remove(form);
         }
-    }
-
-    /// What `pattern` would have got since `position`, with a gap notice in front when that is not all of it.
-    fn missed(&self, pattern: &str, position: &str) -> Vec<Arc<Frame>> {
-        let known = position.parse::<Position>().ok().filter(|position| {
-            position.incarnation == self.incarnation && position.sequence <= self.sequence
-        });
-        // Of another life nothing is known, and what is kept here may long be part of the state that the client will
-        // read after the notice.
-        let Some(position) = known else {
-            return vec![Arc::new(self.gap(pattern, self.sequence))];
-        };
-        let past = self.replay.after(position.sequence, pattern);
-        let gap = past
-            .lost_up_to
-            .map(|sequence| Arc::new(self.gap(pattern, sequence)));
-        gap.into_iter().chain(past.messages).collect()
-    }
-
-    /// The notice that messages up to `sequence` may be missing: its id is a position from which nothing is.
-    fn gap(&self, destination: &str, sequence: u64) -> Frame {
-        Frame::new(Command::Message)
-            .with_header("destination", destination)
-            .with_header("message-id", self.position_at(sequence).gap_id())
-            .with_header(GAP, "true")
     }
 
     fn message_frame(&mut self, destination: &str, message: Outgoing) -> Frame {

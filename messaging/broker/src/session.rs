@@ -4,6 +4,7 @@
 //! heart-beats go out. A turn of the task looks at everything that may have happened, does it, and writes once; it never
 //! waits in the middle, so nothing is lost when the task is dropped.
 
+mod asking;
 mod dispatch;
 mod open;
 

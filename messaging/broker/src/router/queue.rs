@@ -7,8 +7,10 @@
 //! | taken by the consumer | ACK (`auto`: at once); NACK or the consumer's end: waiting again, in its old place, or dead |
 //!
 //! Invariant: each message that was let in is in exactly one place until it is acknowledged, has expired, or was
-//! dropped from a full dead-letter queue. Expired messages are dropped when they are looked at: at their turn, or
+//! dropped from a full dead-letter queue, or for lack of room from queues that may lose (`lossy`). Expired messages are dropped when they are looked at: at their turn, or
 //! when room is needed.
+
+mod lossy;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub(crate) struct Handed {
     /// Names the message, in [`Queues::take`], [`Queues::ack`] and [`Queues::nack`].
     pub(crate) sequence: u64,
     pub(crate) frame: Arc<Frame>,
+    /// It is the notice that messages up to its sequence were lost; whoever gives it out finds the words.
+    pub(crate) gap: bool,
 }
 
 /// A message that comes in.
@@ -73,6 +77,8 @@ struct Entry {
     expires: Option<u64>,
     /// How often a consumer has taken it.
     deliveries: u32,
+    /// It stands for messages that were lost.
+    gap: bool,
 }
 
 impl Entry {
@@ -115,12 +121,15 @@ struct Queue {
     /// Whose turn is next is in front.
     consumers: VecDeque<Consumer>,
     messages: usize,
+    /// How many of them are notices.
+    notices: usize,
     bytes: usize,
 }
 
 impl Queue {
     fn forget(&mut self, entry: &Entry) {
         self.messages -= 1;
+        self.notices -= usize::from(entry.gap);
         self.bytes -= entry.weight;
     }
 }
@@ -128,6 +137,8 @@ impl Queue {
 #[derive(Debug)]
 pub(crate) struct Queues {
     limits: QueueLimits,
+    /// For lack of room, messages are lost rather than refused.
+    lossy: bool,
     /// Only those that have messages or consumers. Bounded by [`QueueLimits::queues`].
     by_name: HashMap<String, Queue>,
     by_consumer: HashMap<Serial, String>,
@@ -139,6 +150,7 @@ impl Queues {
     pub(crate) fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
+            lossy: false,
             by_name: HashMap::new(),
             by_consumer: HashMap::new(),
             bytes: 0,
@@ -199,6 +211,7 @@ impl Queues {
             weight: message.weight,
             expires: message.expires,
             deliveries: 0,
+            gap: false,
         };
         self.insert(name, message.sequence, entry);
         self.dispatch(name, now)
@@ -300,17 +313,24 @@ impl Queues {
     /// Puts back what was in a consumer's hands, then gives it to others.
     fn take_back(&mut self, name: &str, returned: Vec<(u64, InFlight)>, now: u64) -> Vec<Handed> {
         let mut dead = false;
+        let mut lost = Vec::new();
         for (sequence, InFlight { entry, taken }) in returned {
             self.forget(name, &entry);
             let is_dead = taken && entry.deliveries >= self.limits.deliveries;
             if entry.is_expired(now) {
                 self.counts.expired += 1;
+            } else if is_dead && self.lossy {
+                lost.push((sequence, entry));
             } else if is_dead && !destination::is_dead_letter_queue(name) {
                 self.bury(name, sequence, entry);
                 dead = true;
             } else {
                 self.insert(name, sequence, entry);
             }
+        }
+        // When all others are back: a notice is put in its place among them.
+        for (sequence, entry) in lost {
+            self.lose(name, sequence, &entry);
         }
         let mut handed = self.dispatch(name, now);
         if dead {
@@ -385,6 +405,7 @@ impl Queues {
                 consumer: consumer.serial,
                 sequence,
                 frame,
+                gap: entry.gap,
             });
             consumer.untaken += 1;
             consumer.untaken_bytes += entry.weight;
@@ -403,6 +424,7 @@ impl Queues {
     fn insert(&mut self, name: &str, sequence: u64, entry: Entry) {
         let queue = self.by_name.entry(name.to_owned()).or_default();
         queue.messages += 1;
+        queue.notices += usize::from(entry.gap);
         queue.bytes += entry.weight;
         self.bytes += entry.weight;
         self.counts.held += 1;

@@ -1,13 +1,16 @@
-//! What the router does with queues: the machine knows consumers, the router whose they are. Pure.
+//! What the router does with queues and durable subscriptions: the machines know consumers, the router whose they are.
+//! Pure.
 
 use std::sync::Arc;
 
 use stomp::AckMode;
 use stomp::server::{Delivery, SubscriptionKey};
 
-use super::queue::{Handed, Incoming};
-use super::{Counts, Encoder, Outbound, Payload, QueueFull, Router, Serial, Terms, Wanted};
-use crate::destination::{EXPIRES, Kind};
+use super::queue::{Handed, Incoming, QueueFull};
+use super::retained::{Retain, RetainedFull};
+use super::{Counts, Encoder, Outbound, Payload, Router, Serial, Terms, Wanted};
+use crate::destination::{EXPIRES, Kind, RETAIN};
+use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::position::{Position, SessionId};
 
@@ -30,41 +33,105 @@ pub(crate) enum Effect<'frame> {
 pub(crate) type Deliveries = Vec<(SessionId, Outbound)>;
 
 impl Router {
-    /// Whether a subscription to `queue` can be had.
-    pub(crate) fn may_consume(&self, queue: &str) -> bool {
-        self.queues.may_open(queue)
+    /// Whether a subscription to a queue, or a durable one, can be had.
+    pub(crate) fn may_consume(
+        &mut self,
+        session: SessionId,
+        wanted: &Wanted<'_>,
+        now: u64,
+    ) -> Result<(), Denied> {
+        if wanted.kind == Kind::Queue && !self.queues.may_open(wanted.destination) {
+            let message = "there are too many queues: try again later";
+            return Err(Denied::new("too-many-queues", message));
+        }
+        match (wanted.durable, self.sessions.get(&session)) {
+            (Some(name), Some(session)) => {
+                let subject = &session.subject;
+                self.durables.check(subject, name, wanted.destination, now)
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Lets a new subscription to a queue have messages: the second half of `subscribe`, whose other messages are for
-    /// nobody else.
-    pub(crate) fn consume(
-        &mut self,
-        serial: Serial,
-        prefetch: Option<usize>,
-        now: u64,
-    ) -> Deliveries {
+    /// Lets a new subscription to a queue, or a durable one, have messages: the second half of `subscribe`, whose other
+    /// messages are for nobody else.
+    pub(crate) fn consume(&mut self, serial: Serial, wanted: &Wanted<'_>, now: u64) -> Deliveries {
         let Some(subscription) = self.subscriptions.get(&serial) else {
             return Vec::new();
         };
-        if subscription.kind != Kind::Queue {
-            return Vec::new();
-        }
         let most = self.queue_limits.prefetch_max.max(1);
         let terms = Terms {
             auto: subscription.ack == AckMode::Auto,
-            prefetch: match prefetch {
+            prefetch: match wanted.prefetch {
                 None => self.queue_limits.prefetch.clamp(1, most),
                 Some(0) => most,
                 Some(wanted) => wanted.min(most),
             },
         };
-        let queue = subscription.destination.clone();
-        let handed = self.queues.subscribe(&queue, serial, terms, now);
+        let destination = wanted.destination;
+        let session = self.sessions.get(&subscription.session);
+        let handed = match (wanted.durable, session) {
+            (Some(name), Some(session)) => {
+                let subject = &session.subject;
+                self.durables
+                    .attach(subject, name, destination, serial, terms, now)
+            }
+            _ if wanted.kind == Kind::Queue => {
+                self.queues.subscribe(destination, serial, terms, now)
+            }
+            _ => Vec::new(),
+        };
         self.addressed(handed)
     }
 
+    /// Ends a subscription; `deletes` is the name of the durable subscription that is to end with it. Returns which it
+    /// was, and what others get of what it had. `None`: there is no such subscription any more.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        session: SessionId,
+        key: &SubscriptionKey,
+        deletes: Option<&str>,
+        now: u64,
+    ) -> Result<Option<(Serial, Deliveries)>, Denied> {
+        let Some(serial) = self.find(session, key) else {
+            return Ok(None);
+        };
+        if let Some(name) = deletes {
+            self.durables.check_delete(serial, name)?;
+            self.durables.delete(serial, now);
+        }
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.subscriptions.retain(|other| *other != serial);
+        }
+        self.forget(serial);
+        let freed = self.release(serial, now);
+        Ok(Some((serial, self.addressed(freed))))
+    }
+
+    /// Takes back what a consumer has, for others.
+    pub(super) fn release(&mut self, serial: Serial, now: u64) -> Vec<Handed> {
+        let mut freed = self.queues.remove(serial, now);
+        freed.extend(self.durables.detach(serial, now));
+        freed
+    }
+
     /// Whether all of `effects` can happen now; nothing has happened yet.
-    pub(crate) fn check_room(&mut self, effects: &[Effect<'_>], now: u64) -> Result<(), QueueFull> {
+    pub(crate) fn check_room(&mut self, effects: &[Effect<'_>], now: u64) -> Result<(), Denied> {
+        let retained: Vec<_> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Publish(topic, message) => Some((*topic, Retain::of(topic, message)?)),
+                _ => None,
+            })
+            .collect();
+        self.retained
+            .check_room(&retained, now)
+            .map_err(|RetainedFull { topic }| {
+                let message = format!(
+                    "there is no room for one more last value of {topic}: forget others, or send it without {RETAIN}"
+                );
+                Denied::new("retained-full", message)
+            })?;
         let messages: Vec<(&str, usize)> = effects
             .iter()
             .filter_map(|effect| match effect {
@@ -72,18 +139,18 @@ impl Router {
                 _ => None,
             })
             .collect();
-        self.queues.check_room(&messages, now)
+        self.queues
+            .check_room(&messages, now)
+            .map_err(|QueueFull { queue }| {
+                let message = format!("there is no room in {queue} now: send it again later");
+                Denied::new("queue-full", message)
+            })
     }
 
     /// Takes a message into a queue, for which `check_room` has found room.
     pub(crate) fn enqueue(&mut self, queue: &str, message: Outgoing, now: u64) -> Deliveries {
         let weight = weight(queue, &message);
-        let expires = message
-            .headers
-            .iter()
-            .find(|(name, _)| name == EXPIRES)
-            .and_then(|(_, value)| parse_expires(value))
-            .filter(|at| *at > 0);
+        let expires = expires_of(&message);
         let incoming = Incoming {
             frame: Arc::new(self.message_frame(queue, message)),
             sequence: self.sequence,
@@ -94,9 +161,13 @@ impl Router {
         self.addressed(handed)
     }
 
-    /// A session is about to write a message of a queue. `None`: it must not, somebody else gets it.
+    /// A session is about to write a message of a queue or of a durable subscription. `None`: it must not, somebody
+    /// else gets it.
     pub(crate) fn take(&mut self, serial: Serial, sequence: u64, now: u64) -> Option<Deliveries> {
-        let handed = self.queues.take(serial, sequence, now)?;
+        let handed = match self.queues.take(serial, sequence, now) {
+            Some(handed) => handed,
+            None => self.durables.take(serial, sequence, now)?,
+        };
         Some(self.addressed(handed))
     }
 
@@ -111,7 +182,7 @@ impl Router {
         let mut handed = Vec::new();
         // One frame is about one subscription, so this is one round.
         for group in deliveries.chunk_by(|a, b| a.subscription == b.subscription) {
-            let Some(serial) = self.find_queue(session, &group[0].subscription) else {
+            let Some(serial) = self.find(session, &group[0].subscription) else {
                 continue;
             };
             let sequences: Vec<u64> = group
@@ -119,11 +190,13 @@ impl Router {
                 .filter_map(|delivery| delivery.message_id.parse::<Position>().ok())
                 .map(|position| position.sequence)
                 .collect();
+            // Whoever does not know the consumer does nothing.
             handed.extend(if consumed {
                 self.queues.ack(serial, &sequences, now)
             } else {
                 self.queues.nack(serial, &sequences, now)
             });
+            handed.extend(self.durables.settle(serial, &sequences, consumed, now));
         }
         self.addressed(handed)
     }
@@ -142,10 +215,13 @@ impl Router {
             kind: Kind::Reply,
             ack: AckMode::Auto,
             resume_from: None,
+            retained: false,
+            durable: None,
             prefetch: None,
             conflate: false,
         };
-        let (serial, _) = self.subscribe(session, &wanted)?;
+        // No last value is ever asked for, so that the time does not matter.
+        let (serial, _) = self.subscribe(session, &wanted, 0)?;
         self.replies.insert(name.to_owned(), serial);
         Some(serial)
     }
@@ -167,6 +243,11 @@ impl Router {
         self.queues.counts()
     }
 
+    /// How many durable subscriptions there are, and what became of their messages.
+    pub(crate) fn durable_counts(&self) -> (usize, Counts) {
+        (self.durables.count(), self.durables.counts())
+    }
+
     /// The sessions of the consumers.
     pub(super) fn addressed(&self, handed: Vec<Handed>) -> Deliveries {
         handed
@@ -181,14 +262,6 @@ impl Router {
             })
             .collect()
     }
-
-    fn find_queue(&self, session: SessionId, key: &SubscriptionKey) -> Option<Serial> {
-        self.find(session, key).filter(|serial| {
-            self.subscriptions
-                .get(serial)
-                .is_some_and(|s| s.kind == Kind::Queue)
-        })
-    }
 }
 
 /// The value of `expires`; `None` when it is no number of milliseconds.
@@ -199,8 +272,16 @@ pub(crate) fn parse_expires(value: &str) -> Option<u64> {
         .then(|| value.parse().ok())?
 }
 
+/// When a message is worth nothing any more.
+pub(super) fn expires_of(message: &Outgoing) -> Option<u64> {
+    let expires = message.headers.iter().find(|(name, _)| name == EXPIRES);
+    expires
+        .and_then(|(_, value)| parse_expires(value))
+        .filter(|at| *at > 0)
+}
+
 /// Bytes that holding a message takes, about: known before it has its place in the stream.
-fn weight(queue: &str, message: &Outgoing) -> usize {
+pub(super) fn weight(destination: &str, message: &Outgoing) -> usize {
     /// Allocations and bookkeeping of one header.
     const HEADER: usize = 64;
     /// Bookkeeping of one message, and the headers that the broker adds.
@@ -210,5 +291,5 @@ fn weight(queue: &str, message: &Outgoing) -> usize {
         .iter()
         .map(|(name, value)| name.len() + value.len() + HEADER)
         .sum();
-    headers + queue.len() + message.body.len() + MESSAGE
+    headers + destination.len() + message.body.len() + MESSAGE
 }

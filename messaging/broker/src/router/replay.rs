@@ -2,22 +2,23 @@
 //!
 //! Invariant: for each destination, `lost_up_to` is at least the sequence of every message that left its ring; for
 //! destinations without a ring, the broker-wide `lost_up_to` is. So a position at or after it misses nothing.
+//!
+//! Resuming takes time by what it replays, not by what is kept: rings are found newest first, and their messages are
+//! merged backwards until the position, or a bound, is reached. Only places that a `*` leads to in vain come on top,
+//! and [`STEPS`] bounds them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Bound;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use stomp::Frame;
 
-use crate::destination::{has_wildcard, matches};
+use super::names::{Names, Place};
+use crate::config::BrokerConfig;
+use crate::destination::has_wildcard;
 
-/// Bounds on what is kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ReplayBounds {
-    pub(crate) messages_per_destination: usize,
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
+/// Places of the tree that one SUBSCRIBE may look at, found in vain or not: a few milliseconds, while nothing is
+/// published. What lies behind counts as lost.
+const STEPS: usize = 32_768;
 
 /// What matched since a position.
 #[derive(Debug)]
@@ -30,26 +31,31 @@ pub(crate) struct Past {
 
 #[derive(Debug, Default)]
 struct Ring {
+    /// Never empty while it can be found.
     messages: VecDeque<(u64, Arc<Frame>)>,
     lost_up_to: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct Replay {
-    bounds: ReplayBounds,
-    rings: HashMap<Arc<str>, Ring>,
+    messages_per_destination: usize,
+    messages_max: usize,
+    bytes_max: usize,
+    rings: Names<Ring>,
     /// Whose message each sequence is, over all rings: the oldest first.
-    order: BTreeMap<u64, Arc<str>>,
+    order: BTreeMap<u64, Place>,
     bytes: usize,
     /// The newest message of the destinations that have no ring any more.
     lost_up_to: u64,
 }
 
 impl Replay {
-    pub(crate) fn new(bounds: ReplayBounds) -> Self {
+    pub(crate) fn new(config: &BrokerConfig) -> Self {
         Self {
-            bounds,
-            rings: HashMap::new(),
+            messages_per_destination: config.replay_messages_per_destination,
+            messages_max: config.replay_messages,
+            bytes_max: config.replay_bytes,
+            rings: Names::new(),
             order: BTreeMap::new(),
             bytes: 0,
             lost_up_to: 0,
@@ -58,102 +64,81 @@ impl Replay {
 
     /// Keeps a message; `sequence` is greater than all before.
     pub(crate) fn keep(&mut self, sequence: u64, destination: &str, message: Arc<Frame>) {
-        let name = match self.rings.get_key_value(destination) {
-            Some((name, _)) => Arc::clone(name),
-            None => {
-                let name: Arc<str> = destination.into();
-                // Messages of an earlier ring of this destination may be lost as well.
-                let ring = Ring {
-                    lost_up_to: self.lost_up_to,
-                    ..Ring::default()
-                };
-                self.rings.insert(Arc::clone(&name), ring);
-                name
-            }
-        };
-        let ring = self
-            .rings
-            .get_mut(&name)
-            .expect("the ring was found or made above");
+        // Messages of an earlier ring of this destination may be lost as well.
+        let lost_up_to = self.lost_up_to;
+        let (place, ring) = self.rings.newest(destination, sequence, || Ring {
+            lost_up_to,
+            ..Ring::default()
+        });
         self.bytes += weight(&message);
         ring.messages.push_back((sequence, message));
-        let full = ring.messages.len() > self.bounds.messages_per_destination;
-        self.order.insert(sequence, Arc::clone(&name));
+        let full = ring.messages.len() > self.messages_per_destination;
+        self.order.insert(sequence, place);
         if full {
-            self.drop_oldest_of(&name);
+            self.drop_oldest_of(place);
         }
-        while self.order.len() > self.bounds.messages || self.bytes > self.bounds.bytes {
+        while self.order.len() > self.messages_max || self.bytes > self.bytes_max {
             let Some((_, oldest)) = self.order.first_key_value() else {
                 return;
             };
-            let oldest = Arc::clone(oldest);
-            self.drop_oldest_of(&oldest);
+            self.drop_oldest_of(*oldest);
         }
     }
 
-    /// What `pattern` covers after `sequence`.
-    pub(crate) fn after(&self, sequence: u64, pattern: &str) -> Past {
-        let lost = self
-            .covered(pattern)
-            .map(|ring| ring.lost_up_to)
-            .chain(self.lost_without_ring(pattern))
-            .max()
-            .filter(|lost| *lost > sequence);
-        let messages = if has_wildcard(pattern) {
-            // All rings in one order.
-            self.order
-                .range((Bound::Excluded(sequence), Bound::Unbounded))
-                .filter(|(_, destination)| matches(pattern, destination))
-                .filter_map(|(sequence, destination)| self.find(destination, *sequence))
-                .collect()
-        } else {
-            self.covered(pattern)
-                .flat_map(|ring| {
-                    let newer = ring.messages.partition_point(|(at, _)| *at <= sequence);
-                    ring.messages.range(newer..)
-                })
-                .map(|(_, message)| Arc::clone(message))
-                .collect()
-        };
+    /// What `pattern` covers after `sequence`: the newest of it, when it is more than `most`.
+    pub(crate) fn after(&self, sequence: u64, pattern: &str, most: usize) -> Past {
+        let mut walk = self.rings.walk(pattern, sequence);
+        // The newest message of each ring that was found and is not used up.
+        let mut heads: BinaryHeap<(u64, Place, usize)> = BinaryHeap::new();
+        let mut messages = Vec::new();
+        let mut lost = self.lost_without_ring(pattern);
+        let mut steps = 0;
+        loop {
+            let head = heads.peek().map(|(at, ..)| *at);
+            // A ring that is not found yet may have the next one.
+            if let Some(bound) = walk.bound()
+                && head.is_none_or(|head| head <= bound)
+            {
+                if steps == STEPS {
+                    lost = lost.max(bound);
+                    break;
+                }
+                steps += 1;
+                if let Some((place, ring)) = walk.step() {
+                    lost = lost.max(ring.lost_up_to);
+                    heads.extend(ring.newest_before(ring.messages.len(), place, sequence));
+                }
+                continue;
+            }
+            let Some((at, place, index)) = heads.pop() else {
+                break;
+            };
+            if messages.len() == most {
+                lost = lost.max(at);
+                break;
+            }
+            let ring = self.rings.get(place).expect("heads are of rings");
+            messages.push(Arc::clone(&ring.messages[index].1));
+            heads.extend(ring.newest_before(index, place, sequence));
+        }
+        messages.reverse();
         Past {
-            lost_up_to: lost,
+            lost_up_to: (lost > sequence).then_some(lost),
             messages,
         }
     }
 
-    fn covered(&self, pattern: &str) -> impl Iterator<Item = &Ring> {
-        let exact = if has_wildcard(pattern) {
-            None
-        } else {
-            Some(self.rings.get(pattern))
-        };
-        let several = exact.is_none().then(|| {
-            self.rings
-                .iter()
-                .filter(move |(destination, _)| matches(pattern, destination))
-                .map(|(_, ring)| ring)
-        });
-        exact
-            .flatten()
-            .into_iter()
-            .chain(several.into_iter().flatten())
-    }
-
     /// What may be lost of destinations that have no ring: any of them may match a pattern with wildcards.
-    fn lost_without_ring(&self, pattern: &str) -> Option<u64> {
-        (has_wildcard(pattern) || !self.rings.contains_key(pattern)).then_some(self.lost_up_to)
+    fn lost_without_ring(&self, pattern: &str) -> u64 {
+        if has_wildcard(pattern) || self.rings.find(pattern).is_none() {
+            self.lost_up_to
+        } else {
+            0
+        }
     }
 
-    fn find(&self, destination: &str, sequence: u64) -> Option<Arc<Frame>> {
-        let messages = &self.rings.get(destination)?.messages;
-        let at = messages
-            .binary_search_by_key(&sequence, |(at, _)| *at)
-            .ok()?;
-        Some(Arc::clone(&messages[at].1))
-    }
-
-    fn drop_oldest_of(&mut self, destination: &Arc<str>) {
-        let Some(ring) = self.rings.get_mut(destination) else {
+    fn drop_oldest_of(&mut self, place: Place) {
+        let Some(ring) = self.rings.get_mut(place) else {
             return;
         };
         if let Some((sequence, message)) = ring.messages.pop_front() {
@@ -163,8 +148,17 @@ impl Replay {
         }
         if ring.messages.is_empty() {
             self.lost_up_to = self.lost_up_to.max(ring.lost_up_to);
-            self.rings.remove(destination);
+            self.rings.remove(place);
         }
+    }
+}
+
+impl Ring {
+    /// The newest message in front of `index`, if it is newer than `after`.
+    fn newest_before(&self, index: usize, place: Place, after: u64) -> Option<(u64, Place, usize)> {
+        let index = index.checked_sub(1)?;
+        let (sequence, _) = self.messages.get(index)?;
+        (*sequence > after).then_some((*sequence, place, index))
     }
 }
 
@@ -181,3 +175,6 @@ pub(crate) fn weight(message: &Frame) -> usize {
         .sum();
     headers + message.body.len() + MESSAGE
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::destination::matches;
+use crate::destination::{GAP, matches};
 
 const TOPICS: [&str; 4] = ["/topic/a", "/topic/a/b", "/topic/c/b", "/topic/d"];
 const PATTERNS: [&str; 5] = [
@@ -19,34 +19,25 @@ fn tight() -> BrokerConfig {
     BrokerConfig {
         replay_messages_per_destination: 3,
         replay_messages: 8,
-        replay_bytes: usize::MAX,
         ..BrokerConfig::default()
     }
 }
 
-fn wide() -> BrokerConfig {
-    BrokerConfig {
-        replay_messages_per_destination: 1000,
-        replay_messages: 1000,
-        replay_bytes: usize::MAX,
-        ..BrokerConfig::default()
-    }
-}
-
-fn open(router: &mut Router, version: Version) -> SessionId {
+pub(super) fn open(router: &mut Router, version: Version) -> SessionId {
     let outbox = Arc::new(Outbox::new(&BrokerConfig::default()));
     router.open("kim", version, outbox)
 }
 
-fn publish(
+pub(super) fn publish(
     router: &mut Router,
     topic: &str,
     message: Outgoing,
 ) -> (Position, Vec<(SessionId, Outbound)>) {
     let mut deliveries = Vec::new();
-    let position = router.publish(topic, message, |subscriber, outbound, _| {
+    let (position, handed) = router.publish(topic, message, 0, |subscriber, outbound, _| {
         deliveries.push((subscriber.session, outbound));
     });
+    deliveries.extend(handed);
     (position, deliveries)
 }
 
@@ -61,12 +52,14 @@ fn wanted<'request>(
         // Deliveries keep their frames, which the test can look into.
         ack: AckMode::ClientIndividual,
         resume_from,
+        retained: false,
+        durable: None,
         prefetch: None,
         conflate: false,
     }
 }
 
-fn frame(outbound: &Outbound) -> &Frame {
+pub(super) fn frame(outbound: &Outbound) -> &Frame {
     match &outbound.payload {
         Payload::Frame(frame) => frame,
         Payload::Encoded(_) | Payload::Queued(..) => panic!("the subscription acknowledges"),
@@ -98,7 +91,7 @@ fn resume(
     let session = open(&mut router, Version::V1_2);
     let position = position.to_string();
     let wanted = wanted(PATTERNS[pattern], Some(&position));
-    let (_, replayed) = router.subscribe(session, &wanted).unwrap();
+    let (_, replayed) = router.subscribe(session, &wanted, 0).unwrap();
     let mut messages: Vec<Frame> = replayed.iter().map(|out| frame(out).clone()).collect();
     for topic in live {
         let (_, deliveries) = publish(&mut router, TOPICS[*topic], Outgoing::default());
@@ -154,7 +147,7 @@ proptest! {
         seen in 0_usize..24,
     ) {
         let seen = seen.min(topics.len());
-        let (gap, messages) = resume(&wide(), &topics, pattern, seen, &[]);
+        let (gap, messages) = resume(&BrokerConfig::default(), &topics, pattern, seen, &[]);
         prop_assert_eq!(gap, None);
         prop_assert_eq!(messages, expected(&topics, &[], pattern, seen as u64));
     }
@@ -162,12 +155,12 @@ proptest! {
 
 #[test]
 fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
-    let mut router = Router::new("i", &wide());
+    let mut router = Router::new("i", &BrokerConfig::default());
     publish(&mut router, "/topic/a", Outgoing::default());
     let session = open(&mut router, Version::V1_2);
     for position in ["other-0", "i-2", "rubbish", ""] {
         let (_, replayed) = router
-            .subscribe(session, &wanted("/topic/a", Some(position)))
+            .subscribe(session, &wanted("/topic/a", Some(position)), 0)
             .unwrap();
         assert_eq!(replayed.len(), 1, "{position}");
         let notice = frame(&replayed[0]);
@@ -181,7 +174,7 @@ fn a_position_that_was_never_given_here_is_a_gap_and_nothing_is_replayed() {
 fn bytes_are_bounded_as_well() {
     let config = BrokerConfig {
         replay_bytes: 10_000,
-        ..wide()
+        ..BrokerConfig::default()
     };
     let mut router = Router::new("i", &config);
     let start = router.position().to_string();
@@ -194,7 +187,7 @@ fn bytes_are_bounded_as_well() {
     }
     let session = open(&mut router, Version::V1_2);
     let (_, replayed) = router
-        .subscribe(session, &wanted("/topic/a", Some(&start)))
+        .subscribe(session, &wanted("/topic/a", Some(&start)), 0)
         .unwrap();
     assert!(frame(&replayed[0]).header(GAP).is_some());
     assert!((2..10).contains(&replayed.len()), "{}", replayed.len());
@@ -203,7 +196,7 @@ fn bytes_are_bounded_as_well() {
 
 #[test]
 fn a_fan_out_encodes_once_for_each_version_and_id() {
-    let mut router = Router::new("i", &wide());
+    let mut router = Router::new("i", &BrokerConfig::default());
     let mut subscribe = |version, id: &str| {
         let session = open(&mut router, version);
         let wanted = Wanted {
@@ -211,7 +204,7 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
             ack: AckMode::Auto,
             ..wanted("/topic/a", None)
         };
-        router.subscribe(session, &wanted).unwrap();
+        router.subscribe(session, &wanted, 0).unwrap();
     };
     subscribe(Version::V1_2, "s-1");
     subscribe(Version::V1_2, "s-1");
@@ -235,10 +228,10 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
 
 #[test]
 fn a_closed_session_leaves_nothing_behind() {
-    let mut router = Router::new("i", &wide());
+    let mut router = Router::new("i", &BrokerConfig::default());
     let session = open(&mut router, Version::V1_2);
     router
-        .subscribe(session, &wanted("/topic/**", None))
+        .subscribe(session, &wanted("/topic/**", None), 0)
         .unwrap();
     router.close(session, 0);
     assert_eq!(router.session_count(), 0);
@@ -249,7 +242,39 @@ fn a_closed_session_leaves_nothing_behind() {
     assert!(deliveries.is_empty());
     assert!(
         router
-            .subscribe(session, &wanted("/topic/a", None))
+            .subscribe(session, &wanted("/topic/a", None), 0)
             .is_none()
     );
+}
+
+#[test]
+fn one_subscribe_gets_so_much_of_the_past_and_is_told_of_the_rest() {
+    let check = |ack, expected_gap, expected: &[u64]| {
+        let mut config = BrokerConfig {
+            replay_messages_per_subscribe: 4,
+            ..BrokerConfig::default()
+        };
+        config.stomp.limits.pending_acks = 6;
+        let mut router = Router::new("i", &config);
+        let start = router.position().to_string();
+        for _ in 0..6 {
+            publish(&mut router, "/topic/a", Outgoing::default());
+        }
+        let session = open(&mut router, Version::V1_2);
+        let wanted = Wanted {
+            ack,
+            ..wanted("/topic/*", Some(&start))
+        };
+        let (_, replayed) = router.subscribe(session, &wanted, 0).unwrap();
+        assert_eq!(frame(&replayed[0]).header(GAP), Some("true"));
+        let ids: Vec<u64> = replayed.iter().map(|out| sequence(frame(out))).collect();
+        assert_eq!(ids[0], expected_gap, "{ack:?}");
+        assert_eq!(ids[1..], *expected, "{ack:?}");
+        let told = router.told();
+        assert_eq!((told.gaps, told.replayed), (1, expected.len() as u64));
+    };
+    check(AckMode::Auto, 2, &[3, 4, 5, 6]);
+    // It must be able to acknowledge what it gets.
+    check(AckMode::Client, 3, &[4, 5, 6]);
+    check(AckMode::ClientIndividual, 3, &[4, 5, 6]);
 }

@@ -4,22 +4,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use stomp::server::{Step, SubscriptionKey};
 use stomp::{AckMode, Command, Frame, ServerEvent};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::Task;
 use super::open::{Live, Open, Replaying};
-use crate::destination::{
-    self, CONFLATE, EXPIRES, Kind, OWN_HEADERS, PREFETCH_COUNT, REPLY_TO, RESUME_FROM, USER_ERRORS,
-};
+use super::{Task, asking};
+use crate::destination::{self, DURABLE_NAME, Kind, REPLY_TO, USER_ERRORS};
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
 use crate::message::Outgoing;
 use crate::publisher::epoch_milliseconds;
-use crate::router::{Effect, Outbound, Payload, Wanted, expiry_of, parse_expires};
+use crate::router::{Effect, Outbound, Payload, expiry_of};
 use crate::wire::Transport;
 
 /// What the guard or the handler has done.
@@ -230,15 +227,8 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
                 subscription,
                 frame,
             } => {
-                if let Some(open) = &mut self.open
-                    && let Some(serial) = self
-                        .shared
-                        .publisher
-                        .unsubscribe(open.info.id, &subscription)
-                {
-                    open.live.remove(&serial);
-                }
-                self.protocol.receipt(&frame);
+                let ended = self.on_unsubscribe(&subscription, &frame);
+                self.answer(ended, &frame);
             }
             ServerEvent::Ack { deliveries, frame } => {
                 let done = self.transact(vec![Effect::Ack(&deliveries)]);
@@ -267,7 +257,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         };
         let (kind, destination) = self.may_send(open, frame)?;
         let frame = self.with_reply_queue(frame)?;
-        if let Some(effect) = effect_of(kind, destination, &frame) {
+        if let Some(effect) = asking::effect_of(kind, destination, &frame) {
             self.transact(vec![effect])?;
             self.protocol.receipt(&frame);
             return Ok(());
@@ -278,7 +268,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let shared = Arc::clone(&self.shared);
         let info = Arc::clone(&open.info);
         let mut frame = frame.into_owned();
-        frame.headers.retain(|name, _| !is_credential(name));
+        frame.headers.retain(|name, _| !asking::is_credential(name));
         self.work = Some(Box::pin(async move {
             let result = shared.handler.handle(&info, &frame).await;
             Done::Handled(result, frame)
@@ -302,13 +292,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         self.shared
             .guard
             .authorize(principal, Action::Send, destination)?;
-        let expires = frame.header(EXPIRES).filter(|_| kind == Kind::Queue);
-        if let Some(value) = expires
-            && parse_expires(value).is_none()
-        {
-            let message = format!("{EXPIRES} {value:?} is no number of milliseconds since 1970");
-            return Err(Denied::new("bad-expires", message));
-        }
+        asking::check_send(kind, frame)?;
         Ok((kind, destination))
     }
 
@@ -342,7 +326,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
                     };
                     let (kind, destination) = self.may_send(open, frame)?;
                     let frame = self.with_reply_queue(frame)?;
-                    effects.extend(effect_of(kind, destination, &frame));
+                    effects.extend(asking::effect_of(kind, destination, &frame));
                 }
                 Step::Ack { deliveries, .. } => effects.push(Effect::Ack(deliveries)),
                 Step::Nack { deliveries, .. } => effects.push(Effect::Nack(deliveries)),
@@ -425,15 +409,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         self.shared
             .guard
             .authorize(principal, Action::Subscribe, destination)?;
-        let wanted = Wanted {
-            key: key.clone(),
-            destination,
-            kind,
-            ack,
-            resume_from: frame.header(RESUME_FROM),
-            prefetch: prefetch_of(frame)?,
-            conflate: conflates(kind, frame)?,
-        };
+        let wanted = asking::wanted_of(key.clone(), destination, kind, ack, frame)?;
         // `None`: the session was ended from outside, and the loop is about to learn why.
         if let Some((serial, missed)) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
             let destination = destination.to_owned();
@@ -442,6 +418,21 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
                 messages: missed.into(),
                 subscribe: frame.clone(),
             }));
+        }
+        Ok(())
+    }
+
+    fn on_unsubscribe(&mut self, key: &SubscriptionKey, frame: &Frame) -> Result<(), Denied> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let deletes = frame.header(DURABLE_NAME);
+        let ended = self
+            .shared
+            .publisher
+            .unsubscribe(open.info.id, key, deletes)?;
+        if let Some(serial) = ended {
+            open.live.remove(&serial);
         }
         Ok(())
     }
@@ -484,82 +475,4 @@ fn cannot_ask() -> Denied {
 
 fn is_over(expires_at: Option<SystemTime>) -> bool {
     expires_at.is_some_and(|at| at <= SystemTime::now())
-}
-
-fn is_credential(name: &str) -> bool {
-    ["authorization", "login", "passcode"]
-        .iter()
-        .any(|secret| name.eq_ignore_ascii_case(secret))
-}
-
-/// What a SEND does, unless it is for the handler.
-fn effect_of<'frame>(
-    kind: Kind,
-    destination: &'frame str,
-    frame: &Frame,
-) -> Option<Effect<'frame>> {
-    match kind {
-        Kind::Topic => Some(Effect::Publish(destination, outgoing(frame))),
-        Kind::Queue => Some(Effect::Enqueue(destination, outgoing(frame))),
-        Kind::Reply => Some(Effect::Reply(destination, outgoing(frame))),
-        Kind::App | Kind::User => None,
-    }
-}
-
-/// The value of `x-conflate`. What is replaced cannot be replayed, so such a subscription has no place to resume from.
-fn conflates(kind: Kind, frame: &Frame) -> Result<bool, Denied> {
-    let wrong = match frame.header(CONFLATE) {
-        None | Some("false") => return Ok(false),
-        Some("true") if kind != Kind::Topic => "is for topics only",
-        Some("true") if frame.header(RESUME_FROM).is_some() => {
-            "cannot be had with x-resume-from: what was replaced is not sent again"
-        }
-        Some("true") if frame.header("ack").is_some_and(|ack| ack != "auto") => {
-            "cannot be had with acknowledgement: what was replaced is never acknowledged"
-        }
-        Some("true") => return Ok(true),
-        Some(_) => "is true or false",
-    };
-    let message = format!("{CONFLATE} {wrong}");
-    Err(Denied::new("bad-conflate", message))
-}
-
-fn prefetch_of(frame: &Frame) -> Result<Option<usize>, Denied> {
-    let Some(value) = frame.header(PREFETCH_COUNT) else {
-        return Ok(None);
-    };
-    match value.parse() {
-        Ok(messages) => Ok(Some(messages)),
-        Err(_) => {
-            let message = format!("{PREFETCH_COUNT} {value:?} is no number of messages");
-            Err(Denied::new("bad-prefetch-count", message))
-        }
-    }
-}
-
-/// What others get of a client's SEND: its own headers, and none that speaks for the client's session or the broker.
-fn outgoing(frame: &Frame) -> Outgoing {
-    /// The broker's own come in front; a client's copies would only be noise behind them.
-    const FRAMING: [&str; 7] = [
-        "destination",
-        "content-type",
-        "message-id",
-        "subscription",
-        "ack",
-        "receipt",
-        "transaction",
-    ];
-    Outgoing {
-        content_type: frame.header("content-type").map(str::to_owned),
-        headers: frame
-            .headers
-            .iter()
-            .filter(|(name, _)| {
-                !is_credential(name) && !FRAMING.contains(name) && !OWN_HEADERS.contains(name)
-            })
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-        // A copy: the frame's is a part of what the socket read, and keeping it would keep all of that.
-        body: Bytes::copy_from_slice(&frame.body),
-    }
 }

@@ -7,11 +7,13 @@
 
 mod client;
 mod connections;
+mod durable;
 mod handling;
 mod harness;
 mod queues;
 mod replies;
 mod resuming;
+mod retained;
 mod subscriptions;
 mod tokens;
 mod transactions;

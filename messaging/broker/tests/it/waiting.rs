@@ -3,7 +3,7 @@
 //!
 //! These tests run on one thread: what is published without an await in between waits together in the outbox.
 
-use broker::destination::{CONFLATE, EXPIRES, KEY};
+use broker::destination::{CONFLATE, DURABLE_NAME, EXPIRES, KEY};
 use broker::{BrokerConfig, Outgoing};
 use stomp::{AckMode, ClientEvent};
 
@@ -78,21 +78,34 @@ async fn a_subscriber_that_conflates_gets_the_newest_of_each_key() {
 #[tokio::test]
 async fn conflation_is_refused_where_it_would_lie() {
     let broker = TestBroker::start().await;
-    let check = async |destination, ack, headers: &[(&str, &str)]| {
+    let check = async |destination, ack, headers: &[(&str, &str)], code| {
         let mut client = Client::connect(&broker, Way::Tcp, "kim").await;
         client
             .session
             .subscribe_with_receipt(destination, ack, headers);
         let error = client.error().await;
-        assert_eq!(error.header("code"), Some("bad-conflate"), "{headers:?}");
+        assert_eq!(error.header("code"), Some(code), "{headers:?}");
         assert!(error.header("receipt-id").is_some());
     };
-    let yes = (CONFLATE, "true");
-    check("/topic/a", AckMode::Auto, &[(CONFLATE, "maybe")]).await;
-    check("/queue/a", AckMode::Auto, &[yes]).await;
-    check("/user/queue/a", AckMode::Auto, &[yes]).await;
-    check("/topic/a", AckMode::Client, &[yes]).await;
-    check("/topic/a", AckMode::Auto, &[yes, ("x-resume-from", "a-1")]).await;
+    let (yes, no) = ((CONFLATE, "true"), "conflate-unsupported");
+    check(
+        "/topic/a",
+        AckMode::Auto,
+        &[(CONFLATE, "maybe")],
+        "bad-flag",
+    )
+    .await;
+    check("/queue/a", AckMode::Auto, &[yes], no).await;
+    check("/user/queue/a", AckMode::Auto, &[yes], no).await;
+    check("/topic/a", AckMode::Client, &[yes], no).await;
+    check(
+        "/topic/a",
+        AckMode::Auto,
+        &[yes, ("x-resume-from", "a-1")],
+        no,
+    )
+    .await;
+    check("/topic/a", AckMode::Auto, &[yes, (DURABLE_NAME, "d")], no).await;
 }
 
 #[tokio::test]
