@@ -12,12 +12,12 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use axum::routing::any;
 use broker::{
     Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Publisher, Refusal,
-    SessionInfo,
+    SessionInfo, WebSocketUpgrade,
 };
 use clap::Parser;
 use stomp::Frame;
@@ -64,6 +64,7 @@ impl Guard for OneUser {
             principal: (),
             subject: self.login.clone(),
             expires_at: None,
+            reserved: false,
         })
     }
 

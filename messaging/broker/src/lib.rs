@@ -46,6 +46,11 @@
 //!   is dropped.
 //! - **Order in queues.** The messages of one sender to one queue are given out in the order in which they were sent,
 //!   as long as nothing comes back.
+//! - **Coming in.** Who is not let in yet keeps nobody out: when there are too many such connections, the oldest of the
+//!   address with the most goes. Sessions are bounded in all, for each subject and each address, and some are reserved for
+//!   principals that the guard marks; see [`BrokerConfig`] for the bounds and [`TurnedAway`] for their counts.
+//! - **Signs of life.** A silent WebSocket is pinged, and any byte from it counts as a heart-beat; a silent TCP
+//!   connection is probed by the system.
 //! - **Nothing survives a restart**; a position of another incarnation is answered with the gap notice.
 //!
 //! # ERROR frames
@@ -64,6 +69,8 @@ pub mod publisher;
 pub mod tcp;
 pub mod websocket;
 
+mod allowance;
+mod listen;
 mod permits;
 mod position;
 mod router;
@@ -71,11 +78,12 @@ mod server;
 mod session;
 mod wire;
 
-pub use config::{BrokerConfig, QueueLimits};
+pub use config::{BrokerConfig, KeepAlive, QueueLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, Refusal, SessionInfo};
 pub use message::Outgoing;
+pub use permits::TurnedAway;
 pub use position::{Position, SessionId, UnknownPosition};
 pub use publisher::{Delivery, Publisher, Statistics};
 pub use server::Broker;
-pub use websocket::SUBPROTOCOLS;
+pub use websocket::{SUBPROTOCOLS, WebSocketUpgrade};

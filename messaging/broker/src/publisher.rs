@@ -18,6 +18,7 @@ use crate::config::BrokerConfig;
 use crate::destination::{self, Kind};
 use crate::guard::Denied;
 use crate::message::Outgoing;
+use crate::permits::{Permits, TurnedAway};
 use crate::position::{Position, SessionId};
 use crate::router::{
     Effect, Outbound, QueueFull, ReplayBounds, Router, Serial, Wanted, assert_queue, assert_topic,
@@ -39,7 +40,7 @@ pub enum Delivery {
     Full,
 }
 
-/// Counts for metrics; all but the first three only rise.
+/// Counts for metrics; all but the first three and `strangers` only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Open sessions.
@@ -62,6 +63,10 @@ pub struct Statistics {
     pub expired: u64,
     /// Dead letters that were dropped because their queue was full.
     pub dead_letters_dropped: u64,
+    /// Connections that have not been let in yet.
+    pub strangers: usize,
+    /// Who was turned away, by the bound that was met.
+    pub turned_away: TurnedAway,
 }
 
 /// Publishes, and sends to sessions. Cheap to clone: all clones are one broker.
@@ -73,6 +78,7 @@ pub struct Publisher {
 #[derive(Debug)]
 struct Shared {
     config: BrokerConfig,
+    permits: Permits,
     hub: Mutex<Hub>,
 }
 
@@ -100,9 +106,14 @@ pub(crate) struct EndSignal {
 
 impl EndSignal {
     /// The first reason stands.
-    fn raise(&self, reason: Denied) {
+    pub(crate) fn raise(&self, reason: Denied) {
         self.reason.get_or_init(|| reason);
         self.raised.cancel();
+    }
+
+    /// Whether it was raised.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised.is_cancelled()
     }
 
     /// Waits until it is raised. Cancel-safe.
@@ -164,6 +175,7 @@ impl Publisher {
         };
         Self {
             shared: Arc::new(Shared {
+                permits: Permits::new(&config),
                 config,
                 hub: Mutex::new(hub),
             }),
@@ -320,12 +332,18 @@ impl Publisher {
             dead_lettered: queues.dead_lettered,
             expired: queues.expired,
             dead_letters_dropped: queues.dropped,
+            strangers: self.shared.permits.strangers(),
+            turned_away: self.shared.permits.turned_away(),
             ..hub.statistics
         }
     }
 
     pub(crate) fn config(&self) -> &BrokerConfig {
         &self.shared.config
+    }
+
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.shared.permits
     }
 
     /// Opens a session with a queue of its own.

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::guard::Guard;
 use crate::handler::Handler;
-use crate::permits::Permits;
 use crate::publisher::Publisher;
 
 /// Serves connections. Cheap to clone: all clones are one broker.
@@ -20,21 +19,18 @@ pub(crate) struct Shared<G, H> {
     pub(crate) guard: G,
     pub(crate) handler: H,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) permits: Permits,
 }
 
 impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     /// A broker that serves until `shutdown` is cancelled: then each session gets ERROR `shutting-down`, and the
     /// `serve_*` calls return within [`crate::BrokerConfig::handler_grace`] and a second.
     pub fn new(publisher: Publisher, guard: G, handler: H, shutdown: CancellationToken) -> Self {
-        let permits = Permits::new(publisher.config());
         Self {
             shared: Arc::new(Shared {
                 publisher,
                 guard,
                 handler,
                 shutdown,
-                permits,
             }),
         }
     }

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stomp::{CloseReason, ServerSession};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 
 use self::dispatch::Done;
 use self::open::{Open, Replaying};
 use crate::guard::{Denied, Guard};
 use crate::handler::Handler;
+use crate::permits::Stranger;
 use crate::router::Outbound;
 use crate::server::Shared;
 use crate::wire::{Reader, Writer};
@@ -68,7 +68,7 @@ struct Task<R, W, G: Guard, H: Handler<G::Principal>> {
     replaying: Option<Replaying>,
     open: Option<Open<G, H>>,
     /// Held until the session is open.
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<Stranger>,
     reason: Option<CloseReason>,
     /// The peer has ended its side; what it sent before is still handled.
     read_ended: bool,
@@ -87,12 +87,8 @@ pub(crate) async fn serve<R: Reader, W: Writer, G: Guard, H: Handler<G::Principa
     writer: W,
     peer: SocketAddr,
 ) {
-    let stranger = shared.permits.connection();
-    let mut protocol = ServerSession::new(shared.publisher.config().stomp.clone(), now());
-    if stranger.is_none() {
-        let message = "too many connections wait to be let in: try again later";
-        protocol.reject("too-many-sessions", message);
-    }
+    let stranger = Some(shared.publisher.permits().arrive(peer.ip()));
+    let protocol = ServerSession::new(shared.publisher.config().stomp.clone(), now());
     let task = Task {
         shared: Arc::clone(shared),
         peer,
@@ -200,6 +196,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             writer,
             work,
             open,
+            stranger,
             ..
         } = self;
         let (inlet, end) = match open {
@@ -207,7 +204,10 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
                 let end = Arc::clone(&open.inlet.end);
                 (Some(&mut open.inlet), Some(end))
             }
-            None => (None, None),
+            None => {
+                let end = stranger.as_ref().map(|stranger| Arc::clone(stranger.end()));
+                (None, end)
+            }
         };
         // Fair among those that carry traffic: none of them may starve another.
         let traffic = async {
@@ -342,7 +342,10 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
         let session = self.open.as_ref().map(|open| open.info.id.to_string());
         tracing::debug!(peer = %self.peer, session, reason, "connection ended");
         let grace = self.shared.publisher.config().handler_grace;
-        let work = self.work.take();
+        let displaced = self.stranger.as_ref().is_some_and(Stranger::is_displaced);
+        // Who has to go for others must not take up their place a moment longer.
+        let work = self.work.take().filter(|_| !displaced);
+        let linger = if displaced { Duration::ZERO } else { LINGER };
         let finish_work = async {
             if let Some(work) = work
                 && timeout(grace, work).await.is_err()
@@ -354,7 +357,7 @@ impl<R: Reader, W: Writer, G: Guard, H: Handler<G::Principal>> Task<R, W, G, H> 
             if !matches!(end, End::Lost(_)) && !self.write_failed {
                 let goodbye = goodbye(&mut self.reader, &mut self.writer, &end);
                 // Whether the peer waits for our last word or not: it is gone afterwards.
-                if timeout(LINGER, goodbye).await.is_err() {
+                if timeout(linger, goodbye).await.is_err() {
                     tracing::trace!(peer = %self.peer, "the peer did not close its side in time");
                 }
             }

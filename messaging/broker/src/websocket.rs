@@ -1,143 +1,110 @@
-//! STOMP over WebSocket: one frame out is one message, text where its body is UTF-8; in, anything goes, since clients
-//! split frames over messages and put several into one.
+//! STOMP over WebSocket: one frame out is one message, text where it is UTF-8; in, anything goes, since clients split
+//! frames over messages and put several into one.
+//!
+//! Before a peer is let in, [`crate::BrokerConfig::unauthenticated_bytes`] bound what is read from it, messages, pings
+//! and the framing of both taken together; what the HTTP server has read behind the handshake is part of that. For a
+//! moment a message may be held twice, when it goes from here to the session.
 
-use std::collections::VecDeque;
-use std::error::Error;
+mod gate;
+mod handshake;
+mod listen;
+mod liveness;
+mod socket;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::handshake::{SUBPROTOCOLS, WebSocketUpgrade};
+use self::socket::Socket;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::server::Broker;
 use crate::session;
 use crate::wire::{Reader, Writer};
 
-/// The sub-protocols to offer, best first. A client that asks for none is served all the same.
-pub const SUBPROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
-
 impl<G, H> Broker<G, H>
 where
     G: Guard,
     H: Handler<G::Principal>,
 {
-    /// Answers a WebSocket handshake and serves the connection: sub-protocols and message limits are set here.
-    pub fn upgrade_websocket(&self, upgrade: WebSocketUpgrade, peer: SocketAddr) -> Response {
-        let limits = &self.shared.publisher.config().stomp.limits;
-        let message_bytes = limits.head_bytes + limits.body_bytes;
+    /// Answers a WebSocket handshake, and serves the connection in a task of its own.
+    ///
+    /// Until the handshake the connection is the HTTP server's, which has to bound it: `axum::serve` waits for the head
+    /// of a request without end. [`Self::listen_websocket`] does not.
+    pub fn upgrade_websocket(&self, handshake: WebSocketUpgrade, peer: SocketAddr) -> Response {
+        let WebSocketUpgrade { response, upgrade } = handshake;
         let broker = self.clone();
-        upgrade
-            .protocols(SUBPROTOCOLS)
-            .max_message_size(message_bytes)
-            .max_frame_size(message_bytes)
-            .on_upgrade(move |socket| async move { broker.serve_websocket(socket, peer).await })
+        tokio::spawn(async move { broker.serve_upgraded(upgrade, peer).await });
+        response
     }
 
-    /// Serves one connection until it ends. Whoever upgraded it has set the limits on messages.
-    pub async fn serve_websocket(&self, socket: WebSocket, peer: SocketAddr) {
-        let (sink, stream) = socket.split();
-        let writer = WebSocketWriter {
-            sink,
-            queue: VecDeque::new(),
-            backlog: 0,
-            writes: 0,
-        };
-        session::serve(&self.shared, WebSocketReader { stream }, writer, peer).await;
+    async fn serve_upgraded(&self, upgrade: OnUpgrade, peer: SocketAddr) {
+        match upgrade.await {
+            Ok(upgraded) => self.serve_websocket(TokioIo::new(upgraded), peer).await,
+            Err(error) => tracing::debug!(%peer, %error, "a handshake was not finished"),
+        }
+    }
+
+    /// Serves one connection, from after its handshake until it ends. Nothing that follows the handshake may have been
+    /// read from `stream`.
+    pub async fn serve_websocket<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let socket = Socket::new(stream, self.shared.publisher.config());
+        let reader = Half(Arc::new(Mutex::new(socket)));
+        let writer = Half(Arc::clone(&reader.0));
+        session::serve(&self.shared, reader, writer, peer).await;
     }
 }
 
-struct WebSocketReader {
-    stream: SplitStream<WebSocket>,
+/// Either side of a socket. Both are of one task, so nobody ever waits for the lock.
+struct Half<S>(Arc<Mutex<Socket<S>>>);
+
+impl<S> Half<S> {
+    fn socket(&self) -> MutexGuard<'_, Socket<S>> {
+        self.0
+            .lock()
+            .expect("a task that panics does not come back to its socket")
+    }
 }
 
-impl Reader for WebSocketReader {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Reader for Half<S> {
     async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        loop {
-            return match self.stream.next().await {
-                None | Some(Ok(Message::Close(_))) => Ok(None),
-                Some(Ok(Message::Text(text))) => Ok(Some(text.into())),
-                Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
-                // Answered by the WebSocket itself.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Err(error)) => Err(read_error(error)),
-            };
-        }
+        poll_fn(|context| self.socket().poll_read(context)).await
+    }
+
+    fn let_in(&mut self) {
+        self.socket().let_in();
     }
 }
 
-struct WebSocketWriter {
-    sink: SplitSink<WebSocket, Message>,
-    /// Bounded by the session, which pushes only while there is room.
-    queue: VecDeque<Bytes>,
-    /// Bytes of `queue` and of what the sink has taken since it was last flushed.
-    backlog: usize,
-    writes: u64,
-}
-
-impl WebSocketWriter {
-    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
-        while !self.queue.is_empty() {
-            ready!(self.sink.poll_ready_unpin(context))?;
-            if let Some(frame) = self.queue.pop_front() {
-                self.sink.start_send_unpin(message(frame))?;
-                self.writes += 1;
-            }
-        }
-        self.sink.poll_flush_unpin(context)
-    }
-}
-
-impl Writer for WebSocketWriter {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Writer for Half<S> {
     fn push(&mut self, frame: Bytes) {
-        self.backlog += frame.len();
-        self.queue.push_back(frame);
+        self.socket().push(frame);
     }
 
     fn backlog(&self) -> usize {
-        self.backlog
+        self.socket().backlog()
     }
 
     fn progress(&self) -> u64 {
-        self.writes
+        self.socket().progress()
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|context| self.poll_written(context))
-            .await
-            .map_err(io::Error::other)?;
-        self.backlog = 0;
-        Ok(())
+        poll_fn(|context| self.socket().poll_flush(context)).await
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        self.sink.close().await.map_err(io::Error::other)
-    }
-}
-
-/// A lost connection, or (`InvalidData`) a message that is too long or malformed: only the latter can still be told.
-fn read_error(error: axum::Error) -> io::Error {
-    if is_io(&error) {
-        io::Error::other(error)
-    } else {
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    }
-}
-
-fn is_io(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some() || error.source().is_some_and(is_io)
-}
-
-/// A text message must be UTF-8, which headers are and bodies may not be.
-fn message(frame: Bytes) -> Message {
-    match Utf8Bytes::try_from(frame.clone()) {
-        Ok(text) => Message::Text(text),
-        Err(_) => Message::Binary(frame),
+        poll_fn(|context| self.socket().poll_close(context)).await
     }
 }

@@ -8,9 +8,13 @@ use bytes::Bytes;
 
 /// The half that bytes come from.
 pub(crate) trait Reader: Send {
-    /// What has come, split anyhow; `None` when the peer has ended its side. An error of kind `InvalidData` means that
+    /// What has come, split anyhow; empty when the transport heard from the peer and has nothing for the session; `None`
+    /// when the peer has ended its side. An error of kind `InvalidData` means that
     /// the peer sent what the transport does not allow, and that it can still be told.
     fn read(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+
+    /// The peer is a stranger no more: what it may send is bounded by the session's limits from here on.
+    fn let_in(&mut self);
 }
 
 /// The half that frames go to.

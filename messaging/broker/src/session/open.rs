@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use stomp::Frame;
 use stomp::server::SubscriptionKey;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::now;
 use crate::guard::Guard;
 use crate::handler::{Handler, SessionInfo};
+use crate::permits::Seat;
 use crate::publisher::Inlet;
 use crate::router::{Outbound, Serial};
 use crate::server::Shared;
@@ -40,7 +40,7 @@ pub(super) struct Open<G: Guard, H: Handler<G::Principal>> {
     /// [`crate::QueueLimits::reply_queues`].
     pub(super) replies: HashMap<String, String>,
     pub(super) expires_at: Option<SystemTime>,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
@@ -49,7 +49,7 @@ impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
         info: SessionInfo<G::Principal>,
         inlet: Inlet,
         expires_at: Option<SystemTime>,
-        permit: OwnedSemaphorePermit,
+        seat: Seat,
     ) -> Self {
         Self {
             shared,
@@ -58,7 +58,7 @@ impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
             live: HashMap::new(),
             replies: HashMap::new(),
             expires_at,
-            _permit: permit,
+            _seat: seat,
         }
     }
 

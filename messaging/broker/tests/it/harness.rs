@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use axum::routing::any;
 use broker::{
     Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Publisher, Refusal,
-    SessionInfo, token_of,
+    SessionInfo, WebSocketUpgrade, token_of,
 };
 use stomp::Frame;
 use tokio::net::TcpListener;
@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// Longer than anything takes; only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tokens are `{subject}`, `{subject}/{milliseconds to live}` or `{subject}+secret`; the subject `nobody` is refused.
+/// Tokens are `{subject}`, `{subject}/{milliseconds to live}` or `{subject}+secret`; the subject `nobody` is refused, those
+/// that begin with `agent` are reserved.
 pub(crate) struct TestGuard;
 
 impl Guard for TestGuard {
@@ -46,6 +47,7 @@ impl Guard for TestGuard {
             subject: subject.to_owned(),
             expires_at: milliseconds
                 .map(|milliseconds| SystemTime::now() + Duration::from_millis(milliseconds)),
+            reserved: subject.starts_with("agent"),
         })
     }
 

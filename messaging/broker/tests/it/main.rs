@@ -7,8 +7,10 @@
 
 mod client;
 mod connections;
+mod door;
 mod handling;
 mod harness;
+mod liveness;
 mod queues;
 mod replies;
 mod resuming;
