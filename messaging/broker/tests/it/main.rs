@@ -11,6 +11,7 @@ mod door;
 mod handling;
 mod harness;
 mod liveness;
+mod open_broker;
 mod queues;
 mod replies;
 mod resuming;
