@@ -1,7 +1,7 @@
 //! The server's configuration: one TOML file, secrets from the environment, checked whole before anything starts.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -92,6 +92,8 @@ struct HttpSection {
     #[serde(default = "default_http")]
     listen: SocketAddr,
     secure_cookies: Option<bool>,
+    #[serde(default)]
+    proxies: Vec<IpAddr>,
 }
 
 fn default_http() -> SocketAddr {
@@ -103,6 +105,7 @@ impl Default for HttpSection {
         Self {
             listen: default_http(),
             secure_cookies: None,
+            proxies: Vec::new(),
         }
     }
 }
@@ -154,6 +157,9 @@ pub struct Config {
     /// Whether cookies are for HTTPS only: by default wherever pages are not served on loopback. Behind a proxy that ends
     /// TLS, say `secure_cookies = true`.
     pub secure_cookies: bool,
+    /// Reverse proxies in front of pages and WebSocket, as in `proxies = ["10.0.0.1"]`: everybody behind one seems to come
+    /// from there, so the bounds on sessions of one address do not count for them.
+    pub proxies: Vec<IpAddr>,
     /// Where STOMP over TCP is served.
     pub stomp: SocketAddr,
     /// Where metrics are served.
@@ -221,6 +227,7 @@ impl Config {
                 .http
                 .secure_cookies
                 .unwrap_or(!file.http.listen.ip().is_loopback()),
+            proxies: file.http.proxies,
             stomp: file.stomp.listen,
             metrics: file.metrics.listen,
             zones: file
@@ -267,6 +274,22 @@ mod tests {
         assert!(config.data.ends_with("data") && config.data.is_absolute());
         assert_eq!(config.http.to_string(), "127.0.0.1:8080");
         assert_eq!(config.database_url, None);
+        assert!(config.proxies.is_empty());
+    }
+
+    #[test]
+    fn proxies_are_named_by_their_addresses() {
+        let config = load(
+            "data = \"d\"\n[http]\nproxies = [\"10.0.0.1\", \"::1\"]",
+            "",
+        );
+        let expected: [IpAddr; 2] = ["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        assert_eq!(config.unwrap().proxies, expected);
+        check(
+            "data = \"d\"\n[http]\nproxies = [\"10.0.0.0/8\"]",
+            "",
+            &["server.toml", "proxies"],
+        );
     }
 
     #[test]

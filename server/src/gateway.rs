@@ -56,6 +56,7 @@ impl Guard for Doorkeeper {
         })?;
         Ok(Admission {
             subject: checked.principal.subject.clone(),
+            reserved: checked.principal.is_machine(),
             principal: checked.principal,
             expires_at: Some(checked.expires_at),
         })

@@ -25,7 +25,7 @@
 //! | `http` | routes, pages, API |
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -122,7 +122,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
-        let core = Core::load(store, offset, &mut tasks).await?;
+        let core = Core::load(store, offset, config.proxies, &mut tasks).await?;
         let addresses = Addresses {
             http: listeners.http.local_addr()?,
             stomp: listeners.stomp.local_addr()?,
@@ -208,7 +208,9 @@ async fn serve(
 /// it shows for live. Clients that ask for less get less.
 const HEART_BEAT: Duration = Duration::from_secs(2);
 
-fn broker_config() -> BrokerConfig {
+/// The broker's own bounds are made for this: a site has some hundred agents and pages, and its agents are let in
+/// whatever the pages do.
+fn broker_config(proxies: Vec<IpAddr>) -> BrokerConfig {
     let stomp = ServerConfig {
         server: concat!("landside/", env!("CARGO_PKG_VERSION")).to_owned(),
         heart_beat_send: HEART_BEAT,
@@ -217,6 +219,7 @@ fn broker_config() -> BrokerConfig {
     BrokerConfig {
         stomp,
         urgent: contract::destination::URGENT.map(str::to_owned).to_vec(),
+        proxies,
         ..BrokerConfig::default()
     }
 }
@@ -234,14 +237,19 @@ struct Core {
 
 impl Core {
     /// Takes up where the records end, and starts the tasks.
-    async fn load(store: Store, offset: FixedOffset, tasks: &mut Tasks) -> anyhow::Result<Self> {
+    async fn load(
+        store: Store,
+        offset: FixedOffset,
+        proxies: Vec<IpAddr>,
+        tasks: &mut Tasks,
+    ) -> anyhow::Result<Self> {
         let tokens = Tokens::open(&store)
             .await
             .context("cannot open the signing key")?;
         let (site, seen) = watch::channel(Arc::new(
             read_site(&store).await.context("cannot read the site")?,
         ));
-        let publisher = Publisher::new(broker_config());
+        let publisher = Publisher::new(broker_config(proxies));
         let announcer = Announcer::new(publisher.clone(), offset);
 
         let (live_task, live) = Live::new(seen.clone(), announcer.clone());

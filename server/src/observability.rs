@@ -30,6 +30,8 @@ const SUBSCRIPTIONS: &str = "landside_broker_subscriptions";
 const PUBLISHED: &str = "landside_broker_published_total";
 const DELIVERED: &str = "landside_broker_delivered_total";
 const SLOW_CONSUMERS: &str = "landside_broker_slow_consumers_total";
+const STRANGERS: &str = "landside_broker_strangers";
+const TURNED_AWAY: &str = "landside_broker_turned_away_total";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +80,11 @@ fn recorder() -> &'static PrometheusHandle {
         describe_gauge!(SUBSCRIPTIONS, "Subscriptions of those sessions.");
         describe_counter!(PUBLISHED, "Messages published to topics.");
         describe_counter!(DELIVERED, "Messages put into sessions' queues.");
+        describe_gauge!(STRANGERS, "STOMP connections that nobody has let in yet.");
+        describe_counter!(
+            TURNED_AWAY,
+            "STOMP sessions and connections that were turned away, by the bound that was met."
+        );
         describe_counter!(
             SLOW_CONSUMERS,
             "Sessions ended because their queue was full."
@@ -149,4 +156,15 @@ async fn observe(observed: &Observed) {
     counter!(PUBLISHED).absolute(broker.published);
     counter!(DELIVERED).absolute(broker.delivered);
     counter!(SLOW_CONSUMERS).absolute(broker.slow_consumers);
+    gauge!(STRANGERS).set(broker.strangers as f64);
+    let turned_away = broker.turned_away;
+    for (bound, count) in [
+        ("sessions", turned_away.sessions),
+        ("unreserved", turned_away.unreserved),
+        ("subject", turned_away.subject),
+        ("address", turned_away.address),
+        ("strangers", turned_away.strangers),
+    ] {
+        counter!(TURNED_AWAY, "bound" => bound).absolute(count);
+    }
 }

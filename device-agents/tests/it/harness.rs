@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, Form, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -15,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use broker::{
     Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Publisher, Refusal,
-    SessionInfo, token_of,
+    SessionInfo, WebSocketUpgrade, token_of,
 };
 use contract::command::{Command, CommandResult};
 use contract::event::{Event, Events, Happening};
@@ -182,6 +181,7 @@ impl Guard for OneAgent {
             principal: (),
             subject: "agent-p1".to_owned(),
             expires_at: None,
+            reserved: true,
         })
     }
 

@@ -6,15 +6,14 @@
 //! ```
 //!
 //! STOMP over TCP, and over WebSocket at `/ws`. Any `host` is accepted. No `login` means the default user; a wrong one
-//! is refused. Whoever is let in may do everything; what is sent to `/app/**` is taken in and forgotten.
+//! is refused. Whoever is let in may do everything.
+//!
+//! There is no application behind it: a SEND to `/app/**` gets no RECEIPT, and `/user/queue/errors` says
+//! `no-application`. Since all clients of a benchmark are one user at one address, one of them may have all sessions.
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use axum::Router;
-use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
-use axum::response::Response;
-use axum::routing::any;
 use broker::{
     Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Publisher, Refusal,
     SessionInfo,
@@ -24,21 +23,48 @@ use stomp::Frame;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// A STOMP broker that is open to one user.
+/// The longest body that may be asked for: 17 MiB.
+const BODY_MAX: u32 = 17 * 1024 * 1024;
+
+/// A STOMP broker that is open to one user. It listens on loopback unless told otherwise, and ends with Ctrl-C.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where to listen for STOMP over TCP; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:61613")]
+    /// Listen here for STOMP over TCP; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:61613")]
     tcp: SocketAddr,
-    /// Where to listen for STOMP over WebSocket (path /ws); port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:15674")]
+    /// Listen here for STOMP over WebSocket (path /ws); port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15674")]
     ws: SocketAddr,
-    /// The one user.
-    #[arg(long, default_value = "guest")]
+    /// The one user; who says no login is this user, too
+    #[arg(long, value_name = "NAME", default_value = "guest")]
     login: String,
-    /// The user's password.
-    #[arg(long, default_value = "guest")]
+    /// The user's password
+    #[arg(long, value_name = "PASSWORD", default_value = "guest")]
     passcode: String,
+    /// The longest body that is taken, up to 17 MiB; bounds on what waits grow with it
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(BODY_MAX)))]
+    max_body: u32,
+    /// How many sessions may be open, and connections wait to be let in, whoever and wherever they are
+    #[arg(long, value_name = "NUMBER", default_value_t = 16_384,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    max_sessions: u32,
+}
+
+impl Arguments {
+    fn config(&self) -> BrokerConfig {
+        let size = |number: u32| usize::try_from(number).expect("32 bits fit");
+        let sessions = size(self.max_sessions);
+        BrokerConfig {
+            sessions,
+            sessions_reserved: 0,
+            sessions_per_subject: sessions,
+            sessions_per_address: sessions,
+            unauthenticated: sessions,
+            unauthenticated_per_address: sessions,
+            ..BrokerConfig::default().with_body_bytes(size(self.max_body))
+        }
+    }
 }
 
 struct OneUser {
@@ -64,6 +90,7 @@ impl Guard for OneUser {
             principal: (),
             subject: self.login.clone(),
             expires_at: None,
+            reserved: false,
         })
     }
 
@@ -76,17 +103,16 @@ struct NoApplication;
 
 impl Handler<()> for NoApplication {
     async fn handle(&self, session: &SessionInfo<()>, frame: &Frame) -> Result<(), Refusal> {
-        let destination = frame.header("destination");
-        tracing::debug!(session = %session.id, destination, bytes = frame.body.len(), "taken in");
-        Ok(())
+        let destination = frame.header("destination").unwrap_or_default();
+        tracing::info!(session = %session.id, destination, "refused: there is no application");
+        let message = format!("{destination} is for an application, and this broker has none");
+        Err(Refusal::refused("no-application", message))
     }
 
     fn ended(&self, session: &SessionInfo<()>) {
         tracing::debug!(session = %session.id, "ended");
     }
 }
-
-type OpenBroker = Broker<OneUser, NoApplication>;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -104,35 +130,23 @@ async fn main() -> anyhow::Result<()> {
     announce(&tcp, &ws)?;
 
     let shutdown = CancellationToken::new();
+    let publisher = Publisher::new(arguments.config());
     let guard = OneUser {
         login: arguments.login,
         passcode: arguments.passcode,
     };
-    let publisher = Publisher::new(BrokerConfig::default());
-    let broker = OpenBroker::new(publisher, guard, NoApplication, shutdown.clone());
-    let app = Router::new()
-        .route("/ws", any(upgrade))
-        .with_state(broker.clone())
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let stop = shutdown.clone();
-    let serve = axum::serve(ws, app).with_graceful_shutdown(async move { stop.cancelled().await });
+    let broker = Broker::new(publisher, guard, NoApplication, shutdown.clone());
     let interrupted = async {
         let result = tokio::signal::ctrl_c().await;
         shutdown.cancel();
         result
     };
-    let ((), served, interrupted) =
-        tokio::join!(broker.listen_tcp(tcp), serve.into_future(), interrupted);
-    served.context("serving WebSocket")?;
+    let ((), (), interrupted) = tokio::join!(
+        broker.listen_tcp(tcp),
+        broker.listen_websocket(ws, "/ws"),
+        interrupted
+    );
     interrupted.context("waiting for Ctrl-C")
-}
-
-async fn upgrade(
-    State(broker): State<OpenBroker>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    broker.upgrade_websocket(upgrade, peer)
 }
 
 #[expect(

@@ -1,5 +1,6 @@
 //! Every bound of the broker, each with its reason.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use stomp::ServerConfig;
@@ -9,11 +10,42 @@ use stomp::ServerConfig;
 pub struct BrokerConfig {
     /// Heart-beats, time-outs and frame limits of each session.
     pub stomp: ServerConfig,
-    /// Sessions that are open at once. 4,096: a large airport has some hundred pages and machines.
+    /// Sessions that are open at once. 4,096: a large airport has some hundred pages and machines. One more is refused
+    /// with ERROR `too-many-sessions`, as for each bound on sessions; the message says which.
     pub sessions: usize,
-    /// Connections that have not authenticated yet. 256: strangers cannot take what sessions need, and a restart's
-    /// thundering herd waits in the listener's backlog.
+    /// Of [`Self::sessions`], those that only principals with [`crate::Admission::reserved`] get. 512: people cannot
+    /// lock out the machines without which nobody sees anything.
+    pub sessions_reserved: usize,
+    /// Sessions of one subject. 64: a control room's wall under one login, and a program with some connections; a page
+    /// that connects again in a loop goes no further.
+    pub sessions_per_subject: usize,
+    /// Sessions of one IPv4 address or one IPv6 /64, those with [`crate::Admission::reserved`] not counted. 1,024: a
+    /// whole building may share an address, and four of them may not take all.
+    pub sessions_per_address: usize,
+    /// Connections that have not been let in yet. 256: each holds little and not for long ([`Self::unauthenticated_bytes`],
+    /// [`ServerConfig::connect_timeout`]). When there is one more, the one goes that has waited longest among those of
+    /// the address with the most: strangers who say nothing cannot keep others out.
     pub unauthenticated: usize,
+    /// The same of one IPv4 address or one IPv6 /64. 64: all pages of an office that connect again at once. One more
+    /// displaces the oldest of its own address.
+    pub unauthenticated_per_address: usize,
+    /// Bytes that are read from a connection before it is let in, WebSocket's own framing included. 64 KiB: many times
+    /// the longest CONNECT. More is answered with ERROR `malformed-message`.
+    pub unauthenticated_bytes: usize,
+    /// Addresses of reverse proxies: everybody behind one seems to come from there, so no bound for one address counts
+    /// for them. None: a broker that is spoken to directly. Not needed when the application finds out the true address
+    /// and passes that on as the peer.
+    pub proxies: Vec<IpAddr>,
+    /// How a silent TCP connection is probed.
+    pub keep_alive: KeepAlive,
+    /// A WebSocket from which nothing has been heard for so long is pinged, whatever its heart-beats say. 20 s: well below
+    /// the minute after which proxies cut off what is idle. Browsers answer for pages in the background as well, whose
+    /// own timers they hold up, so the answer counts as a STOMP heart-beat, and so does each part of a message. Zero:
+    /// never.
+    pub ping_interval: Duration,
+    /// A WebSocket from which nothing at all is heard for so long after a ping is lost. 40 s: a phone that changes
+    /// networks is back by then.
+    pub ping_timeout: Duration,
     /// Messages that wait for one session's socket. Full: the session ends with `slow-consumer`, since a consumer
     /// that silently misses messages shows a wrong picture. 1,024: a flood of alarms in one burst.
     pub queue_messages: usize,
@@ -51,7 +83,16 @@ impl Default for BrokerConfig {
         Self {
             stomp: ServerConfig::default(),
             sessions: 4096,
+            sessions_reserved: 512,
+            sessions_per_subject: 64,
+            sessions_per_address: 1024,
             unauthenticated: 256,
+            unauthenticated_per_address: 64,
+            unauthenticated_bytes: 64 * 1024,
+            proxies: Vec::new(),
+            keep_alive: KeepAlive::default(),
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(40),
             queue_messages: 1024,
             queue_bytes: 8 * 1024 * 1024,
             urgent: vec!["/user/queue/**".to_owned(), "/reply-queue/**".to_owned()],
@@ -89,6 +130,49 @@ impl Default for RetainedLimits {
             values: 16_384,
             bytes: 64 * 1024 * 1024,
             keys_per_destination: 4096,
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// Takes bodies of up to `bytes`, and raises (never lowers) each bound that must hold some of the longest messages.
+    #[must_use]
+    pub fn with_body_bytes(mut self, bytes: usize) -> Self {
+        let raise = |bound: &mut usize, messages: usize| {
+            *bound = (*bound).max(bytes.saturating_mul(messages));
+        };
+        let limits = &mut self.stomp.limits;
+        limits.body_bytes = bytes;
+        raise(&mut limits.transaction_bytes, 2);
+        raise(&mut self.queue_bytes, 2);
+        raise(&mut self.replay_bytes, 4);
+        raise(&mut self.queues.bytes_per_queue, 4);
+        raise(&mut self.queues.bytes, 16);
+        raise(&mut self.retained.bytes, 4);
+        raise(&mut self.durables.bytes_each, 1);
+        raise(&mut self.durables.bytes, 4);
+        self
+    }
+}
+
+/// TCP keep-alive: how a peer that vanished without a word is noticed when there is nothing to send and no heart-beats
+/// were agreed on. With the defaults a dead connection ends after two minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe. 60 s: the systems' two hours are no help to anybody.
+    pub idle: Duration,
+    /// Between probes. 15 s.
+    pub interval: Duration,
+    /// Unanswered probes until the connection is lost. 4.
+    pub probes: u32,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            interval: Duration::from_secs(15),
+            probes: 4,
         }
     }
 }
@@ -178,5 +262,32 @@ impl Default for DurableLimits {
             bytes: 128 * 1024 * 1024,
             idle: Duration::from_secs(24 * 60 * 60),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_bodies_fit_every_bound_and_short_ones_lower_none() {
+        let usual = BrokerConfig::default();
+        let short = BrokerConfig::default().with_body_bytes(1024);
+        assert_eq!(short.stomp.limits.body_bytes, 1024);
+        assert_eq!(short.queue_bytes, usual.queue_bytes);
+        assert_eq!(short.queues, usual.queues);
+
+        let bytes = 17 * 1024 * 1024;
+        let long = BrokerConfig::default().with_body_bytes(bytes);
+        let limits = &long.stomp.limits;
+        let bounds = [
+            limits.body_bytes,
+            limits.transaction_bytes,
+            long.queue_bytes,
+            long.replay_bytes,
+            long.queues.bytes_per_queue,
+            long.queues.bytes,
+        ];
+        assert!(bounds.iter().all(|bound| *bound >= bytes), "{bounds:?}");
     }
 }

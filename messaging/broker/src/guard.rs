@@ -26,6 +26,9 @@ pub struct Admission<P> {
     pub subject: String,
     /// When the session ends with `token-expired`, unless its token is renewed. `None`: never.
     pub expires_at: Option<SystemTime>,
+    /// Whether it may use the sessions that [`crate::BrokerConfig::sessions_reserved`] keeps: for machines without which
+    /// nobody sees anything. What counts is what the guard said at CONNECT.
+    pub reserved: bool,
 }
 
 /// A refusal: the client gets ERROR with this `code` and `message`, and the connection is closed.

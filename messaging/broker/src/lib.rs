@@ -79,6 +79,11 @@
 //!   is dropped.
 //! - **Order in queues.** The messages of one sender to one queue are given out in the order in which they were sent,
 //!   as long as nothing comes back.
+//! - **Coming in.** Who is not let in yet keeps nobody out: when there are too many such connections, the oldest of the
+//!   address with the most goes. Sessions are bounded in all, for each subject and each address, and some are reserved for
+//!   principals that the guard marks; see [`BrokerConfig`] for the bounds and [`TurnedAway`] for their counts.
+//! - **Signs of life.** A silent WebSocket is pinged, and any byte from it counts as a heart-beat; a silent TCP
+//!   connection is probed by the system.
 //! - **Nothing survives a restart**; a position of another incarnation is answered with the gap notice.
 //!
 //! # ERROR frames
@@ -100,7 +105,9 @@ pub mod publisher;
 pub mod tcp;
 pub mod websocket;
 
+mod allowance;
 mod connections;
+mod listen;
 mod outbox;
 mod permits;
 mod position;
@@ -109,11 +116,12 @@ mod server;
 mod session;
 mod wire;
 
-pub use config::{BrokerConfig, DurableLimits, QueueLimits, RetainedLimits};
+pub use config::{BrokerConfig, DurableLimits, KeepAlive, QueueLimits, RetainedLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, Refusal, SessionInfo};
 pub use message::Outgoing;
+pub use permits::TurnedAway;
 pub use position::{Position, SessionId, UnknownPosition};
 pub use publisher::{Delivery, Publisher, Statistics};
 pub use server::Broker;
-pub use websocket::SUBPROTOCOLS;
+pub use websocket::{SUBPROTOCOLS, WebSocketUpgrade};

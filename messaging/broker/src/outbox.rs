@@ -4,6 +4,7 @@
 mod lanes;
 
 use std::array;
+use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
@@ -154,6 +155,15 @@ impl Outbox {
         };
         state.wait(context, waits);
         Poll::Pending
+    }
+
+    /// Waits until the connection is told that it is over, for one that has no session yet. Cancel-safe.
+    pub(crate) async fn ended(&self) -> Denied {
+        poll_fn(|context| match self.poll_next(context, 0) {
+            Poll::Ready(Next::End(denied)) => Poll::Ready(denied),
+            Poll::Ready(Next::LookAtRights | Next::Write { .. }) | Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// Gives back what a burst has taken.

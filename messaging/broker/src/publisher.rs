@@ -16,6 +16,7 @@ use crate::destination;
 use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::outbox::{Offered, Outbox};
+use crate::permits::{Permits, TurnedAway};
 use crate::position::{Position, SessionId};
 use crate::router::{
     Deliveries, Effect, Outbound, Router, Serial, Wanted, assert_queue, assert_topic,
@@ -37,7 +38,7 @@ pub enum Delivery {
     Full,
 }
 
-/// Counts for metrics; all but the first six only rise.
+/// Counts for metrics; all but the first six and `strangers` only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Open sessions.
@@ -76,6 +77,10 @@ pub struct Statistics {
     pub retained_refused: u64,
     /// Messages that durable subscriptions lost for lack of room, or because they came back too often.
     pub durable_dropped: u64,
+    /// Connections that have not been let in yet.
+    pub strangers: usize,
+    /// Who was turned away, by the bound that was met.
+    pub turned_away: TurnedAway,
 }
 
 /// Publishes, and sends to sessions. Cheap to clone: all clones are one broker.
@@ -87,6 +92,7 @@ pub struct Publisher {
 #[derive(Debug)]
 struct Shared {
     config: BrokerConfig,
+    permits: Permits,
     hub: Mutex<Hub>,
 }
 
@@ -108,6 +114,7 @@ impl Publisher {
         };
         Self {
             shared: Arc::new(Shared {
+                permits: Permits::new(&config),
                 config,
                 hub: Mutex::new(hub),
             }),
@@ -284,12 +291,18 @@ impl Publisher {
             retained_refused: retained.refused,
             replayed: told.replayed,
             gaps: told.gaps,
+            strangers: self.shared.permits.strangers(),
+            turned_away: self.shared.permits.turned_away(),
             ..hub.statistics
         }
     }
 
     pub(crate) fn config(&self) -> &BrokerConfig {
         &self.shared.config
+    }
+
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.shared.permits
     }
 
     /// Asks the guard again about everything that the sessions of `subject` have subscribed to, before anything more is

@@ -70,7 +70,7 @@ impl Payload {
     /// Bytes that it takes on the way to the socket, about.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Encoded(encoded) => encoded.frame.as_bytes().len(),
+            Self::Encoded(encoded) => encoded.frame.bytes.len(),
             Self::Frame(frame) | Self::Queued(_, frame) => replay::weight(frame),
         }
     }

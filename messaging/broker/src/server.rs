@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::Connections;
 use crate::guard::Guard;
 use crate::handler::Handler;
-use crate::permits::Permits;
 use crate::publisher::Publisher;
 
 /// Serves connections. Cheap to clone: all clones are one broker.
@@ -22,14 +21,12 @@ pub(crate) struct Shared<G, H> {
     pub(crate) handler: H,
     pub(crate) shutdown: CancellationToken,
     pub(crate) connections: Connections,
-    pub(crate) permits: Permits,
 }
 
 impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     /// A broker that serves until `shutdown` is cancelled: then each session gets ERROR `shutting-down`, and the
     /// `serve_*` calls return within [`crate::BrokerConfig::handler_grace`] and a second.
     pub fn new(publisher: Publisher, guard: G, handler: H, shutdown: CancellationToken) -> Self {
-        let permits = Permits::new(publisher.config());
         Self {
             shared: Arc::new(Shared {
                 publisher,
@@ -37,7 +34,6 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
                 handler,
                 connections: Connections::new(shutdown.clone()),
                 shutdown,
-                permits,
             }),
         }
     }

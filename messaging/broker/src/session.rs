@@ -17,7 +17,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use stomp::{CloseReason, ServerSession};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
@@ -27,6 +26,7 @@ use crate::connections::Connection;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::outbox::Next;
+use crate::permits::Stranger;
 use crate::server::Shared;
 use crate::wire::{Transport, WireFrame};
 
@@ -73,7 +73,7 @@ struct Task<T, G: Guard, H: Handler<G::Principal>> {
     replaying: Option<Box<Replaying>>,
     open: Option<Box<Open<G, H>>>,
     /// Held until the session is open.
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<Stranger>,
     reason: Option<CloseReason>,
     /// When this turn began.
     now: Instant,
@@ -104,24 +104,22 @@ where
     H: Handler<G::Principal>,
 {
     let config = shared.publisher.config();
-    let stranger = shared.permits.connection();
+    let connection = shared.connections.register(config);
+    let outbox = Arc::clone(connection.outbox());
+    let stranger = shared.publisher.permits().arrive(peer.ip(), outbox);
     let now = now();
-    let mut protocol = ServerSession::new(config.stomp.clone(), now);
-    if stranger.is_none() {
-        let message = "too many connections wait to be let in: try again later";
-        protocol.reject("too-many-sessions", message);
-    }
+    let protocol = ServerSession::new(config.stomp.clone(), now);
     let alarm = protocol.deadline().unwrap_or(now);
     let mut task = Box::new(Task {
         shared: Arc::clone(shared),
         peer,
         transport,
         protocol,
-        connection: shared.connections.register(config),
+        connection,
         work: None,
         replaying: None,
         open: None,
-        stranger,
+        stranger: Some(stranger),
         reason: None,
         now,
         alarm: Box::pin(sleep_until(alarm.into())),
@@ -398,7 +396,10 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let session = self.open.as_ref().map(|open| open.info.id.to_string());
         tracing::debug!(peer = %self.peer, session, reason, "connection ended");
         let grace = self.shared.publisher.config().handler_grace;
-        let work = self.work.take();
+        let displaced = self.stranger.as_ref().is_some_and(Stranger::is_displaced);
+        // Who has to go for others must not take up their place a moment longer.
+        let work = self.work.take().filter(|_| !displaced);
+        let linger = if displaced { Duration::ZERO } else { LINGER };
         let finish_work = async {
             if let Some(work) = work
                 && timeout(grace, work).await.is_err()
@@ -410,7 +411,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             if !matches!(end, End::Lost(_)) && !self.write_failed {
                 let goodbye = goodbye(&mut self.transport, &end);
                 // Whether the peer waits for our last word or not: it is gone afterwards.
-                if timeout(LINGER, goodbye).await.is_err() {
+                if timeout(linger, goodbye).await.is_err() {
                     tracing::trace!(peer = %self.peer, "the peer did not close its side in time");
                 }
             }

@@ -5,24 +5,23 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
+use crate::allowance::Allowance;
+use crate::config::KeepAlive;
 use crate::guard::Guard;
 use crate::handler::Handler;
+use crate::listen;
 use crate::server::Broker;
 use crate::session;
 use crate::wire::{Transport, WireFrame};
 
 /// Bytes read at once: a page of frames.
 const READ_BYTES: usize = 8 * 1024;
-
-/// After a failed accept, usually for want of file descriptors: until some connections have ended.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     /// Serves one connection until it ends.
@@ -31,12 +30,11 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> impl Future<Output = ()> + Send + use<G, H> {
-        // Frames are small and somebody waits for each: Nagle's algorithm would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
-        }
+        let config = self.shared.publisher.config();
+        set_up(&stream, peer, config.keep_alive);
         let transport = TcpTransport {
             stream,
+            allowance: Allowance::new(config.unauthenticated_bytes),
             outgoing: BytesMut::new(),
             writes: 0,
         };
@@ -44,39 +42,36 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     }
 
     /// Accepts and serves connections until the broker's shutdown, then waits for their end.
-    pub async fn listen_tcp(&self, listener: TcpListener)
-    where
-        H: 'static,
-    {
-        let mut sessions = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                () = self.shared.shutdown.cancelled() => break,
-                Some(ended) = sessions.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "a session's task failed");
-                    }
-                    continue;
-                }
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let broker = self.clone();
-                    sessions.spawn(broker.serve_tcp(stream, peer));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a TCP connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-        while sessions.join_next().await.is_some() {}
+    pub async fn listen_tcp(&self, listener: TcpListener) {
+        listen::accept(&listener, &self.shared.shutdown, |stream, peer| {
+            self.serve_tcp(stream, peer)
+        })
+        .await;
     }
+}
+
+/// What each accepted connection gets, whatever it carries.
+pub(crate) fn set_up(stream: &TcpStream, peer: SocketAddr, probing: KeepAlive) {
+    // Frames are small and somebody waits for each: Nagle's algorithm would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
+    }
+    if let Err(error) = keep_alive(stream, probing) {
+        tracing::debug!(%peer, %error, "TCP keep-alive could not be set");
+    }
+}
+
+fn keep_alive(stream: &TcpStream, probing: KeepAlive) -> io::Result<()> {
+    let probing = TcpKeepalive::new()
+        .with_time(probing.idle)
+        .with_interval(probing.interval)
+        .with_retries(probing.probes);
+    SockRef::from(stream).set_tcp_keepalive(&probing)
 }
 
 struct TcpTransport {
     stream: TcpStream,
+    allowance: Allowance,
     /// Many small frames go out in one write. Bounded by the session, which pushes only while there is room.
     outgoing: BytesMut,
     writes: u64,
@@ -84,16 +79,22 @@ struct TcpTransport {
 
 impl Transport for TcpTransport {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let room = self.allowance.grant(READ_BYTES)?;
         // On the stack, since most connections are silent most of the time.
         let mut space = [MaybeUninit::uninit(); READ_BYTES];
-        let mut buffer = ReadBuf::uninit(&mut space);
+        let mut buffer = ReadBuf::uninit(&mut space[..room]);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         let read = buffer.filled();
+        self.allowance.used(read.len());
         Poll::Ready(Ok((!read.is_empty()).then(|| Bytes::copy_from_slice(read))))
     }
 
+    fn let_in(&mut self) {
+        self.allowance.lift();
+    }
+
     fn push(&mut self, frame: WireFrame) {
-        self.outgoing.extend_from_slice(frame.as_bytes());
+        self.outgoing.extend_from_slice(&frame.bytes);
     }
 
     fn backlog(&self) -> usize {
@@ -125,5 +126,34 @@ impl Transport for TcpTransport {
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_connection_is_probed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let probing = KeepAlive {
+            idle: Duration::from_secs(7),
+            interval: Duration::from_secs(3),
+            probes: 2,
+        };
+        set_up(&stream, address, probing);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(
+            socket.tcp_keepalive_time().expect("an option"),
+            probing.idle
+        );
+        let interval = socket.tcp_keepalive_interval().expect("an option");
+        assert_eq!(interval, probing.interval);
+        assert_eq!(socket.tcp_keepalive_retries().expect("an option"), 2);
     }
 }

@@ -1,139 +1,64 @@
-//! STOMP over WebSocket: one frame out is one message, text where its body is UTF-8; in, anything goes, since clients
-//! split frames over messages and put several into one.
+//! STOMP over WebSocket: one frame out is one message, text where it is UTF-8; in, anything goes, since clients split
+//! frames over messages and put several into one.
+//!
+//! Before a peer is let in, [`crate::BrokerConfig::unauthenticated_bytes`] bound what is read from it, messages, pings
+//! and the framing of both taken together; what the HTTP server has read behind the handshake is part of that. For a
+//! moment a message may be held twice, when it goes from here to the session.
 
-use std::error::Error;
-use std::io;
+mod gate;
+mod handshake;
+mod listen;
+mod liveness;
+mod socket;
+
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
-use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::handshake::{SUBPROTOCOLS, WebSocketUpgrade};
+use self::socket::Socket;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::server::Broker;
 use crate::session;
-use crate::wire::{Transport, WireFrame};
-
-/// The sub-protocols to offer, best first. A client that asks for none is served all the same.
-pub const SUBPROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
-
-/// What one connection's WebSocket reads at once: the library's own 128 KiB would be held by each idle one.
-const READ_BUFFER_BYTES: usize = 2 * 1024;
-
-/// As much is gathered before it is written to the socket.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 impl<G, H> Broker<G, H>
 where
     G: Guard,
     H: Handler<G::Principal>,
 {
-    /// Answers a WebSocket handshake and serves the connection: sub-protocols and message limits are set here.
-    pub fn upgrade_websocket(&self, upgrade: WebSocketUpgrade, peer: SocketAddr) -> Response {
-        let limits = &self.shared.publisher.config().stomp.limits;
-        let message_bytes = limits.head_bytes + limits.body_bytes;
+    /// Answers a WebSocket handshake, and serves the connection in a task of its own.
+    ///
+    /// Until the handshake the connection is the HTTP server's, which has to bound it: `axum::serve` waits for the head
+    /// of a request without end. [`Self::listen_websocket`] does not.
+    pub fn upgrade_websocket(&self, handshake: WebSocketUpgrade, peer: SocketAddr) -> Response {
+        let WebSocketUpgrade { response, upgrade } = handshake;
         let broker = self.clone();
-        upgrade
-            .protocols(SUBPROTOCOLS)
-            .max_message_size(message_bytes)
-            .max_frame_size(message_bytes)
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(WRITE_BUFFER_BYTES)
-            .on_upgrade(move |socket| broker.serve_websocket(socket, peer))
+        tokio::spawn(async move { broker.serve_upgraded(upgrade, peer).await });
+        response
     }
 
-    /// Serves one connection until it ends. Whoever upgraded it has set the limits on messages.
-    pub fn serve_websocket(
+    async fn serve_upgraded(&self, upgrade: OnUpgrade, peer: SocketAddr) {
+        match upgrade.await {
+            Ok(upgraded) => self.serve_websocket(TokioIo::new(upgraded), peer).await,
+            Err(error) => tracing::debug!(%peer, %error, "a handshake was not finished"),
+        }
+    }
+
+    /// Serves one connection, from after its handshake until it ends. Nothing that follows the handshake may have been
+    /// read from `stream`.
+    pub fn serve_websocket<S>(
         &self,
-        socket: WebSocket,
+        stream: S,
         peer: SocketAddr,
-    ) -> impl Future<Output = ()> + Send + use<G, H> {
-        let transport = WebSocketTransport {
-            socket,
-            backlog: 0,
-            failed: None,
-            writes: 0,
-        };
-        session::serve(&self.shared, transport, peer)
+    ) -> impl Future<Output = ()> + Send + use<S, G, H>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let socket = Socket::new(stream, self.shared.publisher.config());
+        session::serve(&self.shared, socket, peer)
     }
-}
-
-struct WebSocketTransport {
-    socket: WebSocket,
-    /// Bytes that the socket's buffer has taken since it was last flushed. Bounded by the session, which pushes only
-    /// while there is room.
-    backlog: usize,
-    /// Why the last push failed.
-    failed: Option<axum::Error>,
-    writes: u64,
-}
-
-impl Transport for WebSocketTransport {
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        loop {
-            return Poll::Ready(match ready!(self.socket.poll_next_unpin(context)) {
-                None | Some(Ok(Message::Close(_))) => Ok(None),
-                Some(Ok(Message::Text(text))) => Ok(Some(text.into())),
-                Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
-                // Answered by the WebSocket itself.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Err(error)) => Err(read_error(error)),
-            });
-        }
-    }
-
-    fn push(&mut self, frame: WireFrame) {
-        self.backlog += frame.as_bytes().len();
-        let message = match frame {
-            WireFrame::Text(text) => Message::Text(text),
-            WireFrame::Binary(bytes) => Message::Binary(bytes),
-        };
-        // The WebSocket takes it into its buffer whether it can write now or not.
-        if let Err(error) = self.socket.start_send_unpin(message) {
-            self.failed = Some(error);
-        }
-    }
-
-    fn backlog(&self) -> usize {
-        self.backlog
-    }
-
-    fn progress(&self) -> u64 {
-        self.writes
-    }
-
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Err(io::Error::other(error)));
-        }
-        ready!(self.socket.poll_flush_unpin(context)).map_err(io::Error::other)?;
-        self.backlog = 0;
-        self.writes += 1;
-        Poll::Ready(Ok(()))
-    }
-
-    /// The WebSocket keeps its buffer.
-    fn shrink(&mut self) {}
-
-    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket
-            .poll_close_unpin(context)
-            .map_err(io::Error::other)
-    }
-}
-
-/// A lost connection, or (`InvalidData`) a message that is too long or malformed: only the latter can still be told.
-fn read_error(error: axum::Error) -> io::Error {
-    if is_io(&error) {
-        io::Error::other(error)
-    } else {
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    }
-}
-
-fn is_io(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some() || error.source().is_some_and(is_io)
 }

@@ -4,40 +4,34 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 
 /// A whole frame as it goes over the wire. Whether it is text is found out once, not for each of its receivers.
 #[derive(Debug, Clone)]
-pub(crate) enum WireFrame {
-    Text(Utf8Bytes),
-    /// With a body that is not UTF-8.
-    Binary(Bytes),
-}
-
-impl WireFrame {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) => bytes,
-        }
-    }
+pub(crate) struct WireFrame {
+    pub(crate) bytes: Bytes,
+    /// Headers are UTF-8, bodies may not be.
+    pub(crate) is_text: bool,
 }
 
 impl From<Bytes> for WireFrame {
     fn from(bytes: Bytes) -> Self {
-        match Utf8Bytes::try_from(bytes.clone()) {
-            Ok(text) => Self::Text(text),
-            Err(_) => Self::Binary(bytes),
+        Self {
+            is_text: std::str::from_utf8(&bytes).is_ok(),
+            bytes,
         }
     }
 }
 
 /// A connection: bytes come in, frames go out.
 pub(crate) trait Transport: Send + Unpin {
-    /// What has come, split anyhow; `None` when the peer has ended its side. An error of kind `InvalidData` means that
-    /// the peer sent what the transport does not allow, and that it can still be told.
+    /// What has come, split anyhow; empty when the transport heard from the peer and has nothing for the session; `None`
+    /// when the peer has ended its side. An error of kind `InvalidData` means that the peer sent what the transport does
+    /// not allow, and that it can still be told.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
+
+    /// The peer is a stranger no more: what it may send is bounded by the session's limits from here on.
+    fn let_in(&mut self);
 
     /// Takes a whole frame, to be written by [`Self::poll_flush`].
     fn push(&mut self, frame: WireFrame);

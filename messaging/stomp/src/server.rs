@@ -117,9 +117,10 @@ impl ServerSession {
         }
     }
 
-    /// Takes what the socket read, split anyhow. Poll for events before reading on.
+    /// Takes what the socket read, split anyhow. Poll for events before reading on. Without any bytes it says that the
+    /// transport heard from the peer (the answer to a WebSocket's ping, a part of a message): the peer lives.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
-        if self.state != State::Closed && !bytes.is_empty() {
+        if self.state != State::Closed {
             self.heart_beats.received(now);
             self.decoder.push(bytes);
         }

@@ -120,6 +120,11 @@ impl Principal {
         self.has_any(&[Role::Agent])
     }
 
+    /// Equipment, or what speaks for it: without it nobody sees anything, so people may not take its place.
+    pub fn is_machine(&self) -> bool {
+        self.has_any(&[Role::Agent, Role::Device])
+    }
+
     /// May hear of its own commands and refusals: everybody who is somebody.
     pub fn may_receive_commands(&self) -> bool {
         self.has_any(&[Role::Agent, Role::Device])
@@ -142,16 +147,16 @@ mod tests {
 
     #[test]
     fn the_whole_table_of_rights_in_ones_own_zone() {
-        // Sees, acknowledges, normal, critical, approves, reports.
+        // Sees, acknowledges, normal, critical, approves, reports, is a machine.
         for (role, rights) in [
-            (Role::Viewer, "s....."),
-            (Role::Operator, "san..."),
-            (Role::Technician, "sanc.."),
-            (Role::Supervisor, "sanc.."),
-            (Role::Administrator, "s...p."),
-            (Role::Agent, ".....r"),
-            (Role::Device, "......"),
-            (Role::Program, "......"),
+            (Role::Viewer, "s......"),
+            (Role::Operator, "san...."),
+            (Role::Technician, "sanc..."),
+            (Role::Supervisor, "sanc..."),
+            (Role::Administrator, "s...p.."),
+            (Role::Agent, ".....rm"),
+            (Role::Device, "......m"),
+            (Role::Program, "......."),
         ] {
             let zone: ZoneId = "p1".parse().unwrap();
             let who = somebody(role, &["p1"]);
@@ -162,6 +167,7 @@ mod tests {
                 ('c', who.may_command(Risk::Critical, &zone)),
                 ('p', who.may_approve_devices(&zone)),
                 ('r', who.may_report()),
+                ('m', who.is_machine()),
             ]
             .into_iter()
             .map(|(letter, may)| if may { letter } else { '.' })

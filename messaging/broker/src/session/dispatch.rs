@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use stomp::server::{Step, SubscriptionKey};
 use stomp::{AckMode, Command, Frame, ServerEvent};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::open::{Live, Open, Replaying};
@@ -22,7 +21,7 @@ use crate::wire::Transport;
 /// What the guard or the handler has done.
 pub(super) enum Done<P> {
     /// CONNECT was looked at.
-    Authenticated(Result<Admission<P>, Denied>, OwnedSemaphorePermit),
+    Authenticated(Result<Admission<P>, Denied>),
     /// The token of a later frame was looked at; what the frame wants comes next.
     Renewed(Result<Admission<P>, Denied>, Box<ServerEvent>),
     /// A SEND was handled.
@@ -49,8 +48,8 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
 
     pub(super) fn finish_work(&mut self, done: Done<G::Principal>) {
         match done {
-            Done::Authenticated(Ok(admission), permit) => self.let_in(admission, permit),
-            Done::Authenticated(Err(denied), _) => {
+            Done::Authenticated(Ok(admission)) => self.let_in(admission),
+            Done::Authenticated(Err(denied)) => {
                 self.protocol.reject(&denied.code, &denied.message);
             }
             Done::Renewed(Ok(admission), event) => self.go_on_with(admission, *event),
@@ -126,25 +125,25 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     }
 
     fn authenticate(&mut self, frame: Frame) {
-        let Some(permit) = self.shared.permits.session() else {
-            let message = "too many sessions are open: try again later";
-            self.protocol.reject("too-many-sessions", message);
-            return;
-        };
         let shared = Arc::clone(&self.shared);
         let (peer, limit) = (self.peer, shared.publisher.config().stomp.connect_timeout);
         self.work = Some(Box::pin(async move {
             let asked = timeout(limit, shared.guard.authenticate(&frame, peer)).await;
-            Done::Authenticated(asked.unwrap_or_else(|_| Err(cannot_ask())), permit)
+            Done::Authenticated(asked.unwrap_or_else(|_| Err(cannot_ask())))
         }));
     }
 
-    fn let_in(&mut self, admission: Admission<G::Principal>, permit: OwnedSemaphorePermit) {
-        if is_over(admission.expires_at) {
-            let denied = Denied::token_expired();
-            self.protocol.reject(&denied.code, &denied.message);
-            return;
-        }
+    fn let_in(&mut self, admission: Admission<G::Principal>) {
+        let seat = if is_over(admission.expires_at) {
+            Err(Denied::token_expired())
+        } else {
+            let permits = self.shared.publisher.permits();
+            permits.admit(&admission.subject, self.peer.ip(), admission.reserved)
+        };
+        let seat = match seat {
+            Ok(seat) => seat,
+            Err(denied) => return self.protocol.reject(&denied.code, &denied.message),
+        };
         let version = self.protocol.version();
         let outbox = Arc::clone(self.connection.outbox());
         let publisher = &self.shared.publisher;
@@ -159,10 +158,11 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let session = format!("{incarnation}-{}", info.id);
         tracing::debug!(peer = %self.peer, session = %info.id, subject = %info.subject, %version, "session opened");
         let shared = Arc::clone(&self.shared);
-        let mut open = Box::new(Open::new(shared, info, permit));
+        let mut open = Box::new(Open::new(shared, info, seat));
         open.set_expiry(admission.expires_at, self.now);
         self.open = Some(open);
         self.stranger = None;
+        self.transport.let_in();
         self.protocol.accept(&session, self.now);
     }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use stomp::Frame;
 use stomp::server::SubscriptionKey;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::guard::Guard;
 use crate::handler::{Handler, SessionInfo};
+use crate::permits::Seat;
 use crate::router::{Outbound, Serial};
 use crate::server::Shared;
 
@@ -39,14 +39,14 @@ pub(super) struct Open<G: Guard, H: Handler<G::Principal>> {
     expires_at: Option<SystemTime>,
     /// When to see whether that is past.
     look_at_expiry: Option<Instant>,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
     pub(super) fn new(
         shared: Arc<Shared<G, H>>,
         info: SessionInfo<G::Principal>,
-        permit: OwnedSemaphorePermit,
+        seat: Seat,
     ) -> Self {
         Self {
             shared,
@@ -55,7 +55,7 @@ impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
             replies: HashMap::new(),
             expires_at: None,
             look_at_expiry: None,
-            _permit: permit,
+            _seat: seat,
         }
     }
 

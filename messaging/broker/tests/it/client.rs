@@ -88,6 +88,11 @@ impl Client {
             Way::Tcp => Socket::tcp(broker.tcp).await,
             Way::Ws => Socket::ws(broker.http).await,
         };
+        Self::over(socket, config)
+    }
+
+    /// A client that has sent nothing yet, over a connection made elsewhere.
+    pub(crate) fn over(socket: Socket, config: ClientConfig) -> Self {
         Self {
             session: ClientSession::new(config, Instant::now()),
             socket,

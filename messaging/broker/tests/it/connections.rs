@@ -192,43 +192,6 @@ async fn a_stranger_who_says_nothing_is_disconnected() {
 }
 
 #[tokio::test]
-async fn sessions_and_strangers_are_bounded() {
-    let config = BrokerConfig {
-        sessions: 1,
-        unauthenticated: 1,
-        ..BrokerConfig::default()
-    };
-    let broker = TestBroker::with(config).await;
-    let first = Client::connect(&broker, Way::Tcp, "kim").await;
-    let mut second = Client::new(&broker, Way::Tcp, self::config("lee")).await;
-    assert_eq!(second.error_code().await, "too-many-sessions");
-
-    // The first stranger is counted once it is served; from then on there is no place for another.
-    let waiting = Socket::tcp(broker.tcp).await;
-    loop {
-        let mut another = Client::new(&broker, Way::Tcp, self::config("park")).await;
-        let error = another.error().await;
-        assert_eq!(error.header("code"), Some("too-many-sessions"));
-        if error.header("message").unwrap().contains("wait") {
-            break;
-        }
-    }
-    drop((waiting, first));
-    eventually("the end of the first session", || {
-        broker.publisher.session_count() == 0
-    })
-    .await;
-    let ended = broker.seen().await;
-    assert!(matches!(ended, Seen::Ended { .. }), "{ended:?}");
-    loop {
-        let mut client = Client::new(&broker, Way::Tcp, self::config("lee")).await;
-        if let Some(ClientEvent::Connected { .. }) = client.event().await {
-            break;
-        }
-    }
-}
-
-#[tokio::test]
 async fn shutdown_is_told_to_every_session_and_ends_the_listener() {
     let broker = TestBroker::start().await;
     let mut tcp = Client::connect(&broker, Way::Tcp, "kim").await;

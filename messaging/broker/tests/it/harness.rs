@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use axum::routing::any;
 use broker::{
     Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Publisher, Refusal,
-    SessionInfo, token_of,
+    SessionInfo, WebSocketUpgrade, token_of,
 };
 use stomp::Frame;
 use tokio::net::TcpListener;
@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 /// Longer than anything takes; only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tokens are `{subject}`, `{subject}/{milliseconds to live}` or `{subject}+secret`; the subject `nobody` is refused.
+/// Tokens are `{subject}`, `{subject}/{milliseconds to live}` or `{subject}+secret`; the subject `nobody` is refused, those
+/// that begin with `agent` are reserved.
 #[derive(Default)]
 pub(crate) struct TestGuard {
     /// Tokens that may do nothing any more.
@@ -61,6 +62,7 @@ impl Guard for TestGuard {
             subject: subject.to_owned(),
             expires_at: milliseconds
                 .map(|milliseconds| SystemTime::now() + Duration::from_millis(milliseconds)),
+            reserved: subject.starts_with("agent"),
         })
     }
 

@@ -7,9 +7,12 @@
 
 mod client;
 mod connections;
+mod door;
 mod durable;
 mod handling;
 mod harness;
+mod liveness;
+mod open_broker;
 mod queues;
 mod replies;
 mod resuming;

@@ -253,5 +253,8 @@ async fn headers_that_make_no_sense_are_refused() {
     boss.say(&send("expires:99999999999999\n", "x")).await;
     let answers = [boss.frame().await.unwrap(), boss.frame().await.unwrap()];
     let message = answers.iter().find(|frame| frame.starts_with("MESSAGE\n"));
-    assert_eq!(header_of(message.unwrap(), "expires"), Some("99999999999999"));
+    assert_eq!(
+        header_of(message.unwrap(), "expires"),
+        Some("99999999999999")
+    );
 }

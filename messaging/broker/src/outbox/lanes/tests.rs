@@ -28,9 +28,7 @@ fn topic(key: &str) -> Option<Topic> {
 fn drain(lanes: &mut Lanes) -> Vec<String> {
     std::iter::from_fn(|| lanes.pop())
         .map(|outbound| match outbound.payload {
-            Payload::Encoded(encoded) => {
-                String::from_utf8(encoded.frame.as_bytes().to_vec()).unwrap()
-            }
+            Payload::Encoded(encoded) => String::from_utf8(encoded.frame.bytes.to_vec()).unwrap(),
             Payload::Frame(_) | Payload::Queued(..) => panic!("the tests make none"),
         })
         .collect()
@@ -106,7 +104,7 @@ proptest! {
                     let first = model.iter().position(|(.., lane, _)| *lane == Lane::Urgent);
                     let expected = if model.is_empty() { None } else { Some(model.remove(first.unwrap_or(0)).3) };
                     let popped = lanes.pop().map(|outbound| match outbound.payload {
-                        Payload::Encoded(encoded) => String::from_utf8(encoded.frame.as_bytes().to_vec()).unwrap(),
+                        Payload::Encoded(encoded) => String::from_utf8(encoded.frame.bytes.to_vec()).unwrap(),
                         Payload::Frame(_) | Payload::Queued(..) => panic!("the test makes none"),
                     });
                     prop_assert_eq!(popped, expected);

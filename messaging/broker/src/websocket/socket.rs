@@ -1,0 +1,313 @@
+//! One WebSocket: messages in, fragments out, pings when it is silent.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Error, Message, WebSocket, error::ProtocolError};
+
+use super::gate::Gate;
+use super::liveness::{Due, Liveness};
+use crate::allowance::Allowance;
+use crate::config::BrokerConfig;
+use crate::wire::{Transport, WireFrame};
+
+/// What one read from the stream may bring, allocated for each connection: thousands of idle ones are cheap.
+const READ_BUFFER: usize = 2 * 1024;
+
+/// Small messages are collected up to here before they are written.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// A longer message goes out in fragments of this: what waits to be written stays small, however long the message, which
+/// all its subscribers share.
+const FRAGMENT: usize = 64 * 1024;
+
+/// A fragment is written only when no more than [`WRITE_BUFFER`] is left over; what else may come are pings and pongs.
+/// This is never met, and would be an error.
+const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + 2 * FRAGMENT;
+
+/// What a broken connection still sends goes here and is forgotten.
+const SCRAP: usize = 4 * 1024;
+
+pub(super) struct Socket<S> {
+    inner: WebSocket<Gate<S>>,
+    /// Bytes of a message after the session is let in.
+    message_bytes: usize,
+    liveness: Liveness,
+    /// When to look at `liveness`; it may be early.
+    alarm: Pin<Box<Sleep>>,
+    /// The protocol was broken, so nothing that comes means anything.
+    broken: bool,
+    outgoing: Outgoing,
+}
+
+/// Bounded by the session, which pushes only while there is room.
+#[derive(Default)]
+struct Outgoing {
+    queue: VecDeque<WireFrame>,
+    /// Bytes of `queue` and of what was written and not flushed.
+    backlog: usize,
+    /// How far the first of `queue` has been written.
+    begun: usize,
+    /// The stream takes nothing now.
+    blocked: bool,
+    /// Why the last push failed.
+    failed: Option<io::Error>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// A connection after its handshake.
+    pub(super) fn new(stream: S, config: &BrokerConfig) -> Self {
+        let limits = &config.stomp.limits;
+        let gate = Gate::new(stream, Allowance::new(config.unauthenticated_bytes));
+        let websocket = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_write_buffer_size(MAX_WRITE_BUFFER)
+            // Room for a message is made when its head has come, so the bytes that follow do not bound it.
+            .max_message_size(Some(config.unauthenticated_bytes))
+            .max_frame_size(Some(config.unauthenticated_bytes));
+        let now = Instant::now();
+        let (interval, timeout) = (config.ping_interval, config.ping_timeout);
+        Self {
+            inner: WebSocket::from_raw_socket(gate, Role::Server, Some(websocket)),
+            message_bytes: limits.head_bytes + limits.body_bytes,
+            liveness: Liveness::new(interval, timeout, now.into_std()),
+            alarm: Box::pin(sleep_until(now)),
+            broken: false,
+            outgoing: Outgoing::default(),
+        }
+    }
+
+    /// Pings when it is time; ready with an error when the peer is lost. Asked when nothing more has come.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            match self.liveness.due(Instant::now().into_std()) {
+                Due::Nothing(None) => return Poll::Pending,
+                Due::Nothing(Some(at)) => self.alarm.as_mut().reset(at.into()),
+                Due::Ping => {
+                    let written = self.inner.send(Message::Ping(Bytes::new()));
+                    if let Err(error) = self.unless_blocked(written) {
+                        return Poll::Ready(error);
+                    }
+                }
+                Due::Lost => {
+                    let message = "nothing was heard for too long, not even the answer to a ping";
+                    return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, message));
+                }
+            }
+        }
+    }
+
+    fn poll_scrap(&mut self) -> Poll<io::Result<Option<Bytes>>> {
+        let mut scrap = [0; SCRAP];
+        match self.inner.get_mut().read(&mut scrap) {
+            Ok(0) => Poll::Ready(Ok(None)),
+            Ok(_) => Poll::Ready(Ok(Some(Bytes::new()))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn write(&mut self, frame: Frame) -> io::Result<()> {
+        let written = self.inner.write(Message::Frame(frame));
+        self.unless_blocked(written)
+    }
+
+    /// Writes what the protocol holds.
+    fn poll_drained(&mut self) -> Poll<io::Result<()>> {
+        let flushed = self.inner.flush();
+        self.poll_written(flushed)
+    }
+
+    fn poll_written(&mut self, written: Result<(), Error>) -> Poll<io::Result<()>> {
+        self.outgoing.blocked = false;
+        self.unless_blocked(written)?;
+        if self.outgoing.blocked {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What would block is in the protocol's buffer, and is written later.
+    fn unless_blocked(&mut self, written: Result<(), Error>) -> io::Result<()> {
+        match written {
+            // After both sides have said that they close, there is nothing left to say.
+            Ok(()) | Err(Error::ConnectionClosed) => Ok(()),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.outgoing.blocked = true;
+                Ok(())
+            }
+            Err(Error::Io(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
+    /// From here on the peer may send long messages.
+    fn let_in(&mut self) {
+        let bytes = Some(self.message_bytes);
+        self.inner.set_config(|config| {
+            config.max_message_size = bytes;
+            config.max_frame_size = bytes;
+        });
+        self.inner.get_mut().lift();
+    }
+
+    /// The bytes of the next message; empty when something else came, which shows that the peer lives.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.inner.get_mut().wake(context);
+        if self.broken {
+            return self.poll_scrap();
+        }
+        let read = self.inner.read();
+        let heard = self.inner.get_mut().take_heard();
+        if heard {
+            self.liveness.heard(Instant::now().into_std());
+        }
+        match read {
+            Ok(Message::Text(text)) => Poll::Ready(Ok(Some(text.into()))),
+            Ok(Message::Binary(bytes)) => Poll::Ready(Ok(Some(bytes))),
+            Ok(Message::Close(_)) => Poll::Ready(Ok(None)),
+            // A ping is answered by the protocol itself.
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+                Poll::Ready(Ok(Some(Bytes::new())))
+            }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if heard {
+                    return Poll::Ready(Ok(Some(Bytes::new())));
+                }
+                // A ping may have been held up while the session had nothing to flush.
+                if self.outgoing.blocked && self.outgoing.queue.is_empty() {
+                    let drained = self.poll_drained();
+                    if let Poll::Ready(Err(error)) = drained {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                self.poll_alarm(context).map(Err)
+            }
+            Err(error) => {
+                let told = ended(error);
+                if told.is_err() {
+                    self.broken = true;
+                    self.inner.get_mut().lift();
+                }
+                Poll::Ready(told)
+            }
+        }
+    }
+
+    /// A short message goes straight into the protocol's buffer, which holds many of them.
+    fn push(&mut self, frame: WireFrame) {
+        self.outgoing.backlog += frame.bytes.len();
+        let straight = frame.bytes.len() <= FRAGMENT
+            && !self.outgoing.blocked
+            && self.outgoing.queue.is_empty();
+        if straight {
+            let kind = kind_of(&frame);
+            let written = self.write(Frame::message(frame.bytes, OpCode::Data(kind), true));
+            self.outgoing.failed = written.err();
+        } else {
+            self.outgoing.queue.push_back(frame);
+        }
+    }
+
+    /// Bytes pushed and not flushed yet.
+    fn backlog(&self) -> usize {
+        self.outgoing.backlog
+    }
+
+    /// Rises when the peer takes something.
+    fn progress(&self) -> u64 {
+        self.inner.get_ref().written()
+    }
+
+    /// Writes everything that was pushed.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.get_mut().wake(context);
+        if let Some(error) = self.outgoing.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        if self.outgoing.blocked {
+            ready!(self.poll_drained())?;
+        }
+        while let Some(fragment) = self.outgoing.next_fragment() {
+            self.write(fragment)?;
+            if self.outgoing.blocked {
+                ready!(self.poll_drained())?;
+            }
+        }
+        ready!(self.poll_drained())?;
+        self.outgoing.backlog = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// The protocol keeps its buffer.
+    fn shrink(&mut self) {
+        self.outgoing.queue.shrink_to_fit();
+    }
+
+    /// Tells the peer that nothing follows.
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.get_mut().wake(context);
+        let closed = self.inner.close(None);
+        self.poll_written(closed)
+    }
+}
+
+impl Outgoing {
+    /// The next piece to write.
+    fn next_fragment(&mut self) -> Option<Frame> {
+        let message = self.queue.front()?;
+        let end = message.bytes.len().min(self.begun + FRAGMENT);
+        let kind = if self.begun > 0 {
+            Data::Continue
+        } else {
+            kind_of(message)
+        };
+        let is_final = end == message.bytes.len();
+        let fragment = Frame::message(
+            message.bytes.slice(self.begun..end),
+            OpCode::Data(kind),
+            is_final,
+        );
+        if is_final {
+            self.queue.pop_front();
+            self.begun = 0;
+        } else {
+            self.begun = end;
+        }
+        Some(fragment)
+    }
+}
+
+/// A text message must be UTF-8.
+fn kind_of(message: &WireFrame) -> Data {
+    if message.is_text {
+        Data::Text
+    } else {
+        Data::Binary
+    }
+}
+
+/// The end of the connection, or why it is lost, or (`InvalidData`) what was wrong with what the peer sent: only that
+/// can still be told.
+fn ended(error: Error) -> io::Result<Option<Bytes>> {
+    match error {
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ok(None),
+        Error::Io(error) => Err(error),
+        error => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
+}
