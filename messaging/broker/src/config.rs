@@ -64,8 +64,8 @@ pub struct BrokerConfig {
     /// Bytes of all messages that are kept; the oldest goes first.
     pub replay_bytes: usize,
     /// Messages that one SUBSCRIBE with `x-resume-from` gets of the past: when there are more, a gap notice and the
-    /// newest. 4,096: a page that was away for half a minute; putting the list together holds up publishing for about
-    /// a millisecond, so that clients that resume in a loop do not slow others. A subscription that acknowledges gets
+    /// newest. 4,096: a page that was away for half a minute; putting the list together holds up publishing for a
+    /// millisecond, or ten when it is spread over tens of thousands of topics. A subscription that acknowledges gets
     /// at most half of [`stomp::Limits::pending_acks`], or its past alone would end its session.
     pub replay_messages_per_subscribe: usize,
     /// What may be kept as the last value of a topic.
