@@ -20,7 +20,8 @@ use broker::{
     SessionInfo,
 };
 use clap::Parser;
-use stomp::Frame;
+use stomp::heartbeat::HeartBeat;
+use stomp::{Frame, ProtocolError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,13 @@ struct Arguments {
     /// The user's password.
     #[arg(long, default_value = "guest")]
     passcode: String,
+    /// What CONNECTED promises and wishes, in milliseconds, as the header has it.
+    #[arg(long, default_value = "10000,10000", value_parser = heart_beat)]
+    heart_beat: HeartBeat,
+}
+
+fn heart_beat(text: &str) -> Result<HeartBeat, ProtocolError> {
+    HeartBeat::parse(Some(text))
 }
 
 struct OneUser {
@@ -108,7 +116,10 @@ async fn main() -> anyhow::Result<()> {
         login: arguments.login,
         passcode: arguments.passcode,
     };
-    let publisher = Publisher::new(BrokerConfig::default());
+    let mut config = BrokerConfig::default();
+    config.stomp.heart_beat_send = arguments.heart_beat.send;
+    config.stomp.heart_beat_receive = arguments.heart_beat.receive;
+    let publisher = Publisher::new(config);
     let broker = OpenBroker::new(publisher, guard, NoApplication, shutdown.clone());
     let app = Router::new()
         .route("/ws", any(upgrade))
