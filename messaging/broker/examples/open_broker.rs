@@ -19,7 +19,8 @@ use broker::{
     SessionInfo,
 };
 use clap::Parser;
-use stomp::Frame;
+use stomp::heartbeat::HeartBeat;
+use stomp::{Frame, ProtocolError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -49,13 +50,20 @@ struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 16_384,
         value_parser = clap::value_parser!(u32).range(1..))]
     max_sessions: u32,
+    /// What CONNECTED promises and wishes, in milliseconds, as the header has it
+    #[arg(long, value_name = "SEND,RECEIVE", default_value = "10000,10000", value_parser = heart_beat)]
+    heart_beat: HeartBeat,
+}
+
+fn heart_beat(text: &str) -> Result<HeartBeat, ProtocolError> {
+    HeartBeat::parse(Some(text))
 }
 
 impl Arguments {
     fn config(&self) -> BrokerConfig {
         let size = |number: u32| usize::try_from(number).expect("32 bits fit");
         let sessions = size(self.max_sessions);
-        BrokerConfig {
+        let mut config = BrokerConfig {
             sessions,
             sessions_reserved: 0,
             sessions_per_subject: sessions,
@@ -63,7 +71,10 @@ impl Arguments {
             unauthenticated: sessions,
             unauthenticated_per_address: sessions,
             ..BrokerConfig::default().with_body_bytes(size(self.max_body))
-        }
+        };
+        config.stomp.heart_beat_send = self.heart_beat.send;
+        config.stomp.heart_beat_receive = self.heart_beat.receive;
+        config
     }
 }
 
