@@ -22,7 +22,7 @@ pub(crate) fn check(version: Option<Version>, bytes: &[u8]) {
             assert_eq!(read(version, &limits, &pieces), whole, "split: {pieces:?}");
         }
         for frame in &whole.frames {
-            check_frame(frame, &limits);
+            check_frame(frame, version, &limits);
             for receiver in Version::ALL {
                 check_written(frame, receiver);
             }
@@ -41,6 +41,7 @@ pub(crate) fn tight() -> Limits {
         head_bytes: 96,
         headers: 4,
         body_bytes: 24,
+        frame_bytes_before_connect: 80,
         ..Limits::default()
     }
 }
@@ -67,8 +68,9 @@ pub(crate) fn splits(bytes: &[u8]) -> [Vec<&[u8]>; 2] {
 
 fn read(version: Option<Version>, limits: &Limits, pieces: &[&[u8]]) -> Outcome {
     let mut decoder = Decoder::new(limits.clone());
-    if let Some(version) = version {
-        decoder.set_version(version);
+    match version {
+        Some(version) => decoder.set_version(version),
+        None => decoder.set_frame_limit(Some(limits.frame_bytes_before_connect)),
     }
     let mut frames = Vec::new();
     for piece in pieces {
@@ -98,7 +100,7 @@ fn read(version: Option<Version>, limits: &Limits, pieces: &[&[u8]]) -> Outcome 
     }
 }
 
-fn check_frame(frame: &Frame, limits: &Limits) {
+fn check_frame(frame: &Frame, version: Option<Version>, limits: &Limits) {
     assert!(frame.headers.len() <= limits.headers);
     assert!(frame.body.len() <= limits.body_bytes);
     assert!(frame.body.is_empty() || frame.command.may_have_body());
@@ -109,6 +111,8 @@ fn check_frame(frame: &Frame, limits: &Limits) {
         bytes += name.len() + value.len();
     }
     assert!(bytes < limits.head_bytes);
+    let whole = bytes + frame.body.len();
+    assert!(version.is_some() || whole < limits.frame_bytes_before_connect);
 }
 
 /// No receiver reads more, fewer or longer frames than were written, or another number of headers.
