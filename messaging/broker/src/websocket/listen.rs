@@ -35,7 +35,9 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         listen::accept(&listener, &self.shared.shutdown, |stream, peer| {
             let (broker, path) = (self.clone(), Arc::clone(&path));
             async move {
-                if let Some(upgrade) = broker.shake_hands(stream, peer, path).await {
+                // Boxed, so that what the HTTP server needs is given back after the handshake.
+                let shaken = Box::pin(broker.shake_hands(stream, peer, path)).await;
+                if let Some(upgrade) = shaken {
                     broker.serve_upgraded(upgrade, peer).await;
                 }
             }

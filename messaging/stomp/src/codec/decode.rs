@@ -1,63 +1,87 @@
 //! Bytes to frames. Each line is parsed once, when it is complete, and every bound is checked before more is kept.
 //! Pure.
+//!
+//! # Memory
+//! What is pushed is copied once, into a buffer that is given back when all of it is decoded. Heads are copied out of
+//! it line by line. A body that is long, and most of the buffer, takes the buffer over; any other is copied out, so that
+//! whoever keeps a frame does not keep all that was read along with it. A long body that comes in pieces is neither
+//! searched nor copied again for each of them.
 
-use bytes::{Buf, Bytes, BytesMut};
-use memchr::memchr;
+mod head;
 
+use std::mem;
+use std::ops::Range;
+
+use bytes::Bytes;
+use memchr::{memchr, memchr2};
+
+use self::head::Head;
 use crate::error::ProtocolError;
-use crate::frame::{Command, Frame, Headers};
+use crate::frame::Frame;
 use crate::limits::Limits;
 use crate::version::Version;
 
-/// As much of an unknown command as is worth showing.
-const SHOWN_COMMAND_CHARS: usize = 32;
+/// From this length on, a body may take the buffer over. Copying less costs no more than sharing it.
+const SHARED_BODY_BYTES: usize = 4 * 1024;
+
+/// Room after a long body: the read that brings its end may bring the beginning of the next frame. So much, and an
+/// eighth of the body: who sends long bodies may send long pieces.
+const NEXT_FRAME_BYTES: usize = 8 * 1024;
 
 /// Cuts a stream of bytes into frames. After an error the stream means nothing any more: drop the decoder.
 #[derive(Debug)]
 pub struct Decoder {
-    limits: Limits,
+    bounds: Bounds,
     /// `None` until the peers have agreed: nothing is unescaped and both ends of line are fine.
     version: Option<Version>,
-    buffer: BytesMut,
-    /// Bytes at the start of `buffer` that are known to hold nothing that is looked for.
+    /// What was pushed; what is before `read` is decoded.
+    buffer: Vec<u8>,
+    read: usize,
+    /// Bytes from `read` on that are known to hold nothing that is looked for.
     scanned: usize,
-    state: State,
-    /// The `receipt` header of the frame that is being read.
-    receipt: Option<String>,
+    phase: Phase,
+    /// The frame that is being read.
+    head: Head,
 }
 
+/// The limits that a decoder checks.
 #[derive(Debug)]
-enum State {
+struct Bounds {
+    line: usize,
+    head: usize,
+    headers: usize,
+    body: usize,
+    /// Head, body and NUL together.
+    frame: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
     /// Between frames: ends of line are heart-beats or padding.
     Idle,
     /// The command line is read, the blank line is not.
-    Head(Head),
+    Head,
     /// The blank line is read, the NUL is not.
-    Body { frame: Frame, length: Option<usize> },
-}
-
-#[derive(Debug)]
-struct Head {
-    frame: Frame,
-    /// Lines read so far: 1 is the command.
-    lines: usize,
-    /// Bytes read so far.
-    bytes: usize,
-    /// Whether the command line ended in CRLF.
-    carriage_returns: bool,
-    content_length: Option<String>,
+    Body,
 }
 
 impl Decoder {
     /// A decoder whose version is not known yet.
     pub fn new(limits: Limits) -> Self {
         Self {
-            limits,
+            bounds: Bounds {
+                line: limits.line_bytes,
+                head: limits.head_bytes,
+                headers: limits.headers,
+                body: limits.body_bytes,
+                frame: usize::MAX,
+            },
             version: None,
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
+            read: 0,
             scanned: 0,
-            state: State::Idle,
-            receipt: None,
+            phase: Phase::Idle,
+            head: Head::new(),
         }
     }
 
@@ -66,9 +90,10 @@ impl Decoder {
         self.version = Some(version);
     }
 
-    /// From the next frame on, bodies may have `bytes` bytes.
-    pub fn set_body_limit(&mut self, bytes: usize) {
-        self.limits.body_bytes = bytes;
+    /// From the next frame on, a frame may have `bytes` bytes from its command to its NUL; `None` for as many as its
+    /// parts may have.
+    pub fn set_frame_limit(&mut self, bytes: Option<usize>) {
+        self.bounds.frame = bytes.unwrap_or(usize::MAX);
     }
 
     /// Takes what the socket read. Call [`Self::decode`] until it has no more frames before reading on: what is not
@@ -77,14 +102,17 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Bytes that were pushed and belong to no decoded frame yet.
+    /// Bytes that were pushed and belong to no decoded frame or line yet.
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() - self.read
     }
 
     /// After an error: the receipt that the broken frame asked for, as far as it was read.
     pub fn receipt_of_broken_frame(&self) -> Option<&str> {
-        self.receipt.as_deref()
+        match self.phase {
+            Phase::Idle => None,
+            Phase::Head | Phase::Body => self.head.receipt(self.version),
+        }
     }
 
     /// The next frame, or `None` when it is not complete yet.
@@ -92,242 +120,187 @@ impl Decoder {
     /// # Errors
     /// What is wrong with the bytes, and in which line of the frame.
     pub fn decode(&mut self) -> Result<Option<Frame>, ProtocolError> {
-        loop {
-            match std::mem::replace(&mut self.state, State::Idle) {
-                State::Idle => {
-                    self.skip_line_ends();
-                    let Some(line) = self.take_line(1)? else {
-                        return Ok(None);
-                    };
-                    self.state = State::Head(self.begin(&line)?);
-                }
-                State::Head(mut head) => {
-                    let Some(line) = self.take_line(head.lines + 1)? else {
-                        self.state = State::Head(head);
-                        return Ok(None);
-                    };
-                    self.state = if self.add_line(&mut head, &line)? {
-                        State::Head(head)
-                    } else {
-                        let length = self.content_length(&head)?;
-                        State::Body {
-                            frame: head.frame,
-                            length,
-                        }
-                    };
-                }
-                State::Body { mut frame, length } => {
-                    let Some(body) = self.take_body(frame.command, length)? else {
-                        self.state = State::Body { frame, length };
-                        return Ok(None);
-                    };
-                    // A stray body on a frame that may have none is dropped: clients send one by mistake, and the
-                    // reference brokers forgive it.
-                    if frame.command.may_have_body() {
-                        frame.body = body;
-                    }
-                    return Ok(Some(frame));
+        let frame = self.advance()?;
+        if self.read == self.buffer.len() {
+            self.buffer = Vec::new();
+            self.read = 0;
+        } else if frame.is_none() {
+            self.compact();
+        }
+        Ok(frame)
+    }
+
+    fn advance(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        if self.phase == Phase::Idle {
+            self.skip_line_ends();
+            let Some(line) = self.take_line()? else {
+                return Ok(None);
+            };
+            self.head.begin(&self.buffer[line])?;
+            self.phase = Phase::Head;
+        }
+        while self.phase == Phase::Head {
+            let Some(line) = self.take_line()? else {
+                return Ok(None);
+            };
+            let line = &self.buffer[line];
+            if !self
+                .head
+                .add_line(line, self.version, self.bounds.headers)?
+            {
+                self.phase = Phase::Body;
+                if let Some(length) = self.head.content_length()? {
+                    self.check_body(length)?;
                 }
             }
         }
+        let Some(length) = self.find_body()? else {
+            return Ok(None);
+        };
+        let mut frame = self.head.finish();
+        // A stray body on a frame that may have none is dropped: clients send one by mistake, and the reference
+        // brokers forgive it.
+        if frame.command.may_have_body() {
+            frame.body = self.take_body(length);
+        } else {
+            self.read += length;
+        }
+        self.read += 1;
+        self.scanned = 0;
+        self.phase = Phase::Idle;
+        Ok(Some(frame))
     }
 
     fn skip_line_ends(&mut self) {
         loop {
-            let skip = match *self.buffer {
+            let skip = match self.buffer[self.read..] {
                 [b'\n', ..] => 1,
                 [b'\r', b'\n', ..] => 2,
                 _ => return,
             };
-            self.buffer.advance(skip);
+            self.read += skip;
             self.scanned = 0;
         }
     }
 
-    /// One line with its LF, or `None` when it is not complete.
-    fn take_line(&mut self, line: usize) -> Result<Option<Bytes>, ProtocolError> {
-        let limit = self.limits.line_bytes;
-        let end = memchr(b'\n', &self.buffer[self.scanned..]).map(|at| self.scanned + at + 1);
-        let available = end.unwrap_or(self.buffer.len());
-        if available > limit {
-            return Err(ProtocolError::LineTooLong { line, limit });
+    /// Where the next line with its LF is, or `None` when it is not complete. What comes first in it decides which
+    /// error it is, so that it is the same however the bytes were split.
+    fn take_line(&mut self) -> Result<Option<Range<usize>>, ProtocolError> {
+        let waiting = &self.buffer[self.read..];
+        let found = memchr2(b'\n', 0, &waiting[self.scanned..]).map(|at| self.scanned + at);
+        let length = found.map_or(waiting.len(), |at| at + 1);
+        if length > self.line_room() {
+            return Err(self.line_too_long());
         }
-        if memchr(0, &self.buffer[self.scanned..available]).is_some() {
+        let Some(at) = found else {
+            self.scanned = length;
+            return Ok(None);
+        };
+        if waiting[at] == 0 {
+            let line = self.head.lines() + 1;
             return Err(ProtocolError::NulInHead { line });
         }
-        let Some(end) = end else {
-            self.scanned = available;
-            return Ok(None);
-        };
+        let start = self.read;
+        self.read += length;
         self.scanned = 0;
-        Ok(Some(self.buffer.split_to(end).freeze()))
+        Ok(Some(start..self.read))
     }
 
-    fn begin(&mut self, line: &[u8]) -> Result<Head, ProtocolError> {
-        self.receipt = None;
-        let content = &line[..line.len() - 1];
-        let (name, carriage_returns) = match content.strip_suffix(b"\r") {
-            Some(name) => (name, true),
-            None => (content, false),
-        };
-        let command = Command::parse(name).ok_or_else(|| {
-            let shown = String::from_utf8_lossy(name);
-            ProtocolError::UnknownCommand(shown.chars().take(SHOWN_COMMAND_CHARS).collect())
-        })?;
-        Ok(Head {
-            frame: Frame {
-                command,
-                headers: Headers::new(),
-                body: Bytes::new(),
-            },
-            lines: 1,
-            bytes: line.len(),
-            carriage_returns,
-            content_length: None,
-        })
+    /// Bytes that the next line may have.
+    fn line_room(&self) -> usize {
+        let Bounds {
+            line, head, frame, ..
+        } = self.bounds;
+        line.min(head.min(frame).saturating_sub(self.head.bytes()))
     }
 
-    /// Adds a header; `false` when the line was the blank one that ends the head.
-    fn add_line(&mut self, head: &mut Head, line: &[u8]) -> Result<bool, ProtocolError> {
-        head.lines += 1;
-        head.bytes += line.len();
-        if head.bytes > self.limits.head_bytes {
-            let limit = self.limits.head_bytes;
-            return Err(ProtocolError::HeadTooLong { limit });
-        }
-        let (command, number) = (head.frame.command, head.lines);
-        let content = &line[..line.len() - 1];
-        let line_ends = head.carriage_returns
-            || matches!(self.version, None | Some(Version::V1_2))
-            || content == b"\r";
-        let content = match content.strip_suffix(b"\r") {
-            Some(shorter) if line_ends => shorter,
-            _ => content,
-        };
-        if content.is_empty() {
-            return Ok(false);
-        }
-        if self.version == Some(Version::V1_2) && memchr(b'\r', content).is_some() {
-            let line = number;
-            return Err(ProtocolError::BareCarriageReturn { command, line });
-        }
-        if head.frame.headers.len() >= self.limits.headers {
-            let limit = self.limits.headers;
-            return Err(ProtocolError::TooManyHeaders { limit });
-        }
-        let Ok(text) = std::str::from_utf8(content) else {
-            return Err(ProtocolError::NotUtf8 { line: number });
-        };
-        let (name, value) = text
-            .split_once(':')
-            .ok_or(ProtocolError::HeaderWithoutColon {
-                command,
+    /// Which of the bounds on a line is the narrowest.
+    fn line_too_long(&self) -> ProtocolError {
+        let Bounds {
+            line, head, frame, ..
+        } = self.bounds;
+        if self.line_room() == line {
+            let number = self.head.lines() + 1;
+            ProtocolError::LineTooLong {
                 line: number,
-            })?;
-        let name = self.unescape(name, command, number)?;
-        let value = self.unescape(value, command, number)?;
-        if name.is_empty() {
-            let line = number;
-            return Err(ProtocolError::EmptyHeaderName { command, line });
-        }
-        if name == "content-length" {
-            head.content_length.get_or_insert(value);
+                limit: line,
+            }
+        } else if head <= frame {
+            ProtocolError::HeadTooLong { limit: head }
         } else {
-            if name == "receipt" {
-                self.receipt.get_or_insert_with(|| value.clone());
-            }
-            head.frame.headers.push(name, value);
+            ProtocolError::FrameTooLong { limit: frame }
         }
-        Ok(true)
     }
 
-    fn unescape(&self, text: &str, command: Command, line: usize) -> Result<String, ProtocolError> {
-        let escaped = command.is_escaped() && self.version.is_some_and(|v| v > Version::V1_0);
-        let mut rest = text;
-        let mut plain = String::with_capacity(text.len());
-        while let Some(at) = memchr(b'\\', rest.as_bytes()).filter(|_| escaped) {
-            plain.push_str(&rest[..at]);
-            let mut after = rest[at + 1..].chars();
-            let character = after.next();
-            plain.push(match character {
-                Some('n') => '\n',
-                Some('c') => ':',
-                Some('\\') => '\\',
-                Some('r') if self.version == Some(Version::V1_2) => '\r',
-                _ => {
-                    let escape = std::iter::once('\\').chain(character).collect();
-                    return Err(ProtocolError::UndefinedEscape {
-                        command,
-                        line,
-                        escape,
-                    });
-                }
-            });
-            rest = after.as_str();
-        }
-        plain.push_str(rest);
-        Ok(plain)
-    }
-
-    fn content_length(&self, head: &Head) -> Result<Option<usize>, ProtocolError> {
-        let Some(value) = &head.content_length else {
-            return Ok(None);
-        };
-        let command = head.frame.command;
-        let padded = matches!(self.version, None | Some(Version::V1_0));
-        let digits = match value.strip_prefix(' ') {
-            Some(digits) if padded => digits,
-            _ => value,
-        };
-        // `parse` alone would take "+5".
-        let length = digits
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| digits.parse::<usize>().ok())
-            .flatten()
-            .ok_or_else(|| ProtocolError::BadContentLength {
+    /// Whether a body may have `length` bytes.
+    fn check_body(&self, length: usize) -> Result<(), ProtocolError> {
+        let Bounds { body, frame, .. } = self.bounds;
+        // The NUL belongs to the frame as well.
+        let room = frame.saturating_sub(self.head.bytes() + 1);
+        if length <= body.min(room) {
+            Ok(())
+        } else if body <= room {
+            let command = self.head.command();
+            Err(ProtocolError::BodyTooLong {
                 command,
-                value: value.clone(),
-            })?;
-        let limit = self.limits.body_bytes;
-        if length > limit {
-            return Err(ProtocolError::BodyTooLong { command, limit });
+                limit: body,
+            })
+        } else {
+            Err(ProtocolError::FrameTooLong { limit: frame })
         }
-        Ok(Some(length))
     }
 
-    /// The body, with its NUL taken off the buffer, or `None` when it is not complete.
-    fn take_body(
-        &mut self,
-        command: Command,
-        length: Option<usize>,
-    ) -> Result<Option<Bytes>, ProtocolError> {
-        let end = match length {
-            Some(length) => {
-                let Some(terminator) = self.buffer.get(length) else {
-                    return Ok(None);
-                };
-                if *terminator != 0 {
-                    return Err(ProtocolError::MissingNul { command, length });
+    /// How long the body is whose NUL is there, or `None` when it is not.
+    fn find_body(&mut self) -> Result<Option<usize>, ProtocolError> {
+        let waiting = &self.buffer[self.read..];
+        match self.head.content_length()? {
+            Some(length) => match waiting.get(length) {
+                Some(0) => Ok(Some(length)),
+                Some(_) => {
+                    let command = self.head.command();
+                    Err(ProtocolError::MissingNul { command, length })
                 }
-                length
-            }
+                None => Ok(None),
+            },
             None => {
-                let end = memchr(0, &self.buffer[self.scanned..]).map(|at| self.scanned + at);
-                let limit = self.limits.body_bytes;
-                if end.unwrap_or(self.buffer.len()) > limit {
-                    return Err(ProtocolError::BodyTooLong { command, limit });
-                }
-                let Some(end) = end else {
-                    self.scanned = self.buffer.len();
-                    return Ok(None);
-                };
-                end
+                let found = memchr(0, &waiting[self.scanned..]).map(|at| self.scanned + at);
+                let length = waiting.len();
+                self.check_body(found.unwrap_or(length))?;
+                self.scanned = length;
+                Ok(found)
             }
+        }
+    }
+
+    /// The next `length` bytes: those of the body.
+    fn take_body(&mut self, length: usize) -> Bytes {
+        let body = self.read..self.read + length;
+        if length < SHARED_BODY_BYTES || length < self.buffer.capacity() / 2 {
+            self.read = body.end;
+            return Bytes::copy_from_slice(&self.buffer[body]);
+        }
+        // What follows is shorter than the body, so moving it costs less.
+        let rest = self.buffer[body.end..].to_vec();
+        self.read = 0;
+        Bytes::from(mem::replace(&mut self.buffer, rest)).slice(body)
+    }
+
+    /// Forgets what is decoded, and makes room for the rest of a body whose length is known.
+    fn compact(&mut self) {
+        let waiting = self.buffered();
+        let needed = match self.head.content_length() {
+            Ok(Some(length)) if self.phase == Phase::Body && length >= SHARED_BODY_BYTES => {
+                length.saturating_add(length / 8 + NEXT_FRAME_BYTES)
+            }
+            _ => waiting,
         };
-        self.scanned = 0;
-        let body = self.buffer.split_to(end).freeze();
-        self.buffer.advance(1);
-        Ok(Some(body))
+        if self.read > 0 {
+            let mut rest = Vec::with_capacity(needed.max(waiting));
+            rest.extend_from_slice(&self.buffer[self.read..]);
+            self.buffer = rest;
+            self.read = 0;
+        } else {
+            self.buffer.reserve_exact(needed.saturating_sub(waiting));
+        }
     }
 }

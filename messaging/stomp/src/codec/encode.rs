@@ -3,6 +3,8 @@
 //! A header that the receiver's version cannot express is changed rather than written: no value may become a header
 //! line or end the frame.
 
+use std::fmt::Write as _;
+
 use bytes::{BufMut, BytesMut};
 
 use crate::frame::{Command, Frame};
@@ -31,9 +33,8 @@ pub fn encode(frame: &Frame, version: Version, out: &mut BytesMut) {
         out.put_u8(b'\n');
     }
     if !body.is_empty() {
-        out.put_slice(b"content-length:");
-        out.put_slice(body.len().to_string().as_bytes());
-        out.put_u8(b'\n');
+        // Room was made for it: this cannot fail.
+        let _written = writeln!(out, "content-length:{}", body.len());
     }
     out.put_u8(b'\n');
     out.put_slice(body);
@@ -59,14 +60,37 @@ enum Part {
 }
 
 fn put(text: &str, part: Part, version: Version, escaped: bool, out: &mut BytesMut) {
-    let special = |byte: &u8| matches!(byte, b'\n' | b'\r' | b':' | b'\\' | 0);
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(special) {
+    // Almost every text has none of them, and whether it has any is found faster than where.
+    if !rest
+        .iter()
+        .fold(false, |any, octet| any | is_special(*octet))
+    {
+        out.put_slice(rest);
+        return;
+    }
+    while let Some(at) = rest.iter().position(|octet| is_special(*octet)) {
         out.put_slice(&rest[..at]);
         out.put_slice(written(rest[at], part, version, escaped));
         rest = &rest[at + 1..];
     }
     out.put_slice(rest);
+}
+
+/// Which octets mean something to the framing.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let octets = *b"\n\r:\\\0";
+    let mut at = 0;
+    while at < octets.len() {
+        special[octets[at] as usize] = true;
+        at += 1;
+    }
+    special
+};
+
+fn is_special(octet: u8) -> bool {
+    SPECIAL[usize::from(octet)]
 }
 
 /// How one octet that means something to the framing is written.

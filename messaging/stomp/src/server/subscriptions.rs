@@ -79,7 +79,8 @@ struct Pending {
 
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
-    by_key: BTreeMap<SubscriptionKey, Subscription>,
+    /// Boxed, since a map makes room for eleven at once, and most sessions have fewer.
+    by_key: BTreeMap<SubscriptionKey, Box<Subscription>>,
     next_number: u64,
     next_delivery: u64,
     pending: usize,
@@ -113,12 +114,12 @@ impl Subscriptions {
             let limit = self.subscriptions_max;
             return Err(ProtocolError::TooManySubscriptions { limit });
         }
-        let subscription = Subscription {
+        let subscription = Box::new(Subscription {
             number: self.next_number,
             destination: destination.to_owned(),
             ack,
             pending: VecDeque::new(),
-        };
+        });
         self.next_number += 1;
         self.by_key.insert(key, subscription);
         Ok(())

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use crate::error::ProtocolError;
 use crate::frame::{Command, Frame};
 use crate::limits::Limits;
@@ -70,14 +68,12 @@ impl Transactions {
     }
 
     /// Holds a SEND, ACK or NACK until COMMIT.
-    pub(crate) fn hold(&mut self, id: &str, mut frame: Frame) -> Result<(), ProtocolError> {
+    pub(crate) fn hold(&mut self, id: &str, frame: Frame) -> Result<(), ProtocolError> {
         self.check(id, &frame)?;
         let transaction = self
             .open
             .get_mut(id)
             .expect("the transaction was just found to be open");
-        // A copy: the body is a part of what the socket read, and keeping it would keep all of that.
-        frame.body = Bytes::copy_from_slice(&frame.body);
         transaction.bytes += weight(&frame);
         transaction.frames.push(frame);
         Ok(())
@@ -105,10 +101,10 @@ fn unknown(command: Command, id: &str) -> ProtocolError {
 
 /// Bytes that holding a frame takes, about.
 fn weight(frame: &Frame) -> usize {
-    /// Allocations and bookkeeping of one header.
-    const HEADER: usize = 64;
-    /// Bookkeeping of one frame.
-    const FRAME: usize = 128;
+    /// Bookkeeping of one header.
+    const HEADER: usize = 32;
+    /// Bookkeeping of one frame, and room that it did not use.
+    const FRAME: usize = 256;
     let headers: usize = frame
         .headers
         .iter()

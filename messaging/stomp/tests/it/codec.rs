@@ -244,6 +244,30 @@ fn limits_are_checked_before_the_rest_has_come() {
     assert_eq!(error(b"SEND\n\n123456789"), too_long);
 }
 
+/// Found by the fuzzer: a line was first measured and then searched, so that pieces told another error than the whole.
+#[test]
+fn what_comes_first_in_a_line_decides_which_error_it_is() {
+    let limits = Limits {
+        line_bytes: 8,
+        ..Limits::default()
+    };
+    let check = |line: &[u8], expected: ProtocolError| {
+        for length in [1, line.len()] {
+            let mut decoder = Decoder::new(limits.clone());
+            let error = line.chunks(length).find_map(|piece| {
+                decoder.push(piece);
+                decoder.decode().err()
+            });
+            assert_eq!(error.as_ref(), Some(&expected), "{line:?} by {length}");
+        }
+    };
+    check(b"SE\0Dxxxxxxxx\n", ProtocolError::NulInHead { line: 1 });
+    check(b"SENDxxx\0\n", ProtocolError::NulInHead { line: 1 });
+    let too_long = ProtocolError::LineTooLong { line: 1, limit: 8 };
+    check(b"SENDxxxx\0\n", too_long.clone());
+    check(b"SENDxxxx\n", too_long);
+}
+
 #[test]
 fn what_a_version_cannot_express_never_becomes_a_header_line() {
     let frame = Frame::new(Command::Message)

@@ -99,6 +99,67 @@ fn a_heart_beat_is_one_line_feed_and_goes_out_in_time() {
 }
 
 #[test]
+fn a_page_in_the_background_is_not_given_up() {
+    // Browsers let its timers fire once a minute, so whatever it promised, it beats so often.
+    let minute = Duration::from_secs(60);
+    for promised in [1, 1000, 10_000, 20_000, 60_000] {
+        let mut server = Server::with(ServerConfig::default());
+        let connect = format!("CONNECT\naccept-version:1.2\nheart-beat:{promised},0\n\n\0");
+        server.say(connect.as_bytes());
+        for _ in 0..3 {
+            server.now += minute + Duration::from_secs(5);
+            server.session.handle_deadline(server.now);
+            assert!(server.session.is_open(), "{promised}");
+            server.session.handle_bytes(b"\n", server.now);
+        }
+        // And one that is gone is.
+        server.now += 7 * Duration::from_millis(promised).max(minute / 6);
+        server.session.handle_deadline(server.now);
+        assert!(server.session.is_closed(), "{promised}");
+    }
+}
+
+#[test]
+fn a_sign_of_life_may_come_from_below_stomp() {
+    let mut server = beating("1.2");
+    for _ in 0..5 {
+        server.now += Duration::from_millis(1900);
+        server.session.peer_is_alive(server.now);
+        server.session.handle_deadline(server.now);
+        assert!(server.session.is_open());
+    }
+}
+
+#[test]
+fn hosts_that_are_not_served_are_refused() {
+    let connect = |hosts: &[&str], host: &str| {
+        let mut server = Server::with(ServerConfig {
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            ..ServerConfig::default()
+        });
+        server.say(format!("CONNECT\naccept-version:1.2\n{host}\n\0").as_bytes())
+    };
+    for (hosts, host) in [
+        (&[] as &[&str], "host:anything\n"),
+        (&["a.example", "/"], "host:A.Example\n"),
+        (&["a.example", "/"], "host:/\n"),
+        (&["a.example"], ""),
+    ] {
+        let answers = connect(hosts, host);
+        assert!(answers[0].starts_with("CONNECTED\n"), "{hosts:?} {host:?}");
+    }
+    for host in ["host:b.example\n", "host:\n", "host: a.example\n"] {
+        let answers = connect(&["a.example"], host);
+        assert_eq!(
+            header(&answers[0], "code"),
+            Some("unknown-host"),
+            "{host:?}"
+        );
+        assert_eq!(answers[1], "(closed)", "{host:?}");
+    }
+}
+
+#[test]
 fn a_part_of_a_frame_is_a_sign_of_life() {
     let mut server = beating("1.2");
     for byte in b"SEND\ndestination:/a\n" {

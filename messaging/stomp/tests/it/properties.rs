@@ -5,10 +5,9 @@ use std::time::Instant;
 use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stomp::{
-    ClientConfig, ClientSession, Command, Decoder, Frame, Limits, ServerConfig, ServerEvent,
-    ServerSession, Version, encode,
-};
+use stomp::{ClientConfig, ClientSession, Command, Decoder, Frame, Limits, Version, encode};
+
+use crate::laws::{decoding, sessions};
 
 fn version() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
@@ -59,18 +58,6 @@ fn decode_all(decoder: &mut Decoder) -> Vec<Frame> {
     std::iter::from_fn(|| decoder.decode().unwrap()).collect()
 }
 
-/// Whether `version` can say all of it: before 1.2, and without escapes, some octets have no spelling.
-fn is_expressible(frame: &Frame, version: Version) -> bool {
-    let escaped = frame.command.is_escaped() && version > Version::V1_0;
-    let forbidden: &[char] = match (escaped, version) {
-        (true, _) => &[],
-        (false, _) => &['\n', '\r'],
-    };
-    frame.headers.iter().all(|(name, value)| {
-        !name.contains(forbidden) && !value.contains(forbidden) && (escaped || !name.contains(':'))
-    })
-}
-
 /// Bytes that look enough like STOMP to get past the first line.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop::sample::select(vec![
@@ -103,10 +90,29 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     .prop_map(|pieces| pieces.concat())
 }
 
+/// What a client sends, time, and what the owner does: see [`sessions`].
+fn script() -> impl Strategy<Value = Vec<u8>> {
+    let act = prop::sample::select(b"dmmmnerp\x01\x46".to_vec());
+    let piece = (act, noise()).prop_map(|(act, bytes)| {
+        let mut piece = vec![sessions::ACT, act];
+        piece.extend(bytes);
+        piece
+    });
+    let connect = prop::sample::select(vec![
+        "",
+        "CONNECT\n\n\0",
+        "CONNECT\naccept-version:1.1\nheart-beat:1,1\n\n\0",
+        "CONNECT\naccept-version:1.2\nhost:a\n\n\0",
+    ]);
+    (connect, noise(), vec(piece, 0..6)).prop_map(|(connect, first, pieces)| {
+        [connect.as_bytes().to_vec(), first, pieces.concat()].concat()
+    })
+}
+
 proptest! {
     #[test]
     fn what_was_encoded_decodes_to_itself(frame in frame(), version in version()) {
-        prop_assume!(is_expressible(&frame, version));
+        prop_assume!(decoding::is_expressible(&frame, version));
         let mut decoder = decoder(version);
         decoder.push(&encoded(&frame, version));
         prop_assert_eq!(decode_all(&mut decoder), vec![frame]);
@@ -124,50 +130,25 @@ proptest! {
     }
 
     #[test]
-    fn any_split_of_the_bytes_gives_the_same_frames(
+    fn any_frames_and_any_split_of_them_obey_the_laws_of_the_decoder(
         frames in vec(frame(), 1..4),
         version in version(),
-        cuts in vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let bytes: Vec<u8> = frames.iter().flat_map(|frame| encoded(frame, version)).collect();
-        let mut whole = decoder(version);
-        whole.push(&bytes);
-        let expected = decode_all(&mut whole);
-
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
-        cuts.extend([0, bytes.len()]);
-        cuts.sort_unstable();
-        let mut split = decoder(version);
-        let mut found = Vec::new();
-        for cut in cuts.windows(2) {
-            split.push(&bytes[cut[0]..cut[1]]);
-            found.extend(decode_all(&mut split));
-        }
-        prop_assert_eq!(found, expected);
+        decoding::check(Some(version), &bytes);
     }
 
     #[test]
-    fn any_bytes_never_panic_a_server_and_are_answered_at_most_once_after_the_end(bytes in noise()) {
-        let now = Instant::now();
-        let mut server = ServerSession::new(ServerConfig::default(), now);
-        let mut ended = false;
-        for byte in bytes {
-            server.handle_bytes(&[byte], now);
-            while let Some(event) = server.poll_event() {
-                prop_assert!(!ended, "an event after the end");
-                match event {
-                    ServerEvent::Connect(_) => server.accept("1", now),
-                    ServerEvent::Send(frame) => server.receipt(&frame),
-                    ServerEvent::Closed(_) => ended = true,
-                    ServerEvent::Subscribe { subscription, .. } => {
-                        let message = Frame::new(Command::Message).with_header("message-id", "1");
-                        server.message(&subscription, &message).unwrap();
-                    }
-                    _ => {}
-                }
-            }
-        }
-        prop_assert_eq!(ended, server.is_closed());
+    fn any_bytes_and_any_split_of_them_obey_the_laws_of_the_decoder(
+        bytes in noise(),
+        version in prop::option::of(version()),
+    ) {
+        decoding::check(version, &bytes);
+    }
+
+    #[test]
+    fn any_script_obeys_the_laws_of_the_server_session(script in script()) {
+        sessions::check(&script);
     }
 
     #[test]

@@ -308,15 +308,60 @@ fn subscriptions_and_pending_acks_are_bounded() {
 
 #[test]
 fn long_frames_are_allowed_only_after_connected() {
-    let body = "x".repeat(Limits::default().body_bytes_before_connect + 1);
-    check_error(
-        &mut Server::new(),
-        &format!("CONNECT\naccept-version:1.2\n\n{body}\0"),
-        "body-too-large",
-    );
+    let limit = Limits::default().frame_bytes_before_connect;
+    // What is longest without being too long: all of the frame counts, its NUL too.
+    let frame_of = |bytes: usize, head: &str| {
+        let body = "x".repeat(bytes - head.len() - 1);
+        format!("{head}{body}\0")
+    };
+    let connect = "CONNECT\naccept-version:1.2\n\n";
+    let answers = Server::new().say(frame_of(limit, connect).as_bytes());
+    assert!(answers[0].starts_with("CONNECTED\n"), "{answers:?}");
+    let too_long = frame_of(limit + 1, connect);
+    check_error(&mut Server::new(), &too_long, "frame-too-large");
+    let announced = "CONNECT\naccept-version:1.2\ncontent-length:70000\n\n";
+    check_error(&mut Server::new(), announced, "frame-too-large");
+
     let mut server = Server::connected("1.2");
-    let answers = server.say(format!("SEND\ndestination:/a\nreceipt:1\n\n{body}\0").as_bytes());
-    assert_eq!(answers, ["RECEIPT\nreceipt-id:1\n\n"]);
+    let send = frame_of(limit + 1, "SEND\ndestination:/a\nreceipt:1\n\n");
+    assert_eq!(server.say(send.as_bytes()), ["RECEIPT\nreceipt-id:1\n\n"]);
+}
+
+#[test]
+fn a_stranger_is_refused_at_the_very_byte_that_is_too_much() {
+    let limit = Limits::default().frame_bytes_before_connect;
+    let header = format!("a:{}\n", "x".repeat(8189));
+    let in_head = format!("CONNECT\n{}", header.repeat(9));
+    let in_body = format!("CONNECT\n\n{}", "x".repeat(limit));
+    for (stream, most, code) in [
+        (in_head, limit, "head-too-large"),
+        // A body leaves one byte to its NUL.
+        (in_body, limit - 1, "frame-too-large"),
+    ] {
+        let mut server = Server::new();
+        for byte in &stream.as_bytes()[..most] {
+            assert!(server.say(&[*byte]).is_empty());
+        }
+        let rest = &stream[most..=most];
+        check_error(&mut server, rest, code);
+    }
+}
+
+#[test]
+fn little_may_wait_while_connect_is_decided() {
+    let limit = Limits::default().frame_bytes_before_connect;
+    let mut server = Server::new();
+    let now = server.now;
+    server.session.handle_bytes(b"CONNECT\n\n\0", now);
+    let connect = server.session.poll_event();
+    assert!(matches!(connect, Some(ServerEvent::Connect(_))));
+    server.session.handle_bytes(&vec![b'x'; limit], now);
+    assert!(!server.session.is_closed());
+    server.session.handle_bytes(b"x", now);
+    server.session.accept("1", now);
+    let written = server.written();
+    assert_eq!(written.len(), 1, "{written:?}");
+    assert_eq!(header(&written[0], "code"), Some("frame-too-large"));
 }
 
 #[test]
