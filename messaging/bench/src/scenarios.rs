@@ -1,0 +1,315 @@
+//! What is measured, and what is to be reached. Each scenario runs its sides in turn, each against a fresh server.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use crate::report::Report;
+use crate::sides::{self, Side};
+use crate::table::{Row, thousands};
+
+/// Publishers of the fan-out, the same for all sides.
+pub const PUBLISHERS: usize = 64;
+
+/// Above what the server takes with everybody connected, an overload may take so much more. 128 MiB: a hundred full
+/// queues of 1,024 messages of some hundred bytes, and as much again for the allocator.
+const OVERLOAD_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Which scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// 100-byte messages to 1,000 subscribers, publishers in a closed loop.
+    FanOut,
+    /// One message to 1,000 subscribers of an otherwise idle server.
+    Latency,
+    /// 10,000 idle subscribers.
+    Idle,
+    /// A tenth does not read, and a publisher floods.
+    Overload,
+}
+
+/// All, in the order in which they run.
+pub const ALL: [Scenario; 4] = [
+    Scenario::FanOut,
+    Scenario::Latency,
+    Scenario::Idle,
+    Scenario::Overload,
+];
+
+/// How it is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A few seconds each.
+    pub quick: bool,
+    /// Who is measured.
+    pub sides: Vec<Side>,
+}
+
+/// All that was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Findings {
+    /// For people.
+    pub rows: Vec<Row>,
+    /// Every run, as `load` told it.
+    pub runs: Vec<Finding>,
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// Of which scenario.
+    pub scenario: &'static str,
+    /// Against whom.
+    pub side: String,
+    /// What came out.
+    pub report: Report,
+}
+
+impl Findings {
+    fn row(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+}
+
+/// Runs one scenario.
+///
+/// # Errors
+/// Ours or the bare broadcast could not be measured. A peer that is missing is a row that says so.
+pub fn run(scenario: Scenario, options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
+    match scenario {
+        Scenario::FanOut => fan_out(options, findings),
+        Scenario::Latency => latency(options, findings),
+        Scenario::Idle => idle(options, findings),
+        Scenario::Overload => overload(options, findings),
+    }
+}
+
+/// Starts a server, runs `load` against it, ends it.
+fn measure(
+    scenario: &'static str,
+    side: Side,
+    arguments: &[(&str, usize)],
+    flags: &[&str],
+    findings: &mut Findings,
+) -> anyhow::Result<Report> {
+    let mut server = sides::start(side).with_context(|| format!("starting {side}"))?;
+    let mut command = Command::new(sides::programs()?.join("load"));
+    command.args(["--server", &server.address.to_string()]);
+    command.args(["--watch", &server.process().to_string()]);
+    command.args(["--speech", server.speech.argument(), "--path", server.path]);
+    for (name, value) in arguments {
+        command.args([*name, &value.to_string()]);
+    }
+    let output = command
+        .args(flags)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting load: has it been built?")?;
+    if !output.status.success() {
+        bail!("{scenario} against {side}: load failed, see above");
+    }
+    let report: Report =
+        serde_json::from_slice(&output.stdout).context("reading what load says")?;
+    if !server.is_alive() {
+        bail!(
+            "{scenario}: {side} did not survive; {:?}",
+            report.first_error
+        );
+    }
+    findings.runs.push(Finding {
+        scenario,
+        side: side.to_string(),
+        report: report.clone(),
+    });
+    Ok(report)
+}
+
+/// Runs each side several times in turn, and returns the middle one of each.
+fn measure_in_turn(
+    scenario: &'static str,
+    options: &Options,
+    arguments: &[(&str, usize)],
+    by: impl Fn(&Report) -> f64,
+    findings: &mut Findings,
+) -> anyhow::Result<Vec<(Side, Report)>> {
+    let rounds = if options.quick { 1 } else { 3 };
+    let mut reports: Vec<(Side, Vec<Report>)> = options
+        .sides
+        .iter()
+        .map(|side| (*side, Vec::new()))
+        .collect();
+    for _ in 0..rounds {
+        for (side, reports) in &mut reports {
+            reports.push(measure(scenario, *side, arguments, &[], findings)?);
+        }
+    }
+    let middle = |(side, mut reports): (Side, Vec<Report>)| {
+        reports.sort_by(|one, other| by(one).total_cmp(&by(other)));
+        (side, reports.swap_remove(reports.len() / 2))
+    };
+    Ok(reports.into_iter().map(middle).collect())
+}
+
+fn report_of(reports: &[(Side, Report)], wanted: Side) -> Option<&Report> {
+    let found = reports.iter().find(|(side, _)| *side == wanted);
+    found.map(|(_, report)| report)
+}
+
+fn wrong(report: &Report) -> String {
+    if report.is_right() {
+        return String::new();
+    }
+    format!(
+        "; WRONG: {} missing, {:?}, {} disconnected, {} refused: {}",
+        report.missing,
+        report.faults,
+        report.disconnected,
+        report.refused,
+        report.first_error.as_deref().unwrap_or_default()
+    )
+}
+
+fn fan_out(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
+    const NAME: &str = "fan-out";
+    let measured = if options.quick { 2000 } else { 5000 };
+    let arguments = [
+        ("--readers", 1000),
+        ("--publishers", PUBLISHERS),
+        ("--measured", measured),
+    ];
+    let reports = measure_in_turn(NAME, options, &arguments, Report::rate, findings)?;
+    let ours = report_of(&reports, Side::Ours).cloned();
+    for (side, report) in &reports {
+        let text = format!(
+            "{} deliveries/s, {:.2} us of server each{}",
+            thousands(report.rate()),
+            report.cost(),
+            wrong(report)
+        );
+        let row = Row::plain(NAME, side, text);
+        findings.row(match &ours {
+            Some(ours) if *side != Side::Ours => {
+                let least = side.fan_out_target();
+                let ratio = ours.rate() / report.rate();
+                row.ratio(ratio)
+                    .target(format!("at least {least:.2}"), ratio >= least)
+            }
+            _ => row.target("all right", report.is_right()),
+        });
+    }
+    Ok(())
+}
+
+fn latency(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
+    const NAME: &str = "latency";
+    let measured = if options.quick { 2000 } else { 10_000 };
+    let arguments = [
+        ("--readers", 1000),
+        ("--publishers", 1),
+        // Long enough for the server to be idle again before the next one.
+        ("--every", 50),
+        ("--measured", measured),
+    ];
+    let median = |report: &Report| f64::from(report.latency.median);
+    let reports = measure_in_turn(NAME, options, &arguments, median, findings)?;
+    let ours = report_of(&reports, Side::Ours).cloned();
+    for (side, report) in &reports {
+        let text = format!(
+            "last has it after {} us (p99 {}), {} messages{}",
+            report.latency.median,
+            report.latency.p99,
+            report.latency.messages,
+            wrong(report)
+        );
+        let row = Row::plain(NAME, side, text);
+        findings.row(match &ours {
+            Some(ours) if *side == Side::Bare => {
+                let ratio = median(ours) / median(report);
+                row.ratio(ratio).target("at most 2.00", ratio <= 2.0)
+            }
+            Some(ours) if *side != Side::Ours => row.ratio(median(ours) / median(report)),
+            _ => row.target("all right", report.is_right()),
+        });
+    }
+    Ok(())
+}
+
+fn idle(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
+    const NAME: &str = "idle";
+    for side in &options.sides {
+        let arguments = [
+            ("--readers", 10_000),
+            ("--publishers", 1),
+            ("--connects-per-second", 2000),
+            ("--warm-up", 0),
+            // One message: the next one would be due after the end.
+            ("--every", 1000),
+            ("--measured", 500),
+        ];
+        let report = measure(NAME, *side, &arguments, &[], findings)?;
+        let bytes = report.memory_per_subscriber();
+        let text = format!("{bytes} bytes of server each");
+        let row = Row::plain(NAME, side, text);
+        findings.row(if *side == Side::Ours {
+            row.target("at most 8192", bytes <= 8192)
+        } else {
+            row
+        });
+        let text = format!(
+            "{} connected in {:.1} s, {} refused",
+            report.connected, report.connecting_seconds, report.refused
+        );
+        let all = report.connected == 10_000 && report.refused == 0;
+        findings.row(Row::plain(NAME, side, text).target("none refused", all));
+        let text = format!(
+            "{} of 1 message, {} lost, {} doubled, last after {} us{}",
+            thousands(f64::from(u32::try_from(report.connected)?)),
+            report.missing + report.faults.lost,
+            report.faults.doubled,
+            report.latency.max,
+            wrong(&report)
+        );
+        let right = report.is_right() && report.sent == 1;
+        findings.row(Row::plain(NAME, side, text).target("each once", right));
+    }
+    Ok(())
+}
+
+fn overload(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
+    const NAME: &str = "overload";
+    let measured = if options.quick { 3000 } else { 10_000 };
+    for side in options.sides.iter().filter(|side| **side != Side::Bare) {
+        let arguments = [
+            ("--readers", 900),
+            ("--publishers", 1),
+            ("--every", 10),
+            ("--measured", measured),
+        ];
+        let calm = measure(NAME, *side, &arguments, &[], findings)?;
+        let more = [&arguments[..], &[("--stalled", 100)]].concat();
+        let report = measure(NAME, *side, &more, &["--flood"], findings)?;
+        let text = format!(
+            "readers wait {} us (p99 {}); calm {} (p99 {})",
+            report.latency.median, report.latency.p99, calm.latency.median, calm.latency.p99
+        );
+        let ratio = f64::from(report.latency.median) / f64::from(calm.latency.median);
+        let row = Row::plain(NAME, side, text).ratio(ratio);
+        findings.row(row.target("at most 2.00", ratio <= 2.0));
+        let text = format!("readers miss {}{}", report.missing, wrong(&report));
+        findings.row(Row::plain(NAME, side, text).target("nothing", report.is_right()));
+        let text = format!(
+            "{} of {} that do not read cut off, {} could read slow-consumer; {} messages of flood",
+            report.cut_off, report.stalled, report.told_slow_consumer, report.flooded
+        );
+        let all = report.cut_off == report.stalled;
+        findings.row(Row::plain(NAME, side, text).target("all cut off", all));
+        let more = report.memory_peak.saturating_sub(report.memory_connected);
+        let text = format!("memory grows by at most {} KiB", more / 1024);
+        let bounded = more <= OVERLOAD_BYTES_MAX;
+        let most = format!("at most {} MiB", OVERLOAD_BYTES_MAX / 1024 / 1024);
+        findings.row(Row::plain(NAME, side, text).target(most, bounded));
+    }
+    Ok(())
+}
