@@ -41,7 +41,7 @@ test: ## everything that CI runs
 
 # Arguments go to the runner: make bench BENCH='--quick --only fan-out'.
 bench: ## the broker against its peers and a bare broadcast: speed, latency, memory, overload
-	@tools/setup bench
+	@tools/setup bench || echo 'going on: a peer that is missing is not measured'
 	@cargo build --release --package broker --example open_broker
 	@cargo build --release --package bench --bins
 	@target/release/bench $(BENCH)

@@ -15,8 +15,8 @@ use crate::speech::Speech;
 /// Whoever has not subscribed so long after the last connection was opened has failed.
 const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is on its way when a run ends has so long to arrive; what comes later is missing.
-const ARRIVE_PATIENCE: Duration = Duration::from_secs(10);
+/// What is on its way when a run ends has so long to arrive; what comes later is missing. RabbitMQ needs some seconds.
+const ARRIVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server that gives no receipts has so long to make subscriptions live; others settle in it too.
 const SETTLE: Duration = Duration::from_secs(1);

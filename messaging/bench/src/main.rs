@@ -4,7 +4,7 @@ use std::fs;
 
 use bench::process::raise_descriptor_limit;
 use bench::scenarios::{self, ALL, Findings, Options, Scenario};
-use bench::sides::Side;
+use bench::sides::{self, Side};
 use bench::table;
 use clap::Parser;
 
@@ -30,7 +30,8 @@ fn main() -> anyhow::Result<()> {
     // Servers inherit it: 10,000 subscribers need as many descriptors.
     let _ = raise_descriptor_limit();
     let sides = match arguments.sides.as_slice() {
-        [] => vec![Side::Ours, Side::Bare],
+        [] if arguments.quick => vec![Side::Ours, Side::Bare],
+        [] => sides::ALL.to_vec(),
         sides => sides.to_vec(),
     };
     let options = Options {

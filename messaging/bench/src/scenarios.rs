@@ -126,6 +126,24 @@ fn measure(
     Ok(report)
 }
 
+/// The same, where a peer that cannot be measured is a row that says so.
+fn try_measure(
+    scenario: &'static str,
+    side: Side,
+    arguments: &[(&str, usize)],
+    flags: &[&str],
+    findings: &mut Findings,
+) -> anyhow::Result<Option<Report>> {
+    match measure(scenario, side, arguments, flags, findings) {
+        Err(error) if side.is_peer() => {
+            let why = format!("not measured: {error:#}");
+            findings.row(Row::plain(scenario, side, why));
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
+}
+
 /// Runs each side several times in turn, and returns the middle one of each.
 fn measure_in_turn(
     scenario: &'static str,
@@ -142,8 +160,12 @@ fn measure_in_turn(
         .collect();
     for _ in 0..rounds {
         for (side, reports) in &mut reports {
-            reports.push(measure(scenario, *side, arguments, &[], findings)?);
+            // Peers are far away from their targets and slow to start: one round shows it.
+            if !side.is_peer() || reports.is_empty() {
+                reports.extend(try_measure(scenario, *side, arguments, &[], findings)?);
+            }
         }
+        reports.retain(|(_, reports)| !reports.is_empty());
     }
     let middle = |(side, mut reports): (Side, Vec<Report>)| {
         reports.sort_by(|one, other| by(one).total_cmp(&by(other)));
@@ -239,8 +261,10 @@ fn latency(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
 fn idle(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
     const NAME: &str = "idle";
     for side in &options.sides {
+        // A peer takes hundreds of KiB for each: fewer show it as well.
+        let readers: u32 = if side.is_peer() { 2000 } else { 10_000 };
         let arguments = [
-            ("--readers", 10_000),
+            ("--readers", usize::try_from(readers)?),
             ("--publishers", 1),
             ("--connects-per-second", 2000),
             ("--warm-up", 0),
@@ -248,9 +272,14 @@ fn idle(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
             ("--every", 1000),
             ("--measured", 500),
         ];
-        let report = measure(NAME, *side, &arguments, &[], findings)?;
+        let Some(report) = try_measure(NAME, *side, &arguments, &[], findings)? else {
+            continue;
+        };
         let bytes = report.memory_per_subscriber();
-        let text = format!("{bytes} bytes of server each");
+        let text = format!(
+            "{bytes} bytes of server each, {} at the peak",
+            report.memory_peak.saturating_sub(report.memory_before) / u64::from(readers)
+        );
         let row = Row::plain(NAME, side, text);
         findings.row(if *side == Side::Ours {
             row.target("at most 8192", bytes <= 8192)
@@ -258,21 +287,29 @@ fn idle(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
             row
         });
         let text = format!(
-            "{} connected in {:.1} s, {} refused",
+            "{} of {readers} connected in {:.1} s, {} refused",
             report.connected, report.connecting_seconds, report.refused
         );
-        let all = report.connected == 10_000 && report.refused == 0;
-        findings.row(Row::plain(NAME, side, text).target("none refused", all));
+        let row = Row::plain(NAME, side, text);
+        findings.row(if side.is_peer() {
+            row
+        } else {
+            row.target("none refused", report.refused == 0)
+        });
         let text = format!(
-            "{} of 1 message, {} lost, {} doubled, last after {} us{}",
-            thousands(f64::from(u32::try_from(report.connected)?)),
+            "{} message to all: {} lost, {} doubled, last after {} us{}",
+            report.sent,
             report.missing + report.faults.lost,
             report.faults.doubled,
             report.latency.max,
             wrong(&report)
         );
-        let right = report.is_right() && report.sent == 1;
-        findings.row(Row::plain(NAME, side, text).target("each once", right));
+        let row = Row::plain(NAME, side, text);
+        findings.row(if side.is_peer() {
+            row
+        } else {
+            row.target("each once", report.is_right() && report.sent == 1)
+        });
     }
     Ok(())
 }
@@ -280,16 +317,22 @@ fn idle(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
 fn overload(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
     const NAME: &str = "overload";
     let measured = if options.quick { 3000 } else { 10_000 };
-    for side in options.sides.iter().filter(|side| **side != Side::Bare) {
+    // The bare broadcast has no policy; RabbitMQ's backlog would outlive the run by minutes.
+    let unfit = [Side::Bare, Side::Rabbitmq];
+    for side in options.sides.iter().filter(|side| !unfit.contains(side)) {
         let arguments = [
             ("--readers", 900),
             ("--publishers", 1),
             ("--every", 10),
             ("--measured", measured),
         ];
-        let calm = measure(NAME, *side, &arguments, &[], findings)?;
+        let Some(calm) = try_measure(NAME, *side, &arguments, &[], findings)? else {
+            continue;
+        };
         let more = [&arguments[..], &[("--stalled", 100)]].concat();
-        let report = measure(NAME, *side, &more, &["--flood"], findings)?;
+        let Some(report) = try_measure(NAME, *side, &more, &["--flood"], findings)? else {
+            continue;
+        };
         let text = format!(
             "readers wait {} us (p99 {}); calm {} (p99 {})",
             report.latency.median, report.latency.p99, calm.latency.median, calm.latency.p99

@@ -1,14 +1,15 @@
 //! The servers that are measured: each a process of its own, started for one run and ended after it.
 
+mod rabbitmq;
+
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
-use crate::process::Watched;
 use crate::speech::Speech;
 
 /// Who is measured.
@@ -18,7 +19,14 @@ pub enum Side {
     Ours,
     /// A WebSocket broadcast that parses nothing.
     Bare,
+    /// RabbitMQ's Web-STOMP, from Debian.
+    Rabbitmq,
+    /// The STOMP broker of npm.
+    StompBrokerJs,
 }
+
+/// All, in the order in which they are measured.
+pub const ALL: [Side; 4] = [Side::Ours, Side::Bare, Side::Rabbitmq, Side::StompBrokerJs];
 
 impl Side {
     /// How many times as many deliveries ours shall reach.
@@ -27,7 +35,15 @@ impl Side {
         match self {
             Self::Ours => 1.0,
             Self::Bare => 0.7,
+            Self::Rabbitmq => 25.0,
+            Self::StompBrokerJs => 5.0,
         }
+    }
+
+    /// Whether it is not ours: then it may be missing.
+    #[must_use]
+    pub fn is_peer(self) -> bool {
+        matches!(self, Self::Rabbitmq | Self::StompBrokerJs)
     }
 }
 
@@ -36,6 +52,8 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Self::Ours => "ours",
             Self::Bare => "bare",
+            Self::Rabbitmq => "rabbitmq",
+            Self::StompBrokerJs => "stomp-broker-js",
         })
     }
 }
@@ -50,7 +68,12 @@ pub struct Server {
     pub path: &'static str,
     /// How to speak to it.
     pub speech: Speech,
+    /// Ended after the server: fields are dropped after their owner.
+    _rabbitmq: Option<rabbitmq::Surroundings>,
 }
+
+/// Where the peers from npm are, from the root of the repository.
+const PEERS: &str = "messaging/bench/peers";
 
 impl Server {
     /// Its process.
@@ -59,10 +82,10 @@ impl Server {
         self.child.id()
     }
 
-    /// Whether it still runs, and takes how much memory.
+    /// Whether it still runs.
     #[must_use]
     pub fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None)) && Watched::new(self.child.id()).memory().is_ok()
+        matches!(self.child.try_wait(), Ok(None))
     }
 }
 
@@ -102,6 +125,15 @@ pub fn start(side: Side) -> anyhow::Result<Server> {
             command.args(["--ws", "127.0.0.1:0"]);
             launch(command, "", Speech::Bare)
         }
+        Side::Rabbitmq => rabbitmq::start(),
+        Side::StompBrokerJs => {
+            if !Path::new(PEERS).join("node_modules").exists() {
+                bail!("{PEERS}/node_modules is missing: `tools/setup bench` brings it");
+            }
+            let mut command = Command::new("node");
+            command.arg(format!("{PEERS}/stomp-broker-js.js"));
+            launch(command, "/stomp", Speech::StompWithoutReceipts)
+        }
     }
 }
 
@@ -120,6 +152,7 @@ fn launch(mut command: Command, path: &'static str, speech: Speech) -> anyhow::R
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         path,
         speech,
+        _rabbitmq: None,
     };
     for line in BufReader::new(output).lines() {
         let line = line.with_context(|| format!("reading what {program} says"))?;
@@ -128,7 +161,7 @@ fn launch(mut command: Command, path: &'static str, speech: Speech) -> anyhow::R
             return Ok(server);
         }
     }
-    anyhow::bail!("{program} ended before it said where it listens")
+    bail!("{program} ended before it said where it listens")
 }
 
 /// The address in `… ws://127.0.0.1:1234/ws`.
