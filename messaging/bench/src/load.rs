@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::clients::{Board, Crowd, Plan, Seen};
-use crate::process::Watched;
+use crate::process::{Watched, machine_time};
 use crate::publisher::{self, Publishers};
 use crate::report::{Latency, Report};
 use crate::speech::Speech;
@@ -105,11 +105,6 @@ fn memory(run: &Run) -> anyhow::Result<u64> {
     run.server.map_or(Ok(0), Watched::memory)
 }
 
-fn processor_time(run: &Run) -> anyhow::Result<Duration> {
-    run.server
-        .map_or(Ok(Duration::ZERO), Watched::processor_time)
-}
-
 /// Waits until everybody has subscribed or failed, and connects the publishers.
 fn connect(run: &Run, board: &Board, report: &mut Report) -> anyhow::Result<()> {
     let plan = &run.plan;
@@ -168,15 +163,12 @@ fn send(run: &Run, board: &Board, report: &mut Report) -> anyhow::Result<()> {
         publishers.start_loop();
     }
     flow(run, publishers, report, run.warm_up)?;
-    let (server, own) = (processor_time(run)?, Watched::own().processor_time()?);
-    let (began, before) = (Instant::now(), board.delivered());
+    let (before, delivered) = (Times::now(run)?, board.delivered());
     publishers.measure(true);
     flow(run, publishers, report, run.measured)?;
     publishers.measure(false);
-    report.deliveries = board.delivered() - before;
-    report.seconds = began.elapsed().as_secs_f64();
-    report.server_seconds = (processor_time(run)? - server).as_secs_f64();
-    report.load_seconds = (Watched::own().processor_time()? - own).as_secs_f64();
+    report.deliveries = board.delivered() - delivered;
+    Times::now(run)?.tell_since(&before, report);
     publishers.stop_loop();
     let ends = Instant::now() + ARRIVE_PATIENCE;
     while !publishers.are_done() && Instant::now() < ends {
@@ -188,6 +180,39 @@ fn send(run: &Run, board: &Board, report: &mut Report) -> anyhow::Result<()> {
     }
     // What comes a second time comes soon.
     watch_memory(run, report, TICK * 5)
+}
+
+/// What clocks show at one moment.
+struct Times {
+    at: Instant,
+    server: Duration,
+    own: Duration,
+    machine: (Duration, Duration),
+}
+
+impl Times {
+    fn now(run: &Run) -> anyhow::Result<Self> {
+        let server = run
+            .server
+            .map_or(Ok(Duration::ZERO), Watched::processor_time);
+        Ok(Self {
+            server: server?,
+            own: Watched::own().processor_time()?,
+            machine: machine_time()?,
+            at: Instant::now(),
+        })
+    }
+
+    fn tell_since(&self, before: &Self, report: &mut Report) {
+        let (server, own) = (self.server - before.server, self.own - before.own);
+        report.seconds = (self.at - before.at).as_secs_f64();
+        report.server_seconds = server.as_secs_f64();
+        report.load_seconds = own.as_secs_f64();
+        let busy = self.machine.0.saturating_sub(before.machine.0);
+        let all = self.machine.1.saturating_sub(before.machine.1);
+        let others = busy.saturating_sub(server + own);
+        report.others_share = others.as_secs_f64() / all.as_secs_f64().max(f64::EPSILON);
+    }
 }
 
 /// Lets messages flow for a while.

@@ -64,6 +64,31 @@ impl Watched {
     }
 }
 
+/// Processor time that the whole machine has spent, and how much of it there was, all processors together.
+///
+/// # Errors
+/// The operating system does not tell.
+pub fn machine_time() -> anyhow::Result<(Duration, Duration)> {
+    const IDLE: [usize; 2] = [3, 4];
+    let stat = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
+    let line = stat.lines().next().unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; what guests use stands in user already.
+    let ticks = line.split_whitespace().skip(1).take(8);
+    let (mut busy, mut all) = (0, 0);
+    for (index, ticks) in ticks.enumerate() {
+        let ticks: u64 = ticks.parse().context("a number in /proc/stat")?;
+        all += ticks;
+        if !IDLE.contains(&index) {
+            busy += ticks;
+        }
+    }
+    Ok((of_ticks(busy), of_ticks(all)))
+}
+
+fn of_ticks(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1000 / clock_ticks_per_second())
+}
+
 /// Raises the soft limit on descriptors to the hard one, and says what it is. Children inherit it.
 #[must_use]
 pub fn raise_descriptor_limit() -> u64 {
@@ -87,6 +112,12 @@ mod tests {
             sum = std::hint::black_box(sum + 1);
         }
         assert!(Watched::own().processor_time().unwrap() > before);
+    }
+
+    #[test]
+    fn a_machine_spends_no_more_than_there_is() {
+        let (busy, all) = machine_time().unwrap();
+        assert!(Duration::ZERO < busy && busy <= all, "{busy:?} of {all:?}");
     }
 
     #[test]

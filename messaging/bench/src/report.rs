@@ -23,6 +23,8 @@ pub struct Report {
     pub server_seconds: f64,
     /// Processor time of the load generator in that time, in seconds.
     pub load_seconds: f64,
+    /// What other processes took of the machine's processors in that time: 0 is none of it, 1 is all.
+    pub others_share: f64,
     /// Resident memory of the server before the first client.
     pub memory_before: u64,
     /// The same when all had subscribed.

@@ -16,6 +16,9 @@ pub const PUBLISHERS: usize = 64;
 /// queues of 1,024 messages of some hundred bytes, and as much again for the allocator.
 const OVERLOAD_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
+/// When other processes take more of the machine than this, the table says so: figures are not to be trusted then.
+const QUIET_SHARE: f64 = 0.05;
+
 /// Which scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
@@ -144,39 +147,62 @@ fn try_measure(
     }
 }
 
-/// Runs each side several times in turn, and returns the middle one of each.
+/// The runs of one side, in the order in which they were.
+struct Runs {
+    side: Side,
+    reports: Vec<Report>,
+}
+
+impl Runs {
+    fn is(&self, side: Side) -> bool {
+        self.side == side
+    }
+
+    /// The run that is in the middle by some figure.
+    fn middle(&self, figure: impl Fn(&Report) -> f64) -> &Report {
+        let mut sorted: Vec<&Report> = self.reports.iter().collect();
+        sorted.sort_by(|one, other| figure(one).total_cmp(&figure(other)));
+        sorted[sorted.len() / 2]
+    }
+
+    /// In what proportion a figure stands to that of `other`: the middle of the rounds, since what disturbs one round
+    /// disturbs both sides.
+    fn ratio(&self, other: &Self, figure: impl Fn(&Report) -> f64) -> f64 {
+        if self.reports.len() != other.reports.len() {
+            return figure(self.middle(&figure)) / figure(other.middle(&figure));
+        }
+        let rounds = self.reports.iter().zip(&other.reports);
+        let mut ratios: Vec<f64> = rounds
+            .map(|(own, other)| figure(own) / figure(other))
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios[ratios.len() / 2]
+    }
+}
+
+/// Runs each side several times in turn.
 fn measure_in_turn(
     scenario: &'static str,
     options: &Options,
     arguments: &[(&str, usize)],
-    by: impl Fn(&Report) -> f64,
     findings: &mut Findings,
-) -> anyhow::Result<Vec<(Side, Report)>> {
-    let rounds = if options.quick { 1 } else { 3 };
-    let mut reports: Vec<(Side, Vec<Report>)> = options
-        .sides
-        .iter()
-        .map(|side| (*side, Vec::new()))
-        .collect();
+) -> anyhow::Result<Vec<Runs>> {
+    let rounds = if options.quick { 1 } else { 5 };
+    let none = |side: &Side| Runs {
+        side: *side,
+        reports: Vec::new(),
+    };
+    let mut all: Vec<Runs> = options.sides.iter().map(none).collect();
     for _ in 0..rounds {
-        for (side, reports) in &mut reports {
+        for Runs { side, reports } in &mut all {
             // Peers are far away from their targets and slow to start: one round shows it.
             if !side.is_peer() || reports.is_empty() {
                 reports.extend(try_measure(scenario, *side, arguments, &[], findings)?);
             }
         }
-        reports.retain(|(_, reports)| !reports.is_empty());
+        all.retain(|runs| !runs.reports.is_empty());
     }
-    let middle = |(side, mut reports): (Side, Vec<Report>)| {
-        reports.sort_by(|one, other| by(one).total_cmp(&by(other)));
-        (side, reports.swap_remove(reports.len() / 2))
-    };
-    Ok(reports.into_iter().map(middle).collect())
-}
-
-fn report_of(reports: &[(Side, Report)], wanted: Side) -> Option<&Report> {
-    let found = reports.iter().find(|(side, _)| *side == wanted);
-    found.map(|(_, report)| report)
+    Ok(all)
 }
 
 fn wrong(report: &Report) -> String {
@@ -193,40 +219,59 @@ fn wrong(report: &Report) -> String {
     )
 }
 
+/// What disturbed the runs of a side, and what went wrong in them.
+fn note(runs: &Runs) -> String {
+    let disturbed = |report: &Report| report.others_share;
+    let most = runs.reports.iter().map(disturbed).fold(0.0, f64::max);
+    let noise = if most > QUIET_SHARE {
+        format!("; others took up to {:.0} %", most * 100.0)
+    } else {
+        String::new()
+    };
+    let wrongs: String = runs.reports.iter().map(wrong).collect();
+    noise + &wrongs
+}
+
 fn fan_out(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
     const NAME: &str = "fan-out";
-    let measured = if options.quick { 2000 } else { 5000 };
+    let measured = if options.quick { 2000 } else { 3000 };
     let arguments = [
         ("--readers", 1000),
         ("--publishers", PUBLISHERS),
         ("--measured", measured),
     ];
-    let reports = measure_in_turn(NAME, options, &arguments, Report::rate, findings)?;
-    let ours = report_of(&reports, Side::Ours).cloned();
-    for (side, report) in &reports {
+    let all = measure_in_turn(NAME, options, &arguments, findings)?;
+    let ours = all.iter().find(|runs| runs.is(Side::Ours));
+    for runs in &all {
+        let report = runs.middle(Report::rate);
         let text = format!(
             "{} deliveries/s, {:.2} us of server each{}",
             thousands(report.rate()),
-            report.cost(),
-            wrong(report)
+            runs.middle(Report::cost).cost(),
+            note(runs)
         );
-        let row = Row::plain(NAME, side, text);
-        findings.row(match &ours {
-            Some(ours) if *side != Side::Ours => {
-                let least = side.fan_out_target();
-                let ratio = ours.rate() / report.rate();
-                row.ratio(ratio)
-                    .target(format!("at least {least:.2}"), ratio >= least)
-            }
-            _ => row.target("all right", report.is_right()),
-        });
+        let row = Row::plain(NAME, runs.side, text);
+        let Some(ours) = ours.filter(|_| !runs.is(Side::Ours)) else {
+            let right = runs.reports.iter().all(Report::is_right);
+            findings.row(row.target("all right", right));
+            continue;
+        };
+        let least = runs.side.fan_out_target();
+        let ratio = ours.ratio(runs, Report::rate);
+        let row = row.ratio(ratio);
+        findings.row(row.target(format!("at least {least:.2}"), ratio >= least));
+        if runs.is(Side::Bare) {
+            let text = "server time of ours for each, in proportion".to_owned();
+            let ratio = ours.ratio(runs, Report::cost);
+            findings.row(Row::plain(NAME, runs.side, text).ratio(ratio));
+        }
     }
     Ok(())
 }
 
 fn latency(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
     const NAME: &str = "latency";
-    let measured = if options.quick { 2000 } else { 10_000 };
+    let measured = if options.quick { 2000 } else { 6000 };
     let arguments = [
         ("--readers", 1000),
         ("--publishers", 1),
@@ -235,24 +280,29 @@ fn latency(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
         ("--measured", measured),
     ];
     let median = |report: &Report| f64::from(report.latency.median);
-    let reports = measure_in_turn(NAME, options, &arguments, median, findings)?;
-    let ours = report_of(&reports, Side::Ours).cloned();
-    for (side, report) in &reports {
+    let all = measure_in_turn(NAME, options, &arguments, findings)?;
+    let ours = all.iter().find(|runs| runs.is(Side::Ours));
+    for runs in &all {
+        let report = runs.middle(median);
         let text = format!(
             "last has it after {} us (p99 {}), {} messages{}",
             report.latency.median,
             report.latency.p99,
-            report.latency.messages,
-            wrong(report)
+            report.latency.messages * runs.reports.len(),
+            note(runs)
         );
-        let row = Row::plain(NAME, side, text);
-        findings.row(match &ours {
-            Some(ours) if *side == Side::Bare => {
-                let ratio = median(ours) / median(report);
-                row.ratio(ratio).target("at most 2.00", ratio <= 2.0)
-            }
-            Some(ours) if *side != Side::Ours => row.ratio(median(ours) / median(report)),
-            _ => row.target("all right", report.is_right()),
+        let row = Row::plain(NAME, runs.side, text);
+        let Some(ours) = ours.filter(|_| !runs.is(Side::Ours)) else {
+            let right = runs.reports.iter().all(Report::is_right);
+            findings.row(row.target("all right", right));
+            continue;
+        };
+        let ratio = ours.ratio(runs, median);
+        let row = row.ratio(ratio);
+        findings.row(if runs.is(Side::Bare) {
+            row.target("at most 2.00", ratio <= 2.0)
+        } else {
+            row
         });
     }
     Ok(())
@@ -334,8 +384,13 @@ fn overload(options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
             continue;
         };
         let text = format!(
-            "readers wait {} us (p99 {}); calm {} (p99 {})",
-            report.latency.median, report.latency.p99, calm.latency.median, calm.latency.p99
+            "readers wait {} us (p99 {}); calm {} (p99 {}); others took {:.0} and {:.0} %",
+            report.latency.median,
+            report.latency.p99,
+            calm.latency.median,
+            calm.latency.p99,
+            report.others_share * 100.0,
+            calm.others_share * 100.0
         );
         let ratio = f64::from(report.latency.median) / f64::from(calm.latency.median);
         let row = Row::plain(NAME, side, text).ratio(ratio);
