@@ -3,15 +3,17 @@
 //! Labels come from closed sets, never from ids or paths. What is counted as it happens is a counter; what is a state
 //! (devices, alarms, sessions) is read at the moment of the scrape, so that it cannot drift from the truth.
 
+mod broker;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use ::broker::Publisher;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use broker::Publisher;
 use contract::command::CommandState;
 use contract::device::Condition;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
@@ -25,13 +27,6 @@ const READINGS: &str = "landside_reading_reports_total";
 const COMMANDS: &str = "landside_command_steps_total";
 const DEVICES: &str = "landside_devices";
 const ALARMS: &str = "landside_open_alarms";
-const SESSIONS: &str = "landside_broker_sessions";
-const SUBSCRIPTIONS: &str = "landside_broker_subscriptions";
-const PUBLISHED: &str = "landside_broker_published_total";
-const DELIVERED: &str = "landside_broker_delivered_total";
-const SLOW_CONSUMERS: &str = "landside_broker_slow_consumers_total";
-const STRANGERS: &str = "landside_broker_strangers";
-const TURNED_AWAY: &str = "landside_broker_turned_away_total";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy)]
@@ -76,19 +71,7 @@ fn recorder() -> &'static PrometheusHandle {
         describe_counter!(COMMANDS, "Steps of commands, by the state they came to.");
         describe_gauge!(DEVICES, "Devices, by condition.");
         describe_gauge!(ALARMS, "Alarms that are not normal, by state and priority.");
-        describe_gauge!(SESSIONS, "Open STOMP sessions.");
-        describe_gauge!(SUBSCRIPTIONS, "Subscriptions of those sessions.");
-        describe_counter!(PUBLISHED, "Messages published to topics.");
-        describe_counter!(DELIVERED, "Messages put into sessions' queues.");
-        describe_gauge!(STRANGERS, "STOMP connections that nobody has let in yet.");
-        describe_counter!(
-            TURNED_AWAY,
-            "STOMP sessions and connections that were turned away, by the bound that was met."
-        );
-        describe_counter!(
-            SLOW_CONSUMERS,
-            "Sessions ended because their queue was full."
-        );
+        broker::describe();
         handle
     })
 }
@@ -125,7 +108,7 @@ async fn scrape(State(observed): State<Observed>) -> impl IntoResponse {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "counts of devices, alarms and sessions are far below 2^52"
+    reason = "counts of devices and alarms are far below 2^52"
 )]
 async fn observe(observed: &Observed) {
     let mut devices: BTreeMap<&str, usize> = Condition::ALL
@@ -150,21 +133,5 @@ async fn observe(observed: &Observed) {
     for ((state, priority), count) in alarms {
         gauge!(ALARMS, "state" => state, "priority" => priority.to_string()).set(count as f64);
     }
-    let broker = observed.publisher.statistics();
-    gauge!(SESSIONS).set(broker.sessions as f64);
-    gauge!(SUBSCRIPTIONS).set(broker.subscriptions as f64);
-    counter!(PUBLISHED).absolute(broker.published);
-    counter!(DELIVERED).absolute(broker.delivered);
-    counter!(SLOW_CONSUMERS).absolute(broker.slow_consumers);
-    gauge!(STRANGERS).set(broker.strangers as f64);
-    let turned_away = broker.turned_away;
-    for (bound, count) in [
-        ("sessions", turned_away.sessions),
-        ("unreserved", turned_away.unreserved),
-        ("subject", turned_away.subject),
-        ("address", turned_away.address),
-        ("strangers", turned_away.strangers),
-    ] {
-        counter!(TURNED_AWAY, "bound" => bound).absolute(count);
-    }
+    broker::observe(&observed.publisher);
 }

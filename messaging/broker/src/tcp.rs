@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::allowance::Allowance;
-use crate::config::KeepAlive;
+use crate::config::{BrokerConfig, KeepAlive};
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::listen;
@@ -23,6 +23,10 @@ use crate::wire::{Transport, WireFrame};
 /// Bytes read at once: a page of frames.
 const READ_BYTES: usize = 8 * 1024;
 
+/// Bytes that the system holds of what it has not sent yet. What is urgent can overtake in the outbox and not there, so
+/// little is left to it: enough to keep a fast connection busy.
+const UNSENT_BYTES: u32 = 64 * 1024;
+
 impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     /// Serves one connection until it ends.
     pub fn serve_tcp(
@@ -31,7 +35,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         peer: SocketAddr,
     ) -> impl Future<Output = ()> + Send + use<G, H> {
         let config = self.shared.publisher.config();
-        set_up(&stream, peer, config.keep_alive);
+        set_up(&stream, config);
         let transport = TcpTransport {
             stream,
             allowance: Allowance::new(config.unauthenticated_bytes),
@@ -50,14 +54,18 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     }
 }
 
-/// What each accepted connection gets, whatever it carries.
-pub(crate) fn set_up(stream: &TcpStream, peer: SocketAddr, probing: KeepAlive) {
+/// Sets up an accepted connection, whatever it will carry: for applications that accept those of WebSockets themselves.
+/// What the system refuses is logged and does no harm.
+pub fn set_up(stream: &TcpStream, config: &BrokerConfig) {
     // Frames are small and somebody waits for each: Nagle's algorithm would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    if let Err(error) = keep_alive(stream, probing) {
-        tracing::debug!(%peer, %error, "TCP keep-alive could not be set");
+    if let Err(error) = keep_alive(stream, config.keep_alive) {
+        tracing::debug!(%error, "TCP keep-alive could not be set");
+    }
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
     }
 }
 
@@ -136,7 +144,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_silent_connection_is_probed() {
+    async fn a_connection_is_probed_and_holds_little() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let stream = TcpStream::connect(address).await.expect("a connection");
@@ -145,7 +153,11 @@ mod tests {
             interval: Duration::from_secs(3),
             probes: 2,
         };
-        set_up(&stream, address, probing);
+        let config = BrokerConfig {
+            keep_alive: probing,
+            ..BrokerConfig::default()
+        };
+        set_up(&stream, &config);
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().expect("an option"));
         assert_eq!(
@@ -155,5 +167,7 @@ mod tests {
         let interval = socket.tcp_keepalive_interval().expect("an option");
         assert_eq!(interval, probing.interval);
         assert_eq!(socket.tcp_keepalive_retries().expect("an option"), 2);
+        let unsent = socket.tcp_notsent_lowat().expect("an option");
+        assert_eq!(unsent, UNSENT_BYTES);
     }
 }
