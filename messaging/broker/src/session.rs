@@ -156,7 +156,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             self.poll_outbox(context);
             let mut progress = self.poll_work(context);
             progress |= self.poll_read(context);
-            self.advance();
+            progress |= self.advance();
             if let Some(end) = self.end() {
                 return Poll::Ready(Turn::Over(end));
             }
@@ -240,11 +240,12 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         true
     }
 
-    /// Does everything that needs no waiting.
-    fn advance(&mut self) {
+    /// Does everything that needs no waiting. Whether something was done, so that what waits now must be looked at.
+    fn advance(&mut self) -> bool {
         self.check_expiry();
+        let mut progress = false;
         loop {
-            self.replay();
+            progress |= self.replay();
             if self.is_busy() || self.room() == 0 || self.fanned_out >= FAN_OUT_OF_A_TURN {
                 break;
             }
@@ -253,8 +254,10 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             };
             self.dispatch(event);
             self.collect();
+            progress = true;
         }
         self.collect();
+        progress
     }
 
     /// Moves what the protocol session wants to say to the transport.
@@ -270,19 +273,21 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         }
     }
 
-    fn replay(&mut self) {
+    /// Whether it came to its end.
+    fn replay(&mut self) -> bool {
         while let Some(replaying) = &mut self.replaying {
             let Some(outbound) = replaying.messages.pop_front() else {
                 self.protocol.receipt(&replaying.subscribe);
                 self.replaying = None;
                 self.collect();
-                return;
+                return true;
             };
             self.deliver(&outbound);
             if self.room() == 0 {
-                return;
+                return false;
             }
         }
+        false
     }
 
     fn end(&mut self) -> Option<End> {

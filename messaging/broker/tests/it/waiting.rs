@@ -3,11 +3,13 @@
 //!
 //! These tests run on one thread: what is published without an await in between waits together in the outbox.
 
+use std::time::Duration;
+
 use broker::destination::{CONFLATE, DURABLE_NAME, EXPIRES, KEY};
 use broker::{BrokerConfig, Outgoing};
-use stomp::{AckMode, ClientEvent};
+use stomp::{AckMode, ClientConfig, ClientEvent};
 
-use crate::client::{Client, Way};
+use crate::client::{Client, Way, config};
 use crate::harness::TestBroker;
 
 fn text(body: &str) -> Outgoing {
@@ -158,5 +160,74 @@ async fn rights_that_were_taken_away_stop_what_was_on_its_way() {
             None | Some(ClientEvent::Closed(_))
         ));
         broker.broker.guard().allow("kim");
+    }
+}
+
+/// Nothing but what happens wakes such a session: a wake-up that is lost is not made good by a heart-beat.
+fn without_heart_beats(token: &str) -> ClientConfig {
+    ClientConfig {
+        heart_beat_send: Duration::ZERO,
+        heart_beat_receive: Duration::ZERO,
+        ..config(token)
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_on_after_a_replay_that_had_to_wait_for_the_socket() {
+    /// What is written at once is full with four of these; the last is alone.
+    const MESSAGES: usize = 201;
+    const BYTES: usize = 9_900;
+    let mut config = BrokerConfig::default();
+    config.stomp.connect_timeout = Duration::from_secs(3600);
+    let broker = TestBroker::with(config).await;
+    for way in Way::BOTH {
+        let start = broker.publisher.position().to_string();
+        for _ in 0..MESSAGES {
+            let long = Outgoing::new("text/plain", vec![b'x'; BYTES]);
+            broker.publisher.publish("/topic/a", long);
+        }
+        let mut client = Client::connect_with(&broker, way, without_heart_beats("kim")).await;
+        let headers = [("x-resume-from", &*start)];
+        client
+            .session
+            .subscribe("/topic/a", AckMode::Auto, &headers);
+        assert_eq!(client.message().await.body.len(), BYTES);
+        broker.publisher.publish("/topic/a", text("live"));
+        for _ in 1..MESSAGES {
+            assert_eq!(client.message().await.body.len(), BYTES);
+        }
+        assert_eq!(client.body().await, "live", "{way:?}");
+        let receipt = client.send("/app/x", &[]);
+        client.receipt(receipt).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_lets_others_run_goes_on_with_what_it_has_read() {
+    const SUBSCRIPTIONS: usize = 250;
+    /// Together more than one turn publishes.
+    const MESSAGES: usize = 40;
+    let broker = TestBroker::with(BrokerConfig {
+        queue_messages: SUBSCRIPTIONS * MESSAGES,
+        ..BrokerConfig::default()
+    })
+    .await;
+    let mut client = Client::connect(&broker, Way::Tcp, "kim").await;
+    for _ in 0..SUBSCRIPTIONS {
+        client.session.subscribe("/topic/a", AckMode::Auto, &[]);
+    }
+    client.subscribe("/topic/b").await;
+    let mut boss = Client::connect_with(&broker, Way::Tcp, without_heart_beats("boss")).await;
+    let mut last = None;
+    for _ in 0..MESSAGES {
+        boss.session.send("/topic/a", "text/plain", "x".into(), &[]);
+        last = Some(boss.send("/app/x", &[]));
+    }
+    for _ in 1..MESSAGES {
+        assert!(matches!(boss.event().await, Some(ClientEvent::Receipt(_))));
+    }
+    boss.receipt(last.unwrap()).await;
+    for _ in 0..SUBSCRIPTIONS * MESSAGES {
+        assert_eq!(client.body().await, "x");
     }
 }
