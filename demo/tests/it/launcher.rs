@@ -5,11 +5,13 @@ use std::net::TcpListener;
 
 use rustix::process::Signal;
 
-use crate::stage::{OBEDIENT, Stage};
+use crate::stage::{OBEDIENT, Stage, output};
 
 /// Exit code and standard error of a demo that does not get far.
 fn refused(stage: &Stage, variable: &str, value: &str) -> (Option<i32>, String) {
-    let output = stage.demo().env(variable, value).output().unwrap();
+    let mut demo = stage.demo();
+    demo.env(variable, value);
+    let output = output(demo);
     assert_eq!(output.stdout, b"", "nothing was started");
     (
         output.status.code(),
@@ -19,7 +21,10 @@ fn refused(stage: &Stage, variable: &str, value: &str) -> (Option<i32>, String) 
 
 #[test]
 fn help_names_every_variable() {
-    let output = Stage::new().demo().arg("--help").output().unwrap();
+    let stage = Stage::new();
+    let mut demo = stage.demo();
+    demo.arg("--help");
+    let output = output(demo);
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
     for variable in ["DEMO_PASSWORD", "HTTP", "STOMP", "METRICS", "DATA"] {

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::RwLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A process that is started while another test writes a program holds that program open for writing until it runs its
+/// own, and meanwhile nobody can run it (ETXTBSY). So programs are written by many at once, or one process is started.
+static STARTING: RwLock<()> = RwLock::new(());
 
 /// Says that it runs; on SIGTERM says that it ends. `$diary` is common to all programs of a stage.
 pub(crate) const OBEDIENT: &str = r#"
@@ -31,11 +36,13 @@ impl Stage {
         let stage = Self {
             dir: tempfile::tempdir().unwrap(),
         };
+        let nobody_starts = STARTING.read().unwrap();
         std::fs::copy(
             env!("CARGO_BIN_EXE_landside-demo"),
             stage.path("landside-demo"),
         )
         .unwrap();
+        drop(nobody_starts);
         for name in ["landside-simulators", "landside-server", "landside-agent"] {
             stage.program(name, OBEDIENT);
         }
@@ -50,6 +57,7 @@ impl Stage {
             "#!/bin/sh\nname={name} diary={}\n{script}\n",
             diary.display()
         );
+        let _nobody_starts = STARTING.read().unwrap();
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     }
@@ -87,7 +95,7 @@ impl Stage {
         let mut http = command.get_envs();
         let (_, http) = http.find(|(name, _)| *name == "LANDSIDE_HTTP").unwrap();
         let http = http.unwrap().to_str().unwrap().to_owned();
-        let mut child = command.spawn().unwrap();
+        let mut child = spawn(&mut command);
         let lines = child.stdout.take().map(follow);
         Running { child, lines, http }
     }
@@ -119,6 +127,17 @@ impl Stage {
         let text = std::fs::read_to_string(self.path("diary")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
+}
+
+/// Starts a process while no program is written.
+fn spawn(command: &mut Command) -> Child {
+    let _nobody_writes = STARTING.write().unwrap();
+    command.spawn().unwrap()
+}
+
+/// Runs a process to its end.
+pub(crate) fn output(mut command: Command) -> Output {
+    spawn(&mut command).wait_with_output().unwrap()
 }
 
 /// A demo that was started.
