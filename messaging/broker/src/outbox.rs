@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use self::lanes::Lanes;
-pub(crate) use self::lanes::{Lane, Offered, Topic};
+pub(crate) use self::lanes::{Allowed, Lane, Offered, Topic};
 use crate::config::BrokerConfig;
 use crate::guard::Denied;
 use crate::router::{Outbound, Serial};
@@ -60,7 +60,23 @@ enum Waits {
     No,
     /// For all but messages.
     ForOrders,
-    ForAll,
+    /// For messages of these lanes as well.
+    For(Allowed),
+}
+
+/// What may be written now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// The last message may go beyond it.
+    pub(crate) bytes: usize,
+    pub(crate) lanes: Allowed,
+}
+
+impl Room {
+    pub(crate) const NONE: Self = Self {
+        bytes: 0,
+        lanes: Allowed::All,
+    };
 }
 
 impl State {
@@ -98,7 +114,12 @@ impl Outbox {
     pub(crate) fn offer(&self, outbound: Outbound, lane: Lane, conflate: Option<Topic>) -> Offered {
         let mut state = self.state();
         let offered = state.lanes.offer(outbound, lane, conflate);
-        if offered == Offered::Queued && state.waits == Waits::ForAll {
+        let awaited = match state.waits {
+            Waits::For(Allowed::All) => true,
+            Waits::For(Allowed::Urgent) => lane == Lane::Urgent,
+            Waits::ForOrders | Waits::No => false,
+        };
+        if offered == Offered::Queued && awaited {
             state.wake();
         }
         offered
@@ -126,8 +147,8 @@ impl Outbox {
         self.state().lanes.forget(serial);
     }
 
-    /// What to do next. Messages only as long as `room` (bytes) is left: the last one may go beyond it.
-    pub(crate) fn poll_next(&self, context: &Context<'_>, room: usize) -> Poll<Next> {
+    /// What to do next. Messages only as long as there is room.
+    pub(crate) fn poll_next(&self, context: &Context<'_>, room: Room) -> Poll<Next> {
         let mut state = self.state();
         if let Some(reason) = state.end.take() {
             return Poll::Ready(Next::End(*reason));
@@ -135,40 +156,35 @@ impl Outbox {
         if std::mem::take(&mut state.look_at_rights) {
             return Poll::Ready(Next::LookAtRights);
         }
-        if room > 0 && !state.lanes.is_empty() {
-            let mut left = room;
-            let batch = array::from_fn(|_| {
-                let outbound = (left > 0).then(|| state.lanes.pop()).flatten()?;
-                left = left.saturating_sub(outbound.payload.len());
-                Some(outbound)
-            });
-            let drained = state.lanes.is_empty();
-            if drained {
-                state.wait(context, Waits::ForAll);
-            }
-            return Poll::Ready(Next::Write { batch, drained });
+        if room.bytes == 0 {
+            state.wait(context, Waits::ForOrders);
+            return Poll::Pending;
         }
-        let waits = if room > 0 {
-            Waits::ForAll
-        } else {
-            Waits::ForOrders
-        };
-        state.wait(context, waits);
-        Poll::Pending
+        if state.lanes.is_empty(room.lanes) {
+            state.wait(context, Waits::For(room.lanes));
+            return Poll::Pending;
+        }
+        let mut left = room.bytes;
+        let batch = array::from_fn(|_| {
+            let next = (left > 0).then(|| state.lanes.pop(room.lanes));
+            let outbound = next.flatten()?;
+            left = left.saturating_sub(outbound.payload.len());
+            Some(outbound)
+        });
+        let drained = state.lanes.is_empty(room.lanes);
+        if drained {
+            state.wait(context, Waits::For(room.lanes));
+        }
+        Poll::Ready(Next::Write { batch, drained })
     }
 
     /// Waits until the connection is told that it is over, for one that has no session yet. Cancel-safe.
     pub(crate) async fn ended(&self) -> Denied {
-        poll_fn(|context| match self.poll_next(context, 0) {
+        poll_fn(|context| match self.poll_next(context, Room::NONE) {
             Poll::Ready(Next::End(denied)) => Poll::Ready(denied),
             Poll::Ready(Next::LookAtRights | Next::Write { .. }) | Poll::Pending => Poll::Pending,
         })
         .await
-    }
-
-    /// Gives back what a burst has taken.
-    pub(crate) fn shrink(&self) {
-        self.state().lanes.shrink();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

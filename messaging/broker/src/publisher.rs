@@ -3,7 +3,9 @@
 //! One lock covers the router and the sessions' queues: a message is put into all its queues before the next one gets
 //! its position, so each queue is in order of positions. Nothing waits while the lock is held.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +17,7 @@ use crate::config::BrokerConfig;
 use crate::destination;
 use crate::guard::Denied;
 use crate::message::Outgoing;
-use crate::outbox::{Offered, Outbox};
+use crate::outbox::{Lane, Offered, Outbox};
 use crate::permits::{Permits, TurnedAway};
 use crate::position::{Position, SessionId};
 use crate::router::{
@@ -94,13 +96,50 @@ struct Shared {
     config: BrokerConfig,
     permits: Permits,
     hub: Mutex<Hub>,
+    /// Rises when rights are taken away: whoever is just being let in may have been judged by the old ones.
+    rights: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Hub {
     router: Router,
     outboxes: HashMap<SessionId, Arc<Outbox>>,
+    /// Sessions whose outbox was full: they are ended when what is being done is done.
+    slow: Vec<SessionId>,
     statistics: Statistics,
+    /// How often something was offered to an outbox, whatever became of it: what work took.
+    offers: u64,
+}
+
+/// The locked hub; slow sessions are ended before others have it.
+struct Locked<'hub>(MutexGuard<'hub, Hub>);
+
+impl Deref for Locked<'_> {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.0
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Hub {
+        &mut self.0
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.0.end_slow();
+    }
+}
+
+/// A subscription that was just made.
+pub(crate) struct Subscribed {
+    pub(crate) serial: Serial,
+    /// What comes before anything that its outbox will hold.
+    pub(crate) past: Vec<Outbound>,
+    pub(crate) lane: Lane,
 }
 
 impl Publisher {
@@ -110,13 +149,16 @@ impl Publisher {
         let hub = Hub {
             router: Router::new(&incarnation[..INCARNATION_DIGITS], &config),
             outboxes: HashMap::new(),
+            slow: Vec::new(),
             statistics: Statistics::default(),
+            offers: 0,
         };
         Self {
             shared: Arc::new(Shared {
                 permits: Permits::new(&config),
                 config,
                 hub: Mutex::new(hub),
+                rights: AtomicU64::new(0),
             }),
         }
     }
@@ -149,14 +191,15 @@ impl Publisher {
     /// Returns whether the answer was put on its way.
     pub fn reply(&self, reply_to: &str, answer: Outgoing) -> bool {
         let mut hub = self.hub();
-        let deliveries = hub.router.reply(reply_to, answer);
-        let delivered_before = hub.statistics.delivered;
-        hub.enqueue_all(deliveries);
-        hub.statistics.delivered > delivered_before
+        let answers = hub.router.reply(reply_to, answer);
+        // At most one: a reply queue is one session's.
+        answers
+            .into_iter()
+            .any(|(session, outbound)| hub.put(session, outbound))
     }
 
     /// Does all of `effects` in order, with nothing of others in between, or nothing. `session` is whose
-    /// acknowledgements they are. Returns into how many outboxes it put something.
+    /// acknowledgements they are. Returns to how many outboxes it offered something.
     pub(crate) fn transact(
         &self,
         session: Option<SessionId>,
@@ -164,7 +207,11 @@ impl Publisher {
     ) -> Result<u64, Denied> {
         let now = epoch_milliseconds();
         let mut hub = self.hub();
-        let delivered_before = hub.statistics.delivered;
+        if session.is_some_and(|session| !hub.outboxes.contains_key(&session)) {
+            // Its task is about to learn why; nothing may be called done that was not.
+            return Err(Denied::new("unavailable", "the session is over"));
+        }
+        let offers_before = hub.offers;
         hub.router.check_room(&effects, now)?;
         for effect in effects {
             let deliveries = match (effect, session) {
@@ -182,9 +229,9 @@ impl Publisher {
                 }
                 (Effect::Ack(_) | Effect::Nack(_), None) => continue,
             };
-            hub.enqueue_all(deliveries);
+            hub.put_all(deliveries);
         }
-        Ok(hub.statistics.delivered - delivered_before)
+        Ok(hub.offers - offers_before)
     }
 
     /// Opens a reply queue for a session that calls it `own_name`, under a name that nobody can guess.
@@ -210,7 +257,7 @@ impl Publisher {
         else {
             return false;
         };
-        hub.enqueue_all(next);
+        hub.put_all(next);
         true
     }
 
@@ -251,6 +298,7 @@ impl Publisher {
 
     /// Ends every session of `subject` with ERROR. Returns how many there were.
     pub fn end_sessions_of(&self, subject: &str, reason: &Denied) -> usize {
+        self.shared.rights.fetch_add(1, Ordering::SeqCst);
         let mut hub = self.hub();
         let sessions = hub.router.sessions_of(subject);
         sessions
@@ -301,6 +349,11 @@ impl Publisher {
         &self.shared.config
     }
 
+    /// How often rights were taken away so far, of anybody.
+    pub(crate) fn rights(&self) -> u64 {
+        self.shared.rights.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn permits(&self) -> &Permits {
         &self.shared.permits
     }
@@ -309,6 +362,7 @@ impl Publisher {
     /// delivered to them: call it when rights were taken away. A session that may no longer see what it has
     /// subscribed to is ended with the guard's refusal. Returns how many sessions there are.
     pub fn rights_changed(&self, subject: &str) -> usize {
+        self.shared.rights.fetch_add(1, Ordering::SeqCst);
         let hub = self.hub();
         let sessions = hub.router.sessions_of(subject);
         for outbox in sessions.iter().filter_map(|id| hub.outboxes.get(id)) {
@@ -333,7 +387,7 @@ impl Publisher {
     pub(crate) fn close(&self, session: SessionId) {
         let mut hub = self.hub();
         if let Some((_, freed)) = hub.close(session) {
-            hub.enqueue_all(freed);
+            hub.put_all(freed);
         }
     }
 
@@ -343,16 +397,17 @@ impl Publisher {
         &self,
         session: SessionId,
         wanted: &Wanted<'_>,
-    ) -> Result<Option<(Serial, Vec<Outbound>)>, Denied> {
+    ) -> Result<Option<Subscribed>, Denied> {
         let now = epoch_milliseconds();
         let mut hub = self.hub();
         hub.router.may_consume(session, wanted, now)?;
-        let Some((serial, missed)) = hub.router.subscribe(session, wanted, now) else {
+        let Some((serial, past)) = hub.router.subscribe(session, wanted, now) else {
             return Ok(None);
         };
         let waiting = hub.router.consume(serial, wanted, now);
-        hub.enqueue_all(waiting);
-        Ok(Some((serial, missed)))
+        hub.put_all(waiting);
+        let lane = hub.router.lane_of(serial);
+        Ok(Some(Subscribed { serial, past, lane }))
     }
 
     /// Ends a subscription, and the durable subscription called `deletes` with it. `None`: there is no such
@@ -374,39 +429,37 @@ impl Publisher {
         if let Some(outbox) = hub.outboxes.get(&session) {
             outbox.forget(serial);
         }
-        hub.enqueue_all(freed);
+        hub.put_all(freed);
         Ok(Some(serial))
     }
 
-    fn hub(&self) -> MutexGuard<'_, Hub> {
+    fn hub(&self) -> Locked<'_> {
         // A panic under the lock is a bug in the router; its state is then not to be trusted.
-        self.shared
-            .hub
-            .lock()
-            .expect("no panic happened while the router was locked")
+        let hub = self.shared.hub.lock();
+        Locked(hub.expect("no panic happened while the router was locked"))
     }
 }
 
 impl Hub {
     fn publish(&mut self, topic: &str, message: Outgoing, now: u64) -> Position {
         let Self {
-            router, statistics, ..
+            router,
+            slow,
+            statistics,
+            offers,
+            ..
         } = self;
-        let mut slow = Vec::new();
         let (position, handed) =
             router.publish(topic, message, now, |subscriber, outbound, conflate| {
                 let offered = subscriber.outbox.offer(outbound, subscriber.lane, conflate);
+                *offers += 1;
                 statistics.count(offered);
                 if offered == Offered::Full {
                     slow.push(subscriber.session);
                 }
             });
-        self.enqueue_all(handed);
         self.statistics.published += 1;
-        for session in slow {
-            let freed = self.end_slow(session);
-            self.enqueue_all(freed);
-        }
+        self.put_all(handed);
         position
     }
 
@@ -418,57 +471,56 @@ impl Hub {
             return Delivery::NotSubscribed;
         }
         for outbound in deliveries {
-            if let Err(freed) = self.offer(session, outbound) {
-                self.enqueue_all(freed);
+            if !self.put(session, outbound) {
                 return Delivery::Full;
             }
         }
         Delivery::Queued
     }
 
-    /// Puts messages of queues into their sessions' outboxes. What a session had that is ended for it goes to others,
-    /// round after round: each ends at least one session, so there is a last one.
-    fn enqueue_all(&mut self, deliveries: Deliveries) {
-        let mut waiting = VecDeque::from(deliveries);
-        while let Some((session, outbound)) = waiting.pop_front() {
-            if let Err(freed) = self.offer(session, outbound) {
-                waiting.extend(freed);
-            }
+    fn put_all(&mut self, deliveries: Deliveries) {
+        for (session, outbound) in deliveries {
+            self.put(session, outbound);
         }
     }
 
-    /// Puts a message into a session's outbox, or ends the session and says what it had of others' messages.
-    fn offer(&mut self, session: SessionId, outbound: Outbound) -> Result<(), Deliveries> {
+    /// Puts a message into a session's outbox. What comes from a queue and finds no room there goes to others when the
+    /// session is ended for it.
+    fn put(&mut self, session: SessionId, outbound: Outbound) -> bool {
         let Some(outbox) = self.outboxes.get(&session) else {
-            return Err(Vec::new());
+            return false;
         };
         let lane = self.router.lane_of(outbound.serial);
         let offered = outbox.offer(outbound, lane, None);
+        self.offers += 1;
         self.statistics.count(offered);
-        match offered {
-            Offered::Queued | Offered::Replaced => Ok(()),
-            Offered::Full => Err(self.end_slow(session)),
+        if offered == Offered::Full {
+            self.slow.push(session);
         }
+        offered != Offered::Full
     }
 
-    /// Ends a session whose outbox is full: it would show a wrong picture, or others would have to wait for it.
-    fn end_slow(&mut self, session: SessionId) -> Deliveries {
-        let slow = Denied::new(
-            "slow-consumer",
-            "messages came faster than this connection took them",
-        );
-        let Some(freed) = self.raise(session, slow) else {
-            return Vec::new();
-        };
-        self.statistics.slow_consumers += 1;
-        freed
+    /// Ends the sessions whose outbox was full: they would show a wrong picture, or others would have to wait for them.
+    /// What they had of queues goes to others, which may fill their outboxes, too; each round ends a session, so there is
+    /// a last one.
+    fn end_slow(&mut self) {
+        while let Some(session) = self.slow.pop() {
+            let slow = Denied::new(
+                "slow-consumer",
+                "messages came faster than this connection took them",
+            );
+            if let Some(freed) = self.raise(session, slow) {
+                self.statistics.slow_consumers += 1;
+                self.put_all(freed);
+            }
+        }
     }
 
     fn end(&mut self, session: SessionId, reason: Denied) -> bool {
         let Some(freed) = self.raise(session, reason) else {
             return false;
         };
-        self.enqueue_all(freed);
+        self.put_all(freed);
         true
     }
 

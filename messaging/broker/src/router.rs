@@ -10,12 +10,13 @@ mod replay;
 mod retained;
 mod trie;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{BufMut, Bytes, BytesMut};
 use stomp::server::SubscriptionKey;
-use stomp::{AckMode, Command, Frame, Version, encode};
+use stomp::{AckMode, Command, Frame, Version, encode, encode_head};
 
 use self::durable::Durables;
 pub(crate) use self::durable::check_name;
@@ -70,7 +71,7 @@ impl Payload {
     /// Bytes that it takes on the way to the socket, about.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Encoded(encoded) => encoded.frame.bytes.len(),
+            Self::Encoded(encoded) => encoded.frame.len(),
             Self::Frame(frame) | Self::Queued(_, frame) => replay::weight(frame),
         }
     }
@@ -468,8 +469,13 @@ struct Encoder {
     /// The last one used; nearly all subscribers of a topic have the same.
     last: Option<(Arc<Form>, Arc<Encoded>)>,
     encoded: HashMap<Arc<Form>, Arc<Encoded>>,
+    /// A long body and its NUL, and whether they are text: the same for all forms.
+    tail: Option<(Bytes, bool)>,
     topic: Option<Topic>,
 }
+
+/// Bytes from which on a body is not copied for each form: clients choose their subscriptions' ids.
+const SHARED_BODY: usize = 1024;
 
 impl Encoder {
     fn new(message: &Arc<Frame>) -> Self {
@@ -478,6 +484,7 @@ impl Encoder {
             expires: expiry_of(message),
             last: None,
             encoded: HashMap::new(),
+            tail: None,
             topic: None,
         }
     }
@@ -503,18 +510,33 @@ impl Encoder {
         Payload::Encoded(encoded)
     }
 
-    fn encode(&self, form: &Form) -> Encoded {
-        let mut bytes = BytesMut::new();
-        match &form.id {
-            None => encode(&self.message, form.version, &mut bytes),
-            Some(id) => {
-                let mut frame = Frame::clone(&self.message);
-                frame.headers.push_front("subscription", id.as_str());
-                encode(&frame, form.version, &mut bytes);
-            }
+    fn encode(&mut self, form: &Form) -> Encoded {
+        let mut frame = Cow::Borrowed(&*self.message);
+        if let Some(id) = &form.id {
+            let headers = &mut frame.to_mut().headers;
+            headers.push_front("subscription", id.as_str());
         }
+        let mut head = BytesMut::new();
+        let frame = if frame.body.len() < SHARED_BODY {
+            encode(&frame, form.version, &mut head);
+            head.freeze().into()
+        } else {
+            encode_head(&frame, form.version, &mut head);
+            let (tail, is_text) = self.tail.get_or_insert_with(|| {
+                let mut tail = BytesMut::with_capacity(frame.body.len() + 1);
+                tail.extend_from_slice(&frame.body);
+                tail.put_u8(0);
+                let is_text = std::str::from_utf8(&tail).is_ok();
+                (tail.freeze(), is_text)
+            });
+            WireFrame {
+                head: head.freeze(),
+                tail: tail.clone(),
+                is_text: *is_text,
+            }
+        };
         Encoded {
-            frame: bytes.freeze().into(),
+            frame,
             expires: self.expires,
         }
     }

@@ -25,7 +25,7 @@ use self::open::{Open, Replaying};
 use crate::connections::Connection;
 use crate::guard::Guard;
 use crate::handler::Handler;
-use crate::outbox::Next;
+use crate::outbox::{Allowed, Lane, Next, Room};
 use crate::permits::Stranger;
 use crate::server::Shared;
 use crate::wire::{Transport, WireFrame};
@@ -37,6 +37,9 @@ const WRITER_ROOM: usize = 32 * 1024;
 /// Messages that one turn may put into others' outboxes: then the task lets others run, so that those who read get what
 /// it published before it publishes more.
 const FAN_OUT_OF_A_TURN: u64 = 4096;
+
+/// Frames that one turn handles: few of them, compared with what may wait in an outbox.
+const FRAMES_OF_A_TURN: usize = 64;
 
 /// After ERROR or DISCONNECT, the peer has so long to take what was written and to close its side.
 const LINGER: Duration = Duration::from_millis(900);
@@ -81,6 +84,10 @@ struct Task<T, G: Guard, H: Handler<G::Principal>> {
     alarm: Pin<Box<Sleep>>,
     /// Messages that this turn has put into others' outboxes.
     fanned_out: u64,
+    /// Frames that this turn has handled.
+    handled: usize,
+    /// What was read may hold frames that were not looked at yet: they come before anything that is read now.
+    unhandled: bool,
     /// The peer has ended its side; what it sent before is still handled.
     read_ended: bool,
     /// The peer takes nothing any more.
@@ -124,6 +131,8 @@ where
         now,
         alarm: Box::pin(sleep_until(alarm.into())),
         fanned_out: 0,
+        handled: 0,
+        unhandled: false,
         read_ended: false,
         write_failed: false,
         writing_since: None,
@@ -151,7 +160,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     /// Looks at everything that may have happened, until nothing more does.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
         self.now = now();
-        self.fanned_out = 0;
+        (self.fanned_out, self.handled) = (0, 0);
         loop {
             self.poll_outbox(context);
             let mut progress = self.poll_work(context);
@@ -166,7 +175,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
                 Poll::Ready(None) => true,
                 Poll::Pending => false,
             };
-            if self.fanned_out >= FAN_OUT_OF_A_TURN {
+            if self.has_done_enough() {
                 return Poll::Ready(Turn::LetOthersRun);
             }
             if !progress {
@@ -179,10 +188,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     /// same turn: room comes with a flush, and the rest with work or with reading, which each call for one.
     fn poll_outbox(&mut self, context: &Context<'_>) {
         loop {
-            let room = match (&self.open, &self.replaying) {
-                (Some(_), None) => self.room(),
-                _ => 0,
-            };
+            let room = self.room_for_messages();
             match self.connection.outbox().poll_next(context, room) {
                 Poll::Pending => return,
                 Poll::Ready(Next::End(denied)) => {
@@ -218,7 +224,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
-        let may_read = !self.is_busy() && self.room() > 0 && !self.read_ended;
+        let may_read = !self.is_busy() && self.room() > 0 && !self.read_ended && !self.unhandled;
         if !may_read {
             return false;
         }
@@ -246,14 +252,18 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let mut progress = false;
         loop {
             progress |= self.replay();
-            if self.is_busy() || self.room() == 0 || self.fanned_out >= FAN_OUT_OF_A_TURN {
+            if self.is_busy() || self.room() == 0 || self.has_done_enough() {
+                self.unhandled = true;
                 break;
             }
             let Some(event) = self.protocol.poll_event() else {
+                // Reading was put off for what is done now.
+                progress |= std::mem::take(&mut self.unhandled);
                 break;
             };
             self.dispatch(event);
             self.collect();
+            self.handled += 1;
             progress = true;
         }
         self.collect();
@@ -299,7 +309,12 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             let reason = self.reason.take().unwrap_or(CloseReason::Disconnected);
             return Some(End::Closed(reason));
         }
-        (self.read_ended && !self.is_busy() && self.room() > 0).then_some(End::PeerEnded)
+        (self.read_ended && !self.is_busy() && !self.unhandled).then_some(End::PeerEnded)
+    }
+
+    /// Whether others shall run before more is handled.
+    fn has_done_enough(&self) -> bool {
+        self.fanned_out >= FAN_OUT_OF_A_TURN || self.handled >= FRAMES_OF_A_TURN
     }
 
     /// Writes what waits; whether that made room for what could not go on without.
@@ -315,8 +330,13 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
                 return was_full && self.room() > 0;
             }
             Poll::Ready(Ok(())) => {}
-            // What was received before is still handled (STOMP 1.2, RECEIPT); the reader will see the end.
-            Poll::Ready(Err(_)) => self.write_failed = true,
+            // What was received before is still handled (STOMP 1.2, RECEIPT). The reader will see the end, or the peer
+            // takes nothing for too long.
+            Poll::Ready(Err(_)) => {
+                self.write_failed = true;
+                self.writing_since.get_or_insert(self.now);
+                return was_full;
+            }
         }
         self.writing_since = None;
         was_full
@@ -342,7 +362,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     }
 
     fn on_deadline(&mut self) -> Option<End> {
-        if self.transport.progress() != self.progress {
+        if !self.write_failed && self.transport.progress() != self.progress {
             self.progress = self.transport.progress();
             self.writing_since = self.writing_since.map(|_| self.now);
         }
@@ -352,12 +372,10 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         {
             return Some(End::Lost("the peer took nothing for too long"));
         }
-        if self.is_busy() || self.room() == 0 {
+        if self.is_busy() || self.room() == 0 || self.unhandled {
             self.protocol.reading_paused(self.now);
         }
         self.protocol.handle_deadline(self.now);
-        self.connection.outbox().shrink();
-        self.transport.shrink();
         None
     }
 
@@ -380,6 +398,23 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             return WRITER_ROOM;
         }
         WRITER_ROOM.saturating_sub(self.transport.backlog())
+    }
+
+    /// What may be taken out of the outbox now: while a subscription is given what it has missed, only what overtakes it.
+    fn room_for_messages(&self) -> Room {
+        let bytes = self.room();
+        match (&self.open, &self.replaying) {
+            (None, _) => Room::NONE,
+            (Some(_), None) => Room {
+                bytes,
+                lanes: Allowed::All,
+            },
+            (Some(_), Some(replaying)) if replaying.lane == Lane::Bulk => Room {
+                bytes,
+                lanes: Allowed::Urgent,
+            },
+            (Some(_), Some(_)) => Room::NONE,
+        }
     }
 
     fn write_timeout(&self) -> Duration {

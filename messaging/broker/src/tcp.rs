@@ -23,6 +23,9 @@ use crate::wire::{Transport, WireFrame};
 /// Bytes read at once: a page of frames.
 const READ_BYTES: usize = 8 * 1024;
 
+/// An empty buffer that is larger is given back: a long message is no reason to hold memory for a connection's whole life.
+const KEPT_BYTES: usize = 4 * 1024;
+
 /// Bytes that the system holds of what it has not sent yet. What is urgent can overtake in the outbox and not there, so
 /// little is left to it: enough to keep a fast connection busy.
 const UNSENT_BYTES: u32 = 64 * 1024;
@@ -102,7 +105,8 @@ impl Transport for TcpTransport {
     }
 
     fn push(&mut self, frame: WireFrame) {
-        self.outgoing.extend_from_slice(&frame.bytes);
+        self.outgoing.extend_from_slice(&frame.head);
+        self.outgoing.extend_from_slice(&frame.tail);
     }
 
     fn backlog(&self) -> usize {
@@ -123,13 +127,10 @@ impl Transport for TcpTransport {
             self.outgoing.advance(written);
             self.writes += 1;
         }
-        Poll::Ready(Ok(()))
-    }
-
-    fn shrink(&mut self) {
-        if self.outgoing.is_empty() {
+        if self.outgoing.capacity() > KEPT_BYTES {
             self.outgoing = BytesMut::new();
         }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

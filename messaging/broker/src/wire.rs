@@ -9,16 +9,25 @@ use bytes::Bytes;
 /// A whole frame as it goes over the wire. Whether it is text is found out once, not for each of its receivers.
 #[derive(Debug, Clone)]
 pub(crate) struct WireFrame {
-    pub(crate) bytes: Bytes,
+    pub(crate) head: Bytes,
+    /// The rest of a long one, which all its receivers share, whatever the head says to each; else empty.
+    pub(crate) tail: Bytes,
     /// Headers are UTF-8, bodies may not be.
     pub(crate) is_text: bool,
+}
+
+impl WireFrame {
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
 }
 
 impl From<Bytes> for WireFrame {
     fn from(bytes: Bytes) -> Self {
         Self {
             is_text: std::str::from_utf8(&bytes).is_ok(),
-            bytes,
+            head: bytes,
+            tail: Bytes::new(),
         }
     }
 }
@@ -44,9 +53,6 @@ pub(crate) trait Transport: Send + Unpin {
 
     /// Writes everything that was pushed.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// Gives back memory that a burst has taken.
-    fn shrink(&mut self);
 
     /// Tells the peer that nothing follows.
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;

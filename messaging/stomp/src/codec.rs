@@ -14,5 +14,5 @@ mod decode;
 mod encode;
 
 pub use decode::Decoder;
-pub use encode::encode;
 pub(crate) use encode::{HEART_BEAT, encode_alone, error_frame};
+pub use encode::{encode, encode_head};

@@ -167,6 +167,12 @@ pub enum ProtocolError {
         /// The bound.
         limit: usize,
     },
+    /// A longer `id` than [`crate::Limits::subscription_id_bytes`].
+    #[error("the id of a subscription has more than {limit} bytes")]
+    SubscriptionIdTooLong {
+        /// The bound.
+        limit: usize,
+    },
     /// ACK or NACK names no message that waits for it.
     #[error("{command} names no message that waits for it: {id:?}")]
     UnknownAck {
@@ -239,6 +245,7 @@ impl ProtocolError {
             Self::DuplicateSubscription { .. } => "duplicate-subscription",
             Self::UnknownSubscription { .. } => "unknown-subscription",
             Self::TooManySubscriptions { .. } => "too-many-subscriptions",
+            Self::SubscriptionIdTooLong { .. } => "subscription-id-too-long",
             Self::UnknownAck { .. } => "unknown-ack",
             Self::TooManyPendingAcks { .. } => "too-many-unacknowledged",
             Self::DuplicateTransaction { .. } => "duplicate-transaction",

@@ -41,7 +41,7 @@ pub mod server;
 pub mod version;
 
 pub use client::{ClientConfig, ClientEvent, ClientSession, ReceiptId, SubscriptionId};
-pub use codec::{Decoder, encode};
+pub use codec::{Decoder, encode, encode_head};
 pub use error::{CloseReason, ProtocolError};
 pub use frame::{AckMode, Command, Frame, Headers};
 pub use limits::Limits;

@@ -17,15 +17,17 @@ pub struct Limits {
     pub frame_bytes_before_connect: usize,
     /// Subscriptions of one session. 256: a page has about ten, a program perhaps one for each device.
     pub subscriptions: usize,
+    /// Bytes of a subscription's `id`. 256: clients number theirs; the broker keeps each several times.
+    pub subscription_id_bytes: usize,
     /// Messages of one session that are sent and neither acknowledged nor refused yet. 1,024: a client that is
     /// further behind does not acknowledge at all.
     pub pending_acks: usize,
     /// Transactions that one session has open at once. 8: a program needs one, or one for each of its threads.
     pub transactions: usize,
-    /// Frames that one transaction holds. 1,024, as RabbitMQ allows.
+    /// Frames that the open transactions of a session hold together. 128: what COMMIT publishes comes to its readers all
+    /// at once, and must be a small part of what may wait for one of them.
     pub transaction_frames: usize,
-    /// Bytes that one transaction holds, headers included. 2 MiB: one of the longest messages and as much again; all
-    /// transactions of a session hold at most [`Self::transactions`] times as much.
+    /// Bytes that they hold together, headers included. 2 MiB: one of the longest messages and as much again.
     pub transaction_bytes: usize,
 }
 
@@ -38,9 +40,10 @@ impl Default for Limits {
             body_bytes: 1024 * 1024,
             frame_bytes_before_connect: 64 * 1024,
             subscriptions: 256,
+            subscription_id_bytes: 256,
             pending_acks: 1024,
             transactions: 8,
-            transaction_frames: 1024,
+            transaction_frames: 128,
             transaction_bytes: 2 * 1024 * 1024,
         }
     }

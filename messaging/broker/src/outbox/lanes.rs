@@ -9,6 +9,17 @@ use std::sync::Arc;
 
 use crate::router::{Outbound, Serial};
 
+/// A lane with room for more messages than this gives it back when it is empty: a burst is no reason to hold memory for
+/// a session's whole life.
+const KEPT_CAPACITY: usize = 64;
+
+/// From which lanes messages may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    Urgent,
+    All,
+}
+
 /// Which messages go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
@@ -81,7 +92,11 @@ impl Lanes {
             Some(topic) => {
                 let place = (outbound.serial, topic);
                 if let Some(waiting) = self.latest.get_mut(&place) {
-                    self.bytes = self.bytes - waiting.payload.held() + weight;
+                    let others = self.bytes - waiting.payload.held();
+                    if others > 0 && others + weight > self.bytes_max {
+                        return Offered::Full;
+                    }
+                    self.bytes = others + weight;
                     *waiting = outbound;
                     return Offered::Replaced;
                 }
@@ -109,18 +124,22 @@ impl Lanes {
         Offered::Queued
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.bulk.is_empty()
+    /// Whether `lanes` have nothing.
+    pub(crate) fn is_empty(&self, lanes: Allowed) -> bool {
+        self.urgent.is_empty() && (lanes == Allowed::Urgent || self.bulk.is_empty())
     }
 
-    /// The next message: the urgent ones first.
-    pub(crate) fn pop(&mut self) -> Option<Outbound> {
-        let lane = if self.urgent.is_empty() {
-            &mut self.bulk
-        } else {
-            &mut self.urgent
+    /// The next message of `lanes`: the urgent ones first.
+    pub(crate) fn pop(&mut self, lanes: Allowed) -> Option<Outbound> {
+        let lane = match (self.urgent.is_empty(), lanes) {
+            (false, _) => &mut self.urgent,
+            (true, Allowed::All) => &mut self.bulk,
+            (true, Allowed::Urgent) => return None,
         };
         let waiting = lane.pop_front()?;
+        if lane.is_empty() && lane.capacity() > KEPT_CAPACITY {
+            *lane = VecDeque::new();
+        }
         let outbound = match waiting {
             Waiting::Message(outbound) => outbound,
             Waiting::Latest(place) => self
@@ -130,13 +149,6 @@ impl Lanes {
         };
         self.bytes -= outbound.payload.held();
         Some(outbound)
-    }
-
-    /// Gives back memory that a burst has taken and nothing needs now.
-    pub(crate) fn shrink(&mut self) {
-        self.urgent.shrink_to_fit();
-        self.bulk.shrink_to_fit();
-        self.latest.shrink_to_fit();
     }
 
     /// Drops what waits for a subscription that has ended.

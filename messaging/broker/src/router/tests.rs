@@ -214,7 +214,7 @@ fn a_fan_out_encodes_once_for_each_version_and_id() {
     let mut buffers: Vec<*const u8> = deliveries
         .iter()
         .map(|(_, outbound)| match &outbound.payload {
-            Payload::Encoded(encoded) => encoded.frame.bytes.as_ptr(),
+            Payload::Encoded(encoded) => encoded.frame.head.as_ptr(),
             Payload::Frame(_) | Payload::Queued(..) => {
                 panic!("the subscription does not acknowledge")
             }

@@ -9,7 +9,7 @@ use stomp::{AckMode, Command, Frame, ServerEvent};
 use tokio::time::timeout;
 
 use super::open::{Live, Open, Replaying};
-use super::{Task, asking};
+use super::{FAN_OUT_OF_A_TURN, Task, asking};
 use crate::destination::{self, DURABLE_NAME, Kind, REPLY_TO, USER_ERRORS};
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
@@ -18,10 +18,13 @@ use crate::publisher::epoch_milliseconds;
 use crate::router::{Effect, Outbound, Payload, expiry_of};
 use crate::wire::Transport;
 
+/// Looking for what a subscription has missed takes as long as offering so many messages.
+const COST_OF_A_PAST: u64 = FAN_OUT_OF_A_TURN / 4;
+
 /// What the guard or the handler has done.
 pub(super) enum Done<P> {
-    /// CONNECT was looked at.
-    Authenticated(Result<Admission<P>, Denied>),
+    /// CONNECT was looked at, when rights had been taken away so often.
+    Authenticated(Result<Admission<P>, Denied>, u64),
     /// The token of a later frame was looked at; what the frame wants comes next.
     Renewed(Result<Admission<P>, Denied>, Box<ServerEvent>),
     /// A SEND was handled.
@@ -48,8 +51,8 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
 
     pub(super) fn finish_work(&mut self, done: Done<G::Principal>) {
         match done {
-            Done::Authenticated(Ok(admission)) => self.let_in(admission),
-            Done::Authenticated(Err(denied)) => {
+            Done::Authenticated(Ok(admission), rights) => self.let_in(admission, rights),
+            Done::Authenticated(Err(denied), _) => {
                 self.protocol.reject(&denied.code, &denied.message);
             }
             Done::Renewed(Ok(admission), event) => self.go_on_with(admission, *event),
@@ -127,13 +130,14 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     fn authenticate(&mut self, frame: Frame) {
         let shared = Arc::clone(&self.shared);
         let (peer, limit) = (self.peer, shared.publisher.config().stomp.connect_timeout);
+        let rights = shared.publisher.rights();
         self.work = Some(Box::pin(async move {
             let asked = timeout(limit, shared.guard.authenticate(&frame, peer)).await;
-            Done::Authenticated(asked.unwrap_or_else(|_| Err(cannot_ask())))
+            Done::Authenticated(asked.unwrap_or_else(|_| Err(cannot_ask())), rights)
         }));
     }
 
-    fn let_in(&mut self, admission: Admission<G::Principal>) {
+    fn let_in(&mut self, admission: Admission<G::Principal>, rights: u64) {
         let seat = if is_over(admission.expires_at) {
             Err(Denied::token_expired())
         } else {
@@ -162,6 +166,11 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         open.set_expiry(admission.expires_at, self.now);
         self.open = Some(open);
         self.stranger = None;
+        if self.shared.publisher.rights() != rights {
+            // From here on it would be told; what happened before may have been about it.
+            let message = "rights were changed just now: connect again";
+            return self.protocol.reject("unavailable", message);
+        }
         self.transport.let_in();
         self.protocol.accept(&session, self.now);
     }
@@ -411,12 +420,16 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             .authorize(principal, Action::Subscribe, destination)?;
         let wanted = asking::wanted_of(key.clone(), destination, kind, ack, frame)?;
         // `None`: the session was ended from outside, and the loop is about to learn why.
-        if let Some((serial, missed)) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
+        if let Some(made) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
+            if wanted.resume_from.is_some() || wanted.retained {
+                self.fanned_out += COST_OF_A_PAST;
+            }
             let destination = destination.to_owned();
-            open.live.insert(serial, Live { key, destination });
+            open.live.insert(made.serial, Live { key, destination });
             self.replaying = Some(Box::new(Replaying {
-                messages: missed.into(),
+                messages: made.past.into(),
                 subscribe: frame.clone(),
+                lane: made.lane,
             }));
         }
         Ok(())

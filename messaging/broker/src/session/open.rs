@@ -9,6 +9,7 @@ use stomp::server::SubscriptionKey;
 
 use crate::guard::Guard;
 use crate::handler::{Handler, SessionInfo};
+use crate::outbox::Lane;
 use crate::permits::Seat;
 use crate::router::{Outbound, Serial};
 use crate::server::Shared;
@@ -20,6 +21,8 @@ const LOOK_AT_WALL_CLOCK: Duration = Duration::from_secs(30);
 pub(super) struct Replaying {
     pub(super) messages: VecDeque<Outbound>,
     pub(super) subscribe: Frame,
+    /// The subscription's.
+    pub(super) lane: Lane,
 }
 
 /// A live subscription.

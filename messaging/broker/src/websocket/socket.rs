@@ -24,14 +24,13 @@ use crate::wire::{Transport, WireFrame};
 const READ_BUFFER: usize = 1024;
 
 /// Small messages are collected up to here before they are written.
-const WRITE_BUFFER: usize = 16 * 1024;
+const WRITE_BUFFER: usize = 8 * 1024;
 
 /// A longer message goes out in fragments of this: what waits to be written stays small, however long the message, which
-/// all its subscribers share.
-const FRAGMENT: usize = 64 * 1024;
+/// all its subscribers share. The protocol keeps its buffer for good, so it must not grow with the longest message.
+const FRAGMENT: usize = WRITE_BUFFER;
 
-/// A fragment is written only when no more than [`WRITE_BUFFER`] is left over; what else may come are pings and pongs.
-/// This is never met, and would be an error.
+/// What was written and answers to pings together; beyond it nothing is lost, it only waits.
 const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + 2 * FRAGMENT;
 
 /// What a broken connection still sends goes here and is forgotten.
@@ -59,7 +58,9 @@ struct Outgoing {
     begun: usize,
     /// The stream takes nothing now.
     blocked: bool,
-    /// Why the last push failed.
+    /// What the protocol's buffer had no room for, next to answers to pings: it goes before the queue.
+    stuck: Option<Frame>,
+    /// Why a push failed.
     failed: Option<io::Error>,
 }
 
@@ -119,8 +120,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn write(&mut self, frame: Frame) -> io::Result<()> {
-        let written = self.inner.write(Message::Frame(frame));
-        self.unless_blocked(written)
+        match self.inner.write(Message::Frame(frame)) {
+            Err(Error::WriteBufferFull(message)) => {
+                if let Message::Frame(frame) = *message {
+                    self.outgoing.stuck = Some(frame);
+                }
+                self.outgoing.blocked = true;
+                Ok(())
+            }
+            written => self.unless_blocked(written),
+        }
     }
 
     /// Writes what the protocol holds.
@@ -145,6 +154,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             // After both sides have said that they close, there is nothing left to say.
             Ok(()) | Err(Error::ConnectionClosed) => Ok(()),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.outgoing.blocked = true;
+                Ok(())
+            }
+            // Full of answers to pings: one more is not missed.
+            Err(Error::WriteBufferFull(_)) => {
                 self.outgoing.blocked = true;
                 Ok(())
             }
@@ -210,13 +224,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
 
     /// A short message goes straight into the protocol's buffer, which holds many of them.
     fn push(&mut self, frame: WireFrame) {
-        self.outgoing.backlog += frame.bytes.len();
-        let straight = frame.bytes.len() <= FRAGMENT
+        self.outgoing.backlog += frame.len();
+        let straight = frame.tail.is_empty()
+            && frame.head.len() <= FRAGMENT
             && !self.outgoing.blocked
+            && self.outgoing.failed.is_none()
             && self.outgoing.queue.is_empty();
         if straight {
             let kind = kind_of(&frame);
-            let written = self.write(Frame::message(frame.bytes, OpCode::Data(kind), true));
+            let written = self.write(Frame::message(frame.head, OpCode::Data(kind), true));
             self.outgoing.failed = written.err();
         } else {
             self.outgoing.queue.push_back(frame);
@@ -253,11 +269,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// The protocol keeps its buffer.
-    fn shrink(&mut self) {
-        self.outgoing.queue.shrink_to_fit();
-    }
-
     /// Tells the peer that nothing follows.
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inner.get_mut().wake(context);
@@ -269,16 +280,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
 impl Outgoing {
     /// The next piece to write.
     fn next_fragment(&mut self) -> Option<Frame> {
+        if let Some(frame) = self.stuck.take() {
+            return Some(frame);
+        }
         let message = self.queue.front()?;
-        let end = message.bytes.len().min(self.begun + FRAGMENT);
+        let (part, offset) = if self.begun < message.head.len() {
+            (&message.head, 0)
+        } else {
+            (&message.tail, message.head.len())
+        };
+        let end = (part.len() + offset).min(self.begun + FRAGMENT);
         let kind = if self.begun > 0 {
             Data::Continue
         } else {
             kind_of(message)
         };
-        let is_final = end == message.bytes.len();
+        let is_final = end == message.len();
         let fragment = Frame::message(
-            message.bytes.slice(self.begun..end),
+            part.slice(self.begun - offset..end - offset),
             OpCode::Data(kind),
             is_final,
         );

@@ -5,10 +5,10 @@ use std::time::Duration;
 use broker::{BrokerConfig, Outgoing};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use stomp::{ClientConfig, ClientEvent, CloseReason, ServerConfig, Version};
+use stomp::{AckMode, ClientConfig, ClientEvent, CloseReason, ServerConfig, Version};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, Socket, Way, config, config_of};
+use crate::client::{Client, RawClient, Socket, Way, config, config_of};
 use crate::harness::{Seen, TestBroker, eventually};
 
 #[tokio::test]
@@ -246,4 +246,29 @@ async fn a_client_that_promised_heart_beats_and_is_silent_is_given_up() {
     };
     let mut client = Client::connect_with(&broker, Way::Tcp, client).await;
     assert_eq!(client.error_code().await, "heart-beat-lost");
+}
+
+#[tokio::test]
+async fn what_was_sent_before_the_peer_ended_its_side_is_handled() {
+    const SESSIONS: usize = 16;
+    const SUBSCRIPTIONS: usize = 256;
+    const MESSAGES: usize = 20;
+    let broker = TestBroker::start().await;
+    let mut readers = Vec::new();
+    for _ in 0..SESSIONS {
+        let mut reader = Client::connect(&broker, Way::Tcp, "kim").await;
+        for _ in 1..SUBSCRIPTIONS {
+            reader.session.subscribe("/topic/a", AckMode::Auto, &[]);
+        }
+        reader.subscribe("/topic/a").await;
+        readers.push(reader);
+    }
+    let mut boss = RawClient::connect(&broker, "boss").await;
+    boss.say(&"SEND\ndestination:/topic/a\n\nx^".repeat(MESSAGES))
+        .await;
+    drop(boss);
+    eventually("all are published", || {
+        broker.publisher.statistics().published == MESSAGES as u64
+    })
+    .await;
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use broker::destination::{CONFLATE, DURABLE_NAME, EXPIRES, KEY};
 use broker::{BrokerConfig, Outgoing};
-use stomp::{AckMode, ClientConfig, ClientEvent};
+use stomp::{AckMode, ClientConfig, ClientEvent, Limits, Version};
 
-use crate::client::{Client, Way, config};
-use crate::harness::TestBroker;
+use crate::client::{Client, RawClient, Way, config, config_of};
+use crate::harness::{TestBroker, eventually};
 
 fn text(body: &str) -> Outgoing {
     Outgoing::new("text/plain", body.to_owned())
@@ -229,5 +229,93 @@ async fn a_session_that_lets_others_run_goes_on_with_what_it_has_read() {
     boss.receipt(last.unwrap()).await;
     for _ in 0..SUBSCRIPTIONS * MESSAGES {
         assert_eq!(client.body().await, "x");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_keeps_up_is_not_overrun() {
+    const MESSAGES: usize = 3000;
+    let broker = TestBroker::start().await;
+    for way in Way::BOTH {
+        let mut reader = Client::connect(&broker, way, "kim").await;
+        reader.subscribe("/topic/a").await;
+        let mut boss = RawClient::connect(&broker, "boss").await;
+        boss.say(&"SEND\ndestination:/topic/a\n\nx^".repeat(MESSAGES))
+            .await;
+        for _ in 0..MESSAGES {
+            assert_eq!(reader.body().await, "x", "{way:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_does_not_overrun_those_who_read() {
+    let broker = TestBroker::start().await;
+    let mut reader = Client::connect(&broker, Way::Tcp, "kim").await;
+    reader.subscribe("/topic/a").await;
+    reader.subscribe("/topic/*").await;
+    let mut boss = RawClient::connect(&broker, "boss").await;
+    let frames = Limits::default().transaction_frames;
+    let sends = "SEND\ndestination:/topic/a\ntransaction:t\n\nx^".repeat(frames);
+    let transaction = format!("BEGIN\ntransaction:t\n\n^{sends}COMMIT\ntransaction:t\n\n^");
+    boss.say(&transaction.repeat(4)).await;
+    for _ in 0..frames * 8 {
+        assert_eq!(reader.body().await, "x");
+    }
+}
+
+#[tokio::test]
+async fn what_is_urgent_does_not_wait_for_a_replay() {
+    let broker = TestBroker::start().await;
+    for way in Way::BOTH {
+        let start = broker.publisher.position().to_string();
+        for _ in 0..200 {
+            let long = Outgoing::new("text/plain", vec![b'x'; 60_000]);
+            broker.publisher.publish("/topic/a", long);
+        }
+        let mut client = Client::connect(&broker, way, "kim").await;
+        client.subscribe("/user/queue/answers").await;
+        let headers = [("x-resume-from", &*start)];
+        client
+            .session
+            .subscribe("/topic/a", AckMode::Auto, &headers);
+        assert_eq!(client.message().await.body.len(), 60_000);
+        let session = broker.publisher.sessions_of("kim")[0];
+        broker
+            .publisher
+            .send_to_session(session, "/user/queue/answers", text("answer"));
+        let mut before = 1;
+        while client.message().await.body != "answer" {
+            before += 1;
+        }
+        // What the sockets hold is before it.
+        assert!(before < 150, "{before} of 200 {way:?}");
+        drop(client);
+        eventually("the end", || broker.publisher.sessions_of("kim").is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_long_message_is_the_same_for_all_its_readers() {
+    let broker = TestBroker::start().await;
+    for bytes in [1_023, 1_024, 8_000, 8_192, 70_000, 900_000] {
+        for body in [vec![b'x'; bytes], vec![0xFF; bytes]] {
+            let mut readers = Vec::new();
+            for version in Version::ALL {
+                for way in Way::BOTH {
+                    let config = config_of(version, "kim");
+                    let mut reader = Client::connect_with(&broker, way, config).await;
+                    reader.subscribe("/topic/a").await;
+                    readers.push(reader);
+                }
+            }
+            let message = Outgoing::new("text/plain", body.clone());
+            broker.publisher.publish("/topic/a", message);
+            broker.publisher.publish("/topic/a", text("next"));
+            for reader in &mut readers {
+                assert_eq!(reader.message().await.body, body);
+                assert_eq!(reader.body().await, "next");
+            }
+        }
     }
 }

@@ -13,13 +13,27 @@ use crate::version::Version;
 /// Appends `frame` as `version` writes it. A SEND, MESSAGE or ERROR with a body gets `content-length`; a body of any
 /// other frame is left out, since it must not have one. Before a version is agreed, encode for [`Version::V1_0`].
 pub fn encode(frame: &Frame, version: Version, out: &mut BytesMut) {
-    let escaped = frame.command.is_escaped();
-    let body: &[u8] = if frame.command.may_have_body() {
+    let body = body_of(frame);
+    out.reserve(estimate(frame) + body.len());
+    encode_head(frame, version, out);
+    out.put_slice(body);
+    out.put_u8(0);
+}
+
+fn body_of(frame: &Frame) -> &[u8] {
+    if frame.command.may_have_body() {
         &frame.body
     } else {
         b""
-    };
-    out.reserve(estimate(frame) + body.len());
+    }
+}
+
+/// As [`encode`] up to the blank line that ends the head: for a fan-out that shares a long body. The body and a NUL must
+/// follow.
+pub fn encode_head(frame: &Frame, version: Version, out: &mut BytesMut) {
+    let escaped = frame.command.is_escaped();
+    let body = body_of(frame);
+    out.reserve(estimate(frame));
     out.put_slice(frame.command.as_str().as_bytes());
     out.put_u8(b'\n');
     for (name, value) in frame.headers.iter() {
@@ -37,8 +51,6 @@ pub fn encode(frame: &Frame, version: Version, out: &mut BytesMut) {
         let _written = writeln!(out, "content-length:{}", body.len());
     }
     out.put_u8(b'\n');
-    out.put_slice(body);
-    out.put_u8(0);
 }
 
 /// Bytes of the head when nothing needs an escape.

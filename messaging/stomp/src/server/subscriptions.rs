@@ -85,6 +85,7 @@ pub(crate) struct Subscriptions {
     next_delivery: u64,
     pending: usize,
     subscriptions_max: usize,
+    id_bytes_max: usize,
     pending_max: usize,
 }
 
@@ -96,6 +97,7 @@ impl Subscriptions {
             next_delivery: 1,
             pending: 0,
             subscriptions_max: limits.subscriptions,
+            id_bytes_max: limits.subscription_id_bytes,
             pending_max: limits.pending_acks,
         }
     }
@@ -106,6 +108,10 @@ impl Subscriptions {
         destination: &str,
         ack: AckMode,
     ) -> Result<(), ProtocolError> {
+        if matches!(&key, SubscriptionKey::Id(id) if id.len() > self.id_bytes_max) {
+            let limit = self.id_bytes_max;
+            return Err(ProtocolError::SubscriptionIdTooLong { limit });
+        }
         if self.by_key.contains_key(&key) {
             let id = key.to_string();
             return Err(ProtocolError::DuplicateSubscription { id });

@@ -9,18 +9,13 @@ use crate::frame::{Command, Frame};
 use crate::limits::Limits;
 use crate::server::required;
 
-/// The frames that one transaction holds, in the order in which they came.
-#[derive(Debug, Default)]
-struct Transaction {
-    /// Bounded by [`Limits::transaction_frames`] and [`Limits::transaction_bytes`].
-    frames: Vec<Frame>,
-    bytes: usize,
-}
-
 #[derive(Debug)]
 pub(crate) struct Transactions {
-    /// Bounded by [`Limits::transactions`].
-    open: BTreeMap<String, Transaction>,
+    /// The frames that each holds, in the order in which they came. Bounded by [`Limits::transactions`], and all
+    /// together by [`Limits::transaction_frames`] and [`Limits::transaction_bytes`].
+    open: BTreeMap<String, Vec<Frame>>,
+    frames: usize,
+    bytes: usize,
     transactions_max: usize,
     frames_max: usize,
     bytes_max: usize,
@@ -30,6 +25,8 @@ impl Transactions {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             open: BTreeMap::new(),
+            frames: 0,
+            bytes: 0,
             transactions_max: limits.transactions,
             frames_max: limits.transaction_frames,
             bytes_max: limits.transaction_bytes,
@@ -47,17 +44,17 @@ impl Transactions {
             let limit = self.transactions_max;
             return Err(ProtocolError::TooManyTransactions { limit });
         }
-        self.open.insert(id.to_owned(), Transaction::default());
+        self.open.insert(id.to_owned(), Vec::new());
         Ok(())
     }
 
     /// Whether `frame` may be held: its transaction is open and has room.
     pub(crate) fn check(&self, id: &str, frame: &Frame) -> Result<(), ProtocolError> {
-        let Some(transaction) = self.open.get(id) else {
+        if !self.open.contains_key(id) {
             return Err(unknown(frame.command, id));
-        };
-        let fits = transaction.frames.len() < self.frames_max
-            && transaction.bytes.saturating_add(weight(frame)) <= self.bytes_max;
+        }
+        let fits = self.frames < self.frames_max
+            && self.bytes.saturating_add(weight(frame)) <= self.bytes_max;
         if fits {
             return Ok(());
         }
@@ -70,27 +67,30 @@ impl Transactions {
     /// Holds a SEND, ACK or NACK until COMMIT.
     pub(crate) fn hold(&mut self, id: &str, frame: Frame) -> Result<(), ProtocolError> {
         self.check(id, &frame)?;
-        let transaction = self
-            .open
+        self.frames += 1;
+        self.bytes += weight(&frame);
+        self.open
             .get_mut(id)
-            .expect("the transaction was just found to be open");
-        transaction.bytes += weight(&frame);
-        transaction.frames.push(frame);
+            .expect("the transaction was just found to be open")
+            .push(frame);
         Ok(())
     }
 
     /// COMMIT or ABORT: the transaction is over, and these are the frames that it held.
     pub(crate) fn end(&mut self, frame: &Frame) -> Result<Vec<Frame>, ProtocolError> {
         let id = required(frame, "transaction")?;
-        match self.open.remove(id) {
-            Some(transaction) => Ok(transaction.frames),
-            None => Err(unknown(frame.command, id)),
-        }
+        let Some(frames) = self.open.remove(id) else {
+            return Err(unknown(frame.command, id));
+        };
+        self.frames -= frames.len();
+        self.bytes -= frames.iter().map(weight).sum::<usize>();
+        Ok(frames)
     }
 
     /// Aborts all of them.
     pub(crate) fn clear(&mut self) {
         self.open.clear();
+        (self.frames, self.bytes) = (0, 0);
     }
 }
 

@@ -13,6 +13,7 @@ fn limits() -> Limits {
         body_bytes: 10,
         frame_bytes_before_connect: 100,
         subscriptions: 1,
+        subscription_id_bytes: 20,
         pending_acks: 1,
         transactions: 1,
         transaction_frames: 1,
@@ -68,6 +69,14 @@ fn each_limit_is_told_with_its_code_the_bound_and_the_receipt() {
         "SUBSCRIBE\nid:2\ndestination:/a\nreceipt:r\n\n\0",
         "too-many-subscriptions",
         limits.subscriptions,
+    );
+    check(
+        &format!(
+            "SUBSCRIBE\ndestination:/b\nreceipt:r\nid:{}\n\n\0",
+            x(limits.subscription_id_bytes + 1)
+        ),
+        "subscription-id-too-long",
+        limits.subscription_id_bytes,
     );
     check(
         "BEGIN\ntransaction:2\nreceipt:r\n\n\0",

@@ -26,9 +26,9 @@ fn topic(key: &str) -> Option<Topic> {
 }
 
 fn drain(lanes: &mut Lanes) -> Vec<String> {
-    std::iter::from_fn(|| lanes.pop())
+    std::iter::from_fn(|| lanes.pop(Allowed::All))
         .map(|outbound| match outbound.payload {
-            Payload::Encoded(encoded) => String::from_utf8(encoded.frame.bytes.to_vec()).unwrap(),
+            Payload::Encoded(encoded) => String::from_utf8(encoded.frame.head.to_vec()).unwrap(),
             Payload::Frame(_) | Payload::Queued(..) => panic!("the tests make none"),
         })
         .collect()
@@ -46,7 +46,7 @@ fn urgent_messages_overtake_and_each_lane_keeps_its_order() {
         lanes.offer(outbound(1, body), lane, None);
     }
     assert_eq!(drain(&mut lanes), ["u1", "u2", "b1", "b2"]);
-    assert!(lanes.is_empty());
+    assert!(lanes.is_empty(Allowed::All));
 }
 
 #[test]
@@ -64,6 +64,29 @@ fn a_newer_message_takes_the_place_of_the_one_with_its_key() {
     // What has left is replaced no more.
     let again = lanes.offer(outbound(1, "a3"), Lane::Bulk, topic("a"));
     assert_eq!(again, Offered::Queued);
+}
+
+#[test]
+fn a_longer_message_in_the_place_of_a_short_one_keeps_the_bound() {
+    let mut lanes = Lanes::new(10, 10);
+    let mut offer = |key, body| lanes.offer(outbound(1, body), Lane::Bulk, topic(key));
+    for key in ["a", "b", "c"] {
+        assert_eq!(offer(key, "1"), Offered::Queued);
+    }
+    assert_eq!(offer("a", "12345678"), Offered::Replaced);
+    assert_eq!(offer("b", "12"), Offered::Full);
+    assert_eq!(drain(&mut lanes), ["12345678", "1", "1"]);
+}
+
+#[test]
+fn the_urgent_lane_goes_alone_where_the_other_must_wait() {
+    let mut lanes = Lanes::new(10, 100);
+    lanes.offer(outbound(1, "b"), Lane::Bulk, None);
+    assert!(lanes.is_empty(Allowed::Urgent));
+    assert!(lanes.pop(Allowed::Urgent).is_none());
+    lanes.offer(outbound(2, "u"), Lane::Urgent, None);
+    assert!(lanes.pop(Allowed::Urgent).is_some());
+    assert_eq!(drain(&mut lanes), ["b"]);
 }
 
 #[test]
@@ -103,8 +126,8 @@ proptest! {
                 1 => {
                     let first = model.iter().position(|(.., lane, _)| *lane == Lane::Urgent);
                     let expected = if model.is_empty() { None } else { Some(model.remove(first.unwrap_or(0)).3) };
-                    let popped = lanes.pop().map(|outbound| match outbound.payload {
-                        Payload::Encoded(encoded) => String::from_utf8(encoded.frame.bytes.to_vec()).unwrap(),
+                    let popped = lanes.pop(Allowed::All).map(|outbound| match outbound.payload {
+                        Payload::Encoded(encoded) => String::from_utf8(encoded.frame.head.to_vec()).unwrap(),
                         Payload::Frame(_) | Payload::Queued(..) => panic!("the test makes none"),
                     });
                     prop_assert_eq!(popped, expected);

@@ -32,6 +32,7 @@ fn tight() -> Limits {
         headers: 8,
         body_bytes: 64,
         subscriptions: 3,
+        subscription_id_bytes: 30,
         pending_acks: 4,
         transactions: 2,
         transaction_frames: 3,
