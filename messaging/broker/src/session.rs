@@ -285,7 +285,9 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
 
     /// Whether it came to its end.
     fn replay(&mut self) -> bool {
-        while let Some(replaying) = &mut self.replaying {
+        while self.room() > 0
+            && let Some(replaying) = &mut self.replaying
+        {
             let Some(outbound) = replaying.messages.pop_front() else {
                 self.protocol.receipt(&replaying.subscribe);
                 self.replaying = None;
@@ -293,9 +295,6 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
                 return true;
             };
             self.deliver(&outbound);
-            if self.room() == 0 {
-                return false;
-            }
         }
         false
     }

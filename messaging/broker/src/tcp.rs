@@ -1,5 +1,6 @@
 //! STOMP over TCP.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -42,7 +43,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         let transport = TcpTransport {
             stream,
             allowance: Allowance::new(config.unauthenticated_bytes),
-            outgoing: BytesMut::new(),
+            outgoing: Outgoing::default(),
             writes: 0,
         };
         session::serve(&self.shared, transport, peer)
@@ -83,9 +84,44 @@ fn keep_alive(stream: &TcpStream, probing: KeepAlive) -> io::Result<()> {
 struct TcpTransport {
     stream: TcpStream,
     allowance: Allowance,
-    /// Many small frames go out in one write. Bounded by the session, which pushes only while there is room.
-    outgoing: BytesMut,
+    outgoing: Outgoing,
     writes: u64,
+}
+
+/// What was pushed. Bounded by the session, which pushes only while there is room.
+#[derive(Default)]
+struct Outgoing {
+    /// Before `small`. Long parts are shared with other connections and not copied.
+    parts: VecDeque<Bytes>,
+    /// Many small frames go out in one write.
+    small: BytesMut,
+    bytes: usize,
+}
+
+impl Outgoing {
+    fn push(&mut self, frame: WireFrame) {
+        self.bytes += frame.len();
+        self.small.extend_from_slice(&frame.head);
+        if !frame.tail.is_empty() {
+            self.parts.push_back(self.small.split().freeze());
+            self.parts.push_back(frame.tail);
+        }
+    }
+
+    fn next(&self) -> &[u8] {
+        self.parts.front().map_or(&*self.small, |part| &**part)
+    }
+
+    fn written(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        match self.parts.front_mut() {
+            Some(part) if part.len() > bytes => part.advance(bytes),
+            Some(_) => {
+                self.parts.pop_front();
+            }
+            None => self.small.advance(bytes),
+        }
+    }
 }
 
 impl Transport for TcpTransport {
@@ -105,12 +141,11 @@ impl Transport for TcpTransport {
     }
 
     fn push(&mut self, frame: WireFrame) {
-        self.outgoing.extend_from_slice(&frame.head);
-        self.outgoing.extend_from_slice(&frame.tail);
+        self.outgoing.push(frame);
     }
 
     fn backlog(&self) -> usize {
-        self.outgoing.len()
+        self.outgoing.bytes
     }
 
     fn progress(&self) -> u64 {
@@ -118,17 +153,17 @@ impl Transport for TcpTransport {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outgoing.is_empty() {
+        while self.outgoing.bytes > 0 {
             let stream = Pin::new(&mut self.stream);
-            let written = ready!(stream.poll_write(context, &self.outgoing))?;
+            let written = ready!(stream.poll_write(context, self.outgoing.next()))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.outgoing.advance(written);
+            self.outgoing.written(written);
             self.writes += 1;
         }
-        if self.outgoing.capacity() > KEPT_BYTES {
-            self.outgoing = BytesMut::new();
+        if self.outgoing.small.capacity() > KEPT_BYTES {
+            self.outgoing = Outgoing::default();
         }
         Poll::Ready(Ok(()))
     }
