@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::guard::Denied;
+
 /// Where refusals of [`crate::Handler`]s are told.
 pub const USER_ERRORS: &str = "/user/queue/errors";
 
@@ -120,6 +122,24 @@ impl BadDestination {
     }
 }
 
+/// Checks a topic that the application wants to publish to.
+///
+/// # Errors
+/// [`Denied`] says what is wrong with it.
+pub fn check_topic(destination: &str) -> Result<(), Denied> {
+    match for_send(destination) {
+        Ok(Kind::Topic) => Ok(()),
+        Ok(_) => Err(BadDestination::Unsupported(destination.to_owned()).into()),
+        Err(bad) => Err(bad.into()),
+    }
+}
+
+impl From<BadDestination> for Denied {
+    fn from(bad: BadDestination) -> Self {
+        Self::new(bad.code(), bad.to_string())
+    }
+}
+
 /// The destination of a SEND: no wildcards.
 pub(crate) fn for_send(destination: &str) -> Result<Kind, BadDestination> {
     let kind = parse(destination)?;
@@ -147,8 +167,9 @@ pub(crate) fn for_subscribe(destination: &str) -> Result<Kind, BadDestination> {
     }
 }
 
-/// Whether `pattern` covers everything that the destination or pattern `narrower` does.
-pub(crate) fn covers(pattern: &str, narrower: &str) -> bool {
+/// Whether `pattern` covers everything that the destination or pattern `narrower` does: for a guard that lists what is
+/// allowed.
+pub fn covers(pattern: &str, narrower: &str) -> bool {
     let mut segments = narrower.split('/');
     for wanted in pattern.split('/') {
         if wanted == "**" {
@@ -160,6 +181,18 @@ pub(crate) fn covers(pattern: &str, narrower: &str) -> bool {
         }
     }
     segments.next().is_none()
+}
+
+/// Whether there is a destination that both patterns cover: for a guard that lists what is forbidden.
+pub fn overlaps(one: &str, other: &str) -> bool {
+    let (mut ones, mut others) = (one.split('/'), other.split('/'));
+    loop {
+        match (ones.next(), others.next()) {
+            (Some("**"), _) | (_, Some("**")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+            _ => return false,
+        }
+    }
 }
 
 /// Whether a `reply-to` means a reply queue of the session's own.
@@ -291,6 +324,24 @@ mod tests {
         check("/topic/a/**", "/topic/**", false);
         check("/topic/a/**", "/topic/a", true);
         check("/topic/*/b", "/topic/a/**", false);
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_message_would_go_to_both() {
+        let check = |one, other, expected| {
+            assert_eq!(overlaps(one, other), expected, "{one} {other}");
+            assert_eq!(overlaps(other, one), expected, "{other} {one}");
+        };
+        check("/topic/a", "/topic/a", true);
+        check("/topic/a", "/topic/b", false);
+        check("/topic/a", "/topic/a/b", false);
+        check("/topic/*", "/topic/a", true);
+        check("/topic/*/b", "/topic/a/*", true);
+        check("/topic/*/b", "/topic/a/c", false);
+        check("/topic/**", "/topic/secret/**", true);
+        check("/topic/secret/**", "/topic/secret", true);
+        check("/topic/secret/**", "/topic/*/pin", true);
+        check("/topic/secret/**", "/topic/open/**", false);
     }
 
     #[test]

@@ -82,7 +82,21 @@ pub trait Guard: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Admission<Self::Principal>, Denied>> + Send;
 
     /// Whether `principal` may do `action` with `destination`: asked on each SEND and SUBSCRIBE, again at COMMIT for the
-    /// SENDs of a transaction, and for all live subscriptions after a renewal. It must be quick: the session waits.
+    /// SENDs of a transaction, and for all live subscriptions after a renewal or [`crate::Publisher::rights_changed`]. It
+    /// must be quick: the session waits.
+    ///
+    /// A SUBSCRIBE may name a pattern, and whoever gets `/topic/**` gets everything. Compare patterns, not beginnings:
+    ///
+    /// ```
+    /// use broker::destination::{covers, overlaps};
+    ///
+    /// // What is allowed must cover all that is asked for.
+    /// assert!(covers("/topic/open/**", "/topic/open/news"));
+    /// assert!(!covers("/topic/open/**", "/topic/**"));
+    /// // What is forbidden must not be reached by any of it.
+    /// assert!(overlaps("/topic/secret/**", "/topic/**"));
+    /// assert!(!overlaps("/topic/secret/**", "/topic/open/*"));
+    /// ```
     ///
     /// # Errors
     /// [`Denied`]: what the ERROR frame says, usually [`Denied::forbidden`].

@@ -1,8 +1,9 @@
 //! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, queues, transactions,
 //! topics that resume and keep last values, durable subscriptions.
 //!
-//! The application publishes through [`Publisher`]; a [`Guard`] decides who may do what; a [`Handler`] does what
-//! clients ask for with SEND to `/app/**`; [`Broker`] serves connections, whatever carries them.
+//! [`Publisher::new`] makes the broker, and the application publishes through it; a [`Guard`] decides who may do what; a [`Handler`] does what
+//! clients ask for with SEND to `/app/**`; [`Broker`] puts these together and serves connections, whatever carries them.
+//! The example `embed` shows an application with all of them, `open_broker` a broker for test clients.
 //!
 //! | destination | SEND by a client | SUBSCRIBE | messages come from |
 //! |---|---|---|---|
@@ -10,8 +11,8 @@
 //! | `/topic/**` | published, if the guard allows it; `x-retain:true` keeps it as last value | everybody's; `*` is one segment, `**` at the end is any rest | [`Publisher::publish`] |
 //! | `/user/queue/**` | refused | the session's own | [`Publisher::send_to_session`], [`Publisher::send_to_user`] |
 //! | `/queue/**` | taken in, if the guard allows it and there is room | one of the subscribers gets each message | [`Publisher::send_to_queue`] |
+//! | `/queue/dlq/**` | as `/queue/**` | as `/queue/**` | queues that could not deliver: the dead letters of `/queue/a` are in `/queue/dlq/a` |
 //! | `/reply-queue/**` | to the session that asked for the answer | refused | whoever was told the name by `reply-to`; [`Publisher::reply`] |
-//! | `/queue/dlq/**` | the same | the same | queues that could not deliver: the dead letters of `/queue/a` are in `/queue/dlq/a` |
 //!
 //! # Promises
 //! - **Order.** The frames of one session are handled one after the other; the messages of one subscription come in
@@ -94,7 +95,8 @@
 //! `retained-full` (no room for one more last value), `bad-key`, `bad-flag`, `durable-mismatch`
 //! (the name stands for another destination or subscription), `durable-in-use`, `durable-unsupported`,
 //! `too-many-durable-subscriptions`, `bad-durable-name`, those of
-//! [`stomp::ProtocolError::code`], and whatever [`Denied`] says.
+//! [`stomp::ProtocolError::code`], `malformed-message` (a WebSocket message or too much before CONNECTED),
+//! `connect-timeout`, `heart-beat-lost`, and whatever [`Denied`] says.
 
 pub mod config;
 pub mod destination;

@@ -1,15 +1,18 @@
 //! What the application publishes. Pure.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::Bytes;
 
-use crate::destination::KEY;
+use crate::destination::{EXPIRES, KEY};
 
 /// A message on its way out; the broker adds `subscription`, `destination` and `message-id`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outgoing {
     /// The MIME type of the body; none is invented.
     pub content_type: Option<String>,
-    /// More headers. They cannot override those of the broker.
+    /// More headers. Those by which the broker speaks to clients are left out when the message is published: use the
+    /// methods here.
     pub headers: Vec<(String, String)>,
     /// The body: opaque octets.
     pub body: Bytes,
@@ -42,8 +45,19 @@ impl Outgoing {
     /// The message with a key: of each topic, the last value of each key is retained for itself. Receivers see it as
     /// the header `x-key`.
     #[must_use]
-    pub fn with_key(self, key: impl Into<String>) -> Self {
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.headers.retain(|(name, _)| name != KEY);
         self.with_header(KEY, key)
+    }
+
+    /// The message with a time after which it is worth nothing: it is not delivered any more then.
+    #[must_use]
+    pub fn with_expiry(mut self, at: SystemTime) -> Self {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Zero would mean never.
+        let milliseconds = since.as_millis().max(1).to_string();
+        self.headers.retain(|(name, _)| name != EXPIRES);
+        self.with_header(EXPIRES, milliseconds)
     }
 
     /// The message, to be kept as the last value of its topic and key: whoever subscribes with `x-retained:true` gets

@@ -14,15 +14,13 @@ use stomp::server::SubscriptionKey;
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
-use crate::destination;
+use crate::destination::{self, Kind};
 use crate::guard::Denied;
 use crate::message::Outgoing;
 use crate::outbox::{Lane, Offered, Outbox};
 use crate::permits::{Permits, TurnedAway};
 use crate::position::{Position, SessionId};
-use crate::router::{
-    Deliveries, Effect, Outbound, Router, Serial, Wanted, assert_queue, assert_topic,
-};
+use crate::router::{Deliveries, Effect, Outbound, Router, Serial, Wanted, assert_kind};
 
 /// Digits of an incarnation: 64 bits of chance, so that no two lives of a broker are ever taken for one.
 const INCARNATION_DIGITS: usize = 16;
@@ -168,8 +166,11 @@ impl Publisher {
     /// [`crate::RetainedLimits`].
     ///
     /// Returns the position after this message.
+    ///
+    /// # Panics
+    /// `destination` is no topic, malformed, or has wildcards: [`crate::destination::check_topic`] says so before.
     pub fn publish(&self, destination: &str, message: Outgoing) -> Position {
-        assert_topic(destination);
+        assert_kind(destination, Kind::Topic);
         let now = epoch_milliseconds();
         self.hub().publish(destination, message, now)
     }
@@ -179,8 +180,11 @@ impl Publisher {
     ///
     /// # Errors
     /// [`Denied`] with the code `queue-full`: see [`crate::QueueLimits`].
+    ///
+    /// # Panics
+    /// `destination` is no queue, or malformed.
     pub fn send_to_queue(&self, destination: &str, message: Outgoing) -> Result<(), Denied> {
-        assert_queue(destination);
+        assert_kind(destination, Kind::Queue);
         self.transact(None, vec![Effect::Enqueue(destination, message)])
             .map(|_| ())
     }
@@ -268,18 +272,26 @@ impl Publisher {
     }
 
     /// Sends to one session's `/user/queue/…`. Nothing is kept when it has not subscribed.
+    ///
+    /// # Panics
+    /// `user_destination` is no `/user/queue/…`.
     pub fn send_to_session(
         &self,
         session: SessionId,
         user_destination: &str,
         message: Outgoing,
     ) -> Delivery {
+        assert_kind(user_destination, Kind::User);
         self.hub()
             .send_to_session(session, user_destination, &message)
     }
 
     /// Sends to the `/user/queue/…` of every session of `subject`. Returns for how many sessions it was queued.
+    ///
+    /// # Panics
+    /// `user_destination` is no `/user/queue/…`.
     pub fn send_to_user(&self, subject: &str, user_destination: &str, message: Outgoing) -> usize {
+        assert_kind(user_destination, Kind::User);
         let mut hub = self.hub();
         let sessions = hub.router.sessions_of(subject);
         sessions

@@ -29,7 +29,7 @@ use self::replay::Replay;
 use self::retained::{Retain, Retained};
 use self::trie::Trie;
 use crate::config::{BrokerConfig, QueueLimits};
-use crate::destination::{self, EXPIRES, KEY, Kind};
+use crate::destination::{self, EXPIRES, KEY, Kind, OWN_HEADERS};
 use crate::message::Outgoing;
 use crate::outbox::{Lane, Outbox, Topic};
 use crate::position::{Position, SessionId};
@@ -435,7 +435,10 @@ impl Router {
             frame.headers.push("content-type", content_type);
         }
         for (name, value) in message.headers {
-            frame.headers.push(name, value);
+            // Nobody but the broker says what these say.
+            if !OWN_HEADERS.contains(&&*name) {
+                frame.headers.push(name, value);
+            }
         }
         frame
     }
@@ -562,18 +565,14 @@ pub(crate) fn expiry_of(message: &Frame) -> Option<u64> {
 }
 
 /// The application's own code names what it publishes to, so a wrong one is a bug there.
-pub(crate) fn assert_topic(topic: &str) {
-    debug_assert!(
-        destination::for_send(topic) == Ok(Kind::Topic),
-        "{topic:?} is no topic"
-    );
-}
-
-/// As [`assert_topic`], for queues.
-pub(crate) fn assert_queue(queue: &str) {
-    debug_assert!(
-        destination::for_send(queue) == Ok(Kind::Queue),
-        "{queue:?} is no queue"
+pub(crate) fn assert_kind(destination: &str, kind: Kind) {
+    let found = match kind {
+        Kind::User => destination::for_subscribe(destination),
+        _ => destination::for_send(destination),
+    };
+    assert!(
+        found == Ok(kind),
+        "{destination:?} is no destination for this: {found:?}"
     );
 }
 

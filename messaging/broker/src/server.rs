@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::connections::Connections;
 use crate::guard::Guard;
@@ -21,6 +22,8 @@ pub(crate) struct Shared<G, H> {
     pub(crate) handler: H,
     pub(crate) shutdown: CancellationToken,
     pub(crate) connections: Connections,
+    /// Tasks of connections that came through an HTTP server of the application.
+    pub(crate) upgraded: TaskTracker,
 }
 
 impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
@@ -33,9 +36,17 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
                 guard,
                 handler,
                 connections: Connections::new(shutdown.clone()),
+                upgraded: TaskTracker::new(),
                 shutdown,
             }),
         }
+    }
+
+    /// After the shutdown: waits until the connections of [`Self::upgrade_websocket`] have ended. Those of `listen_*` and
+    /// `serve_*` are waited for there.
+    pub async fn ended(&self) {
+        self.shared.upgraded.close();
+        self.shared.upgraded.wait().await;
     }
 
     /// The handle to publish with.

@@ -30,14 +30,15 @@ where
     G: Guard,
     H: Handler<G::Principal>,
 {
-    /// Answers a WebSocket handshake, and serves the connection in a task of its own.
+    /// Answers a WebSocket handshake, and serves the connection in a task of its own: [`Self::ended`] waits for it.
     ///
     /// Until the handshake the connection is the HTTP server's, which has to bound it: `axum::serve` waits for the head
     /// of a request without end. [`Self::listen_websocket`] does not.
     pub fn upgrade_websocket(&self, handshake: WebSocketUpgrade, peer: SocketAddr) -> Response {
         let WebSocketUpgrade { response, upgrade } = handshake;
         let broker = self.clone();
-        tokio::spawn(async move { broker.serve_upgraded(upgrade, peer).await });
+        let serve = async move { broker.serve_upgraded(upgrade, peer).await };
+        self.shared.upgraded.spawn(serve);
         response
     }
 

@@ -295,8 +295,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             return Err(Denied::token_expired());
         }
         let destination = frame.header("destination").unwrap_or_default();
-        let kind = destination::for_send(destination)
-            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
+        let kind = destination::for_send(destination).map_err(Denied::from)?;
         let principal = &open.info.principal;
         self.shared
             .guard
@@ -352,8 +351,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let (Some(open), Some(own_name)) = (&mut self.open, frame.header(REPLY_TO)) else {
             return Ok(Cow::Borrowed(frame));
         };
-        let is_own = destination::is_temp_queue(own_name)
-            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
+        let is_own = destination::is_temp_queue(own_name).map_err(Denied::from)?;
         if !is_own {
             return Ok(Cow::Borrowed(frame));
         }
@@ -412,8 +410,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         if open.is_expired() {
             return Err(Denied::token_expired());
         }
-        let kind = destination::for_subscribe(destination)
-            .map_err(|bad| Denied::new(bad.code(), bad.to_string()))?;
+        let kind = destination::for_subscribe(destination).map_err(Denied::from)?;
         let principal = &open.info.principal;
         self.shared
             .guard
