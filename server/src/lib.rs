@@ -134,7 +134,9 @@ impl Server {
         let pages = http::router(core.app(broker.clone(), offset, config.secure_cookies));
         tasks.spawn(async move {
             broker.listen_tcp(listeners.stomp).await;
-            "STOMP over TCP"
+            // Those that came through HTTP are told of the end as well.
+            broker.ended().await;
+            "STOMP"
         });
         tasks.spawn(serve(listeners.http, pages, shutdown.clone(), "HTTP"));
         tasks.spawn(serve(
