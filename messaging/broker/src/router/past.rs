@@ -18,6 +18,8 @@ pub(crate) struct Told {
     pub(crate) replayed: u64,
     /// Notices that some may be missing.
     pub(crate) gaps: u64,
+    /// Places that were looked at for it and messages that were found.
+    steps: u64,
 }
 
 /// How much one SUBSCRIBE gets.
@@ -45,6 +47,15 @@ impl Router {
             gaps: self.told.gaps + self.durables.gaps(),
             ..self.told
         }
+    }
+
+    /// What SUBSCRIBEs have cost so far: each step is some hundred nanoseconds.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the session, whose turns are bounded by it")
+    )]
+    pub(crate) fn steps(&self) -> u64 {
+        self.told.steps
     }
 
     pub(crate) fn retained_counts(&self) -> RetainedCounts {
@@ -82,8 +93,10 @@ impl Router {
             None => Past {
                 lost_up_to: Some(self.sequence),
                 messages: Vec::new(),
+                steps: 0,
             },
         };
+        self.told.steps += past.steps as u64;
         if past.lost_up_to.is_some() && wanted.retained {
             return self.snapshot(wanted.destination, true, now);
         }
@@ -97,6 +110,7 @@ impl Router {
     /// Last values, with a gap notice in front when messages are `lost` or these are not all.
     fn snapshot(&mut self, pattern: &str, lost: bool, now: u64) -> Vec<Arc<Frame>> {
         let snapshot = self.retained.snapshot(pattern, now);
+        self.told.steps += snapshot.steps as u64;
         // Whoever gets the notice and no more can resume from it: what it leaves out is only what it has replaced.
         let before = snapshot
             .values

@@ -9,11 +9,18 @@ use std::sync::Arc;
 
 use stomp::Frame;
 
-use super::names::{Names, Place};
+use super::names::{self, Names, Place};
 use super::queueing::{expires_of, weight};
 use crate::config::RetainedLimits;
 use crate::destination::RETAINED;
 use crate::message::Outgoing;
+
+/// Places of the tree that one snapshot may look at, on top of [`STEPS_PER_TOPIC`] for each topic that it finds: about
+/// a millisecond, while nothing is published. What lies behind counts as missing.
+const STEPS: usize = 4096;
+
+/// A topic is at one place and may branch off at another one; each has at most 32 segments.
+const STEPS_PER_TOPIC: usize = 6;
 
 /// What a message does to the last value of its topic and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +44,8 @@ impl Retain {
         message.is_retained().then(|| Self {
             key: message.key().to_owned(),
             value: (!message.body.is_empty()).then(|| Terms {
-                weight: weight(topic, message),
+                // As if no other value had the same topic.
+                weight: weight(topic, message) + names::weight(topic),
                 expires: expires_of(message),
             }),
         })
@@ -57,6 +65,8 @@ pub(super) struct Snapshot {
     pub(super) values: Vec<(u64, Arc<Frame>)>,
     /// Whether these are all.
     pub(super) complete: bool,
+    /// Places that were looked at and values that were found: what it has cost.
+    pub(super) steps: usize,
 }
 
 /// Counts for metrics.
@@ -208,12 +218,19 @@ impl Retained {
         let mut snapshot = Snapshot {
             values: Vec::new(),
             complete: !self.blind,
+            steps: 0,
         };
         let mut walk = self.topics.walk(pattern, 0);
+        let mut most = STEPS;
         while walk.bound().is_some() {
+            if walk.steps() >= most {
+                snapshot.complete = false;
+                break;
+            }
             let Some((_, keys)) = walk.step() else {
                 continue;
             };
+            most += STEPS_PER_TOPIC;
             snapshot.complete &= keys.missing.is_empty();
             let values = keys.values.values();
             snapshot
@@ -223,6 +240,7 @@ impl Retained {
         snapshot
             .values
             .sort_unstable_by_key(|(sequence, _)| *sequence);
+        snapshot.steps = walk.steps() + snapshot.values.len();
         snapshot
     }
 

@@ -199,3 +199,28 @@ fn a_snapshot_that_lacks_something_says_so() {
     assert_eq!((counts.held, counts.refused), (1, 1));
     assert_eq!(router.told().gaps, 2);
 }
+
+#[test]
+fn what_a_subscribe_looks_at_is_counted() {
+    let mut router = Router::new("i", &BrokerConfig::default());
+    let start = router.position().to_string();
+    for index in 0..100 {
+        let message = Outgoing::new("text/plain", "x").retained();
+        publish(&mut router, &format!("/topic/{index}/a"), message);
+    }
+    let mut check = |pattern, position, least, most| {
+        let before = router.steps();
+        subscribe(&mut router, pattern, position);
+        let steps = router.steps() - before;
+        assert!(
+            (least..=most).contains(&steps),
+            "{pattern} {position:?}: {steps}"
+        );
+    };
+    check("/topic/*/b", None, 100, 110);
+    check("/topic/*/b", Some(start.as_str()), 100, 110);
+    // Found and listed.
+    check("/topic/*/a", None, 200, 210);
+    check("/topic/*/a", Some(start.as_str()), 200, 210);
+    check("/topic/7/a", None, 1, 10);
+}

@@ -91,7 +91,7 @@ proptest! {
     fn a_snapshot_is_what_was_last_said_or_says_that_it_lacks_something(
         story in vec(said(), 0..60),
         values in 1..12_usize,
-        bytes in 600..8000_usize,
+        bytes in 1400..16_000_usize,
         keys_per_destination in 1..4_usize,
     ) {
         let limits = RetainedLimits { values, bytes, keys_per_destination };
@@ -139,7 +139,7 @@ proptest! {
         before in vec(said(), 0..12),
         together in vec(said(), 1..6),
         values in 1..8_usize,
-        bytes in 600..6000_usize,
+        bytes in 1400..12_000_usize,
         keys_per_destination in 1..4_usize,
     ) {
         let limits = RetainedLimits { values, bytes, keys_per_destination };
@@ -227,4 +227,28 @@ fn a_value_leaves_when_its_time_has_passed() {
     }
     check_accounts(&retained);
     assert!(retained.topics.find("/topic/a").is_none());
+}
+
+#[test]
+fn a_snapshot_that_searches_for_long_is_given_up_and_told() {
+    let mut retained = Retained::new(RetainedLimits::default());
+    let last = 2 * STEPS as u64;
+    for sequence in 1..=last {
+        let topic = format!("/topic/{sequence}/a");
+        keep(&mut retained, sequence, &topic, &message("", None, 1), 0);
+    }
+    let check = |retained: &mut Retained, pattern, complete, found: usize| {
+        let snapshot = retained.snapshot(pattern, 0);
+        assert_eq!(snapshot.complete, complete, "{pattern}");
+        assert_eq!(snapshot.values.len(), found, "{pattern}");
+        assert!(
+            snapshot.steps <= STEPS + (STEPS_PER_TOPIC + 1) * found,
+            "{pattern}"
+        );
+    };
+    check(&mut retained, "/topic/*/b", false, 0);
+    check(&mut retained, "/topic/1/*", true, 1);
+    // What it finds is not what is bounded here.
+    check(&mut retained, "/topic/*/a", true, 2 * STEPS);
+    check(&mut retained, "/topic/**", true, 2 * STEPS);
 }
