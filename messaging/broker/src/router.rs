@@ -26,7 +26,7 @@ use self::queue::{Queues, Terms};
 pub(crate) use self::queueing::{Deliveries, Effect, parse_expires};
 use self::replay::Replay;
 use self::retained::{Retain, Retained};
-use self::trie::Trie;
+use self::trie::{Member, Trie};
 use crate::config::{BrokerConfig, QueueLimits};
 use crate::destination::{self, EXPIRES, KEY, Kind};
 use crate::message::Outgoing;
@@ -134,9 +134,11 @@ pub(crate) struct Subscriber {
     conflates: bool,
 }
 
-impl PartialEq<Serial> for Subscriber {
-    fn eq(&self, serial: &Serial) -> bool {
-        self.serial == *serial
+impl Member for Subscriber {
+    type Identity = Serial;
+
+    fn identity(&self) -> Serial {
+        self.serial
     }
 }
 
@@ -381,7 +383,7 @@ impl Router {
             return;
         };
         match subscription.kind {
-            Kind::Topic => self.topics.remove(&subscription.destination, &serial),
+            Kind::Topic => self.topics.remove(&subscription.destination, serial),
             Kind::Reply => {
                 self.replies.remove(&subscription.destination);
             }

@@ -323,12 +323,12 @@ impl<T> Names<T> {
 }
 
 /// The first segment, and the others, each behind a slash.
-fn split(segments: &str) -> (&str, &str) {
+pub(super) fn split(segments: &str) -> (&str, &str) {
     segments.split_at(segments.find('/').unwrap_or(segments.len()))
 }
 
 /// Bytes of the segments, each behind a slash, with which both begin.
-fn shared(one: &str, other: &str) -> usize {
+pub(super) fn shared(one: &str, other: &str) -> usize {
     let both = one.split('/').zip(other.split('/')).skip(1);
     both.take_while(|(a, b)| a == b)
         .map(|(a, _)| 1 + a.len())
