@@ -68,6 +68,11 @@ pub struct BrokerConfig {
     /// millisecond, and no more than some thousand topics are looked at. A subscription that acknowledges gets at most
     /// half of [`stomp::Limits::pending_acks`], or its past alone would end its session.
     pub replay_messages_per_subscribe: usize,
+    /// Bytes that one SUBSCRIBE gets of the past or of last values: when there are more, a gap notice and the newest;
+    /// one message is never too long. 16 MiB: as many short last values as there may be ([`RetainedLimits::values`]).
+    /// They stay in memory until they are written, also when the broker has newer ones by then, and a session has one
+    /// such list at a time.
+    pub replay_bytes_per_subscribe: usize,
     /// What may be kept as the last value of a topic.
     pub retained: RetainedLimits,
     /// What `/queue/**` may hold.
@@ -101,6 +106,7 @@ impl Default for BrokerConfig {
             replay_messages: 65_536,
             replay_bytes: 64 * 1024 * 1024,
             replay_messages_per_subscribe: 4096,
+            replay_bytes_per_subscribe: 16 * 1024 * 1024,
             retained: RetainedLimits::default(),
             queues: QueueLimits::default(),
             durables: DurableLimits::default(),
@@ -146,6 +152,7 @@ impl BrokerConfig {
         raise(&mut limits.transaction_bytes, 2);
         raise(&mut self.queue_bytes, 2);
         raise(&mut self.replay_bytes, 4);
+        raise(&mut self.replay_bytes_per_subscribe, 2);
         raise(&mut self.queues.bytes_per_queue, 4);
         raise(&mut self.queues.bytes, 16);
         raise(&mut self.retained.bytes, 4);
@@ -285,6 +292,7 @@ mod tests {
             limits.transaction_bytes,
             long.queue_bytes,
             long.replay_bytes,
+            long.replay_bytes_per_subscribe,
             long.queues.bytes_per_queue,
             long.queues.bytes,
         ];

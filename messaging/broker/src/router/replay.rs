@@ -22,6 +22,14 @@ use crate::destination::has_wildcard;
 /// published. What lies behind counts as lost.
 const STEPS: usize = 4096;
 
+/// The most that one SUBSCRIBE gets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) messages: usize,
+    /// Whatever the bound, the first message is not too long for it.
+    pub(super) bytes: usize,
+}
+
 /// What matched since a position.
 #[derive(Debug)]
 pub(crate) struct Past {
@@ -94,11 +102,12 @@ impl Replay {
     }
 
     /// What `pattern` covers after `sequence`: the newest of it, when it is more than `most`.
-    pub(crate) fn after(&self, sequence: u64, pattern: &str, most: usize) -> Past {
+    pub(crate) fn after(&self, sequence: u64, pattern: &str, most: Most) -> Past {
         let mut walk = self.rings.walk(pattern, sequence);
         // The newest message of each ring that was found and is not used up.
         let mut heads: BinaryHeap<(u64, Place, usize)> = BinaryHeap::new();
-        let mut messages = Vec::new();
+        let mut messages: Vec<Arc<Frame>> = Vec::new();
+        let mut bytes = 0;
         let mut lost = self.lost_without_ring(pattern);
         loop {
             let head = heads.peek().map(|(at, ..)| *at);
@@ -119,12 +128,16 @@ impl Replay {
             let Some((at, place, index)) = heads.pop() else {
                 break;
             };
-            if messages.len() == most {
+            let ring = self.rings.get(place).expect("heads are of rings");
+            let (_, message) = &ring.messages[index];
+            bytes += weight(message);
+            let full =
+                messages.len() == most.messages || (bytes > most.bytes && !messages.is_empty());
+            if full {
                 lost = lost.max(at);
                 break;
             }
-            let ring = self.rings.get(place).expect("heads are of rings");
-            messages.push(Arc::clone(&ring.messages[index].1));
+            messages.push(Arc::clone(message));
             heads.extend(ring.newest_before(index, place, sequence));
         }
         messages.reverse();

@@ -11,6 +11,7 @@ use stomp::Frame;
 
 use super::names::{self, Names, Place};
 use super::queueing::{expires_of, weight};
+use super::replay;
 use crate::config::RetainedLimits;
 use crate::destination::RETAINED;
 use crate::message::Outgoing;
@@ -83,6 +84,8 @@ struct Value {
     sequence: u64,
     /// As a snapshot gives it.
     frame: Arc<Frame>,
+    /// Bytes that the frame takes, about.
+    bytes: usize,
     terms: Terms,
 }
 
@@ -200,6 +203,7 @@ impl Retained {
         frame.headers.push_front(RETAINED, "true");
         let value = Value {
             sequence,
+            bytes: replay::weight(&frame),
             frame: Arc::new(frame),
             terms,
         };
@@ -212,36 +216,36 @@ impl Retained {
         }
     }
 
-    /// The last values of what `pattern` covers.
-    pub(super) fn snapshot(&mut self, pattern: &str, now: u64) -> Snapshot {
+    /// The last values of what `pattern` covers: the newest of them, when they are more than `bytes`.
+    pub(super) fn snapshot(&mut self, pattern: &str, bytes: usize, now: u64) -> Snapshot {
         self.drop_expired(now);
-        let mut snapshot = Snapshot {
-            values: Vec::new(),
-            complete: !self.blind,
-            steps: 0,
-        };
+        let mut found = Vec::new();
+        let mut complete = !self.blind;
         let mut walk = self.topics.walk(pattern, 0);
         let mut most = STEPS;
         while walk.bound().is_some() {
             if walk.steps() >= most {
-                snapshot.complete = false;
+                complete = false;
                 break;
             }
             let Some((_, keys)) = walk.step() else {
                 continue;
             };
             most += STEPS_PER_TOPIC;
-            snapshot.complete &= keys.missing.is_empty();
-            let values = keys.values.values();
-            snapshot
-                .values
-                .extend(values.map(|value| (value.sequence, Arc::clone(&value.frame))));
+            complete &= keys.missing.is_empty();
+            found.extend(keys.values.values());
         }
-        snapshot
-            .values
-            .sort_unstable_by_key(|(sequence, _)| *sequence);
-        snapshot.steps = walk.steps() + snapshot.values.len();
-        snapshot
+        let steps = walk.steps() + found.len();
+        found.sort_unstable_by_key(|value| value.sequence);
+        let first = first_within(&found, bytes);
+        let values = found[first..].iter();
+        Snapshot {
+            values: values
+                .map(|value| (value.sequence, Arc::clone(&value.frame)))
+                .collect(),
+            complete: complete && first == 0,
+            steps,
+        }
     }
 
     fn drop_expired(&mut self, now: u64) {
@@ -270,6 +274,17 @@ impl Retained {
             self.topics.remove(place);
         }
     }
+}
+
+/// Where the last of `values` begin that are within `bytes`; one always is.
+fn first_within(values: &[&Value], mut bytes: usize) -> usize {
+    let fits = |value: &&&Value| {
+        let left = bytes.checked_sub(value.bytes);
+        bytes = left.unwrap_or(0);
+        left.is_some()
+    };
+    let count = values.iter().rev().take_while(fits).count();
+    values.len() - count.max(1).min(values.len())
 }
 
 impl RetainedLimits {

@@ -40,6 +40,13 @@ fn sequences(past: &Past) -> Vec<u64> {
     past.messages.iter().map(id).collect()
 }
 
+fn most(messages: usize) -> Most {
+    Most {
+        messages,
+        bytes: usize::MAX,
+    }
+}
+
 /// The same bounds, kept by looking at everything each time.
 struct Naive {
     config: BrokerConfig,
@@ -111,7 +118,7 @@ proptest! {
         messages in 1..20_usize,
         bytes in 1200..16_000_usize,
         after in 0..60_u64,
-        most in 1..12_usize,
+        messages_most in 1..12_usize,
     ) {
         let config = BrokerConfig {
             replay_messages_per_destination: per_destination,
@@ -126,9 +133,9 @@ proptest! {
             naive.keep(sequence, NAMES[name], bytes);
         }
         for pattern in PATTERNS {
-            let past = replay.after(after, pattern, most);
+            let past = replay.after(after, pattern, most(messages_most));
             let found = (past.lost_up_to, sequences(&past));
-            prop_assert_eq!(found, naive.after(after, pattern, most), "{}", pattern);
+            prop_assert_eq!(found, naive.after(after, pattern, messages_most), "{}", pattern);
         }
         prop_assert_eq!(replay.order.len(), naive.kept.len());
     }
@@ -149,14 +156,14 @@ fn a_wildcard_that_leads_nowhere_is_given_up_and_told() {
             message(sequence, 0),
         );
     }
-    let past = replay.after(0, "/topic/*/b", 10);
+    let past = replay.after(0, "/topic/*/b", most(10));
     assert!(past.messages.is_empty());
     let lost = past.lost_up_to.expect("not everything was looked at");
     assert_eq!(lost, last - STEPS as u64 + 1, "one place leads there");
     // Who asks for less does not pay for the rest.
-    let past = replay.after(last - 5, "/topic/*/b", 10);
+    let past = replay.after(last - 5, "/topic/*/b", most(10));
     assert_eq!((past.lost_up_to, past.messages.len()), (None, 0));
-    let past = replay.after(last - 5, "/topic/**", 10);
+    let past = replay.after(last - 5, "/topic/**", most(10));
     assert_eq!(
         sequences(&past),
         [last - 4, last - 3, last - 2, last - 1, last]
@@ -178,4 +185,29 @@ fn long_names_of_short_messages_count() {
     let kept = replay.order.len();
     // Three quarters of a KiB for a name, and what the message takes.
     assert!((800..1300).contains(&kept), "{kept}");
+}
+
+#[test]
+fn the_newest_that_fit_are_replayed_and_one_always_does() {
+    let mut replay = Replay::new(&BrokerConfig::default());
+    for sequence in 1..=10 {
+        let name = format!("/topic/{}", sequence % 3);
+        replay.keep(sequence, &name, message(sequence, 1000));
+    }
+    let each = weight(&message(1, 1000));
+    let check = |bytes, lost, expected: &[u64]| {
+        let most = Most {
+            messages: 10,
+            bytes,
+        };
+        let past = replay.after(2, "/topic/*", most);
+        assert_eq!(
+            (past.lost_up_to, sequences(&past).as_slice()),
+            (lost, expected),
+            "{bytes}"
+        );
+    };
+    check(9 * each, None, &[3, 4, 5, 6, 7, 8, 9, 10]);
+    check(3 * each + 1, Some(7), &[8, 9, 10]);
+    check(1, Some(9), &[10]);
 }
