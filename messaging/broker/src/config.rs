@@ -61,13 +61,18 @@ pub struct BrokerConfig {
     pub replay_messages_per_destination: usize,
     /// Messages of all destinations that are kept; the oldest goes first.
     pub replay_messages: usize,
-    /// Bytes of all messages that are kept; the oldest goes first.
+    /// Bytes of all messages that are kept, and of the names of their destinations; the oldest goes first.
     pub replay_bytes: usize,
     /// Messages that one SUBSCRIBE with `x-resume-from` gets of the past: when there are more, a gap notice and the
     /// newest. 4,096: a page that was away for half a minute; putting the list together holds up publishing for a
-    /// millisecond, or ten when it is spread over tens of thousands of topics. A subscription that acknowledges gets
-    /// at most half of [`stomp::Limits::pending_acks`], or its past alone would end its session.
+    /// millisecond, and no more than some thousand topics are looked at. A subscription that acknowledges gets at most
+    /// half of [`stomp::Limits::pending_acks`], or its past alone would end its session.
     pub replay_messages_per_subscribe: usize,
+    /// Bytes that one SUBSCRIBE gets of the past or of last values: when there are more, a gap notice and the newest;
+    /// one message is never too long. 16 MiB: as many short last values as there may be ([`RetainedLimits::values`]).
+    /// They stay in memory until they are written, also when the broker has newer ones by then, and a session has one
+    /// such list at a time.
+    pub replay_bytes_per_subscribe: usize,
     /// What may be kept as the last value of a topic.
     pub retained: RetainedLimits,
     /// What `/queue/**` may hold.
@@ -101,6 +106,7 @@ impl Default for BrokerConfig {
             replay_messages: 65_536,
             replay_bytes: 64 * 1024 * 1024,
             replay_messages_per_subscribe: 4096,
+            replay_bytes_per_subscribe: 16 * 1024 * 1024,
             retained: RetainedLimits::default(),
             queues: QueueLimits::default(),
             durables: DurableLimits::default(),
@@ -117,7 +123,7 @@ pub struct RetainedLimits {
     /// Last values of all topics. 16,384: several for each of some thousand machines; a snapshot of everything is a
     /// list that is made in a few milliseconds.
     pub values: usize,
-    /// Bytes of all last values. 64 MiB, as for what is kept to be resumed.
+    /// Bytes of all last values, and of the names of their topics. 64 MiB, as for what is kept to be resumed.
     pub bytes: usize,
     /// Last values of one topic, each with a key of its own. 4,096: clients name keys, and one topic must not take
     /// what all need.
@@ -146,6 +152,7 @@ impl BrokerConfig {
         raise(&mut limits.transaction_bytes, 2);
         raise(&mut self.queue_bytes, 2);
         raise(&mut self.replay_bytes, 4);
+        raise(&mut self.replay_bytes_per_subscribe, 2);
         raise(&mut self.queues.bytes_per_queue, 4);
         raise(&mut self.queues.bytes, 16);
         raise(&mut self.retained.bytes, 4);
@@ -285,6 +292,7 @@ mod tests {
             limits.transaction_bytes,
             long.queue_bytes,
             long.replay_bytes,
+            long.replay_bytes_per_subscribe,
             long.queues.bytes_per_queue,
             long.queues.bytes,
         ];

@@ -27,7 +27,7 @@ use self::queue::{Queues, Terms};
 pub(crate) use self::queueing::{Deliveries, Effect, parse_expires};
 use self::replay::Replay;
 use self::retained::{Retain, Retained};
-use self::trie::Trie;
+use self::trie::{Member, Trie};
 use crate::config::{BrokerConfig, QueueLimits};
 use crate::destination::{self, EXPIRES, KEY, Kind, OWN_HEADERS};
 use crate::message::Outgoing;
@@ -135,9 +135,11 @@ pub(crate) struct Subscriber {
     conflates: bool,
 }
 
-impl PartialEq<Serial> for Subscriber {
-    fn eq(&self, serial: &Serial) -> bool {
-        self.serial == *serial
+impl Member for Subscriber {
+    type Identity = Serial;
+
+    fn identity(&self) -> Serial {
+        self.serial
     }
 }
 
@@ -382,7 +384,7 @@ impl Router {
             return;
         };
         match subscription.kind {
-            Kind::Topic => self.topics.remove(&subscription.destination, &serial),
+            Kind::Topic => self.topics.remove(&subscription.destination, serial),
             Kind::Reply => {
                 self.replies.remove(&subscription.destination);
             }

@@ -14,7 +14,7 @@ use super::past::gap_notice;
 use super::queue::{Handed, Incoming, Queues, Terms};
 use super::queueing::parse_expires;
 use super::replay::weight;
-use super::trie::Trie;
+use super::trie::{Member, Trie};
 use super::{Counts, Serial};
 use crate::config::{BrokerConfig, DurableLimits, QueueLimits};
 use crate::destination::{DURABLE_NAME, EXPIRES, REDELIVERED};
@@ -23,6 +23,14 @@ use crate::position::Position;
 
 /// Names a durable subscription of the broker's life; never used twice.
 type Id = u64;
+
+impl Member for Id {
+    type Identity = Self;
+
+    fn identity(&self) -> Self {
+        *self
+    }
+}
 
 #[derive(Debug)]
 struct Durable {
@@ -282,7 +290,7 @@ impl Durables {
                 self.names.remove(&durable.subject);
             }
         }
-        self.topics.remove(&durable.pattern, &id);
+        self.topics.remove(&durable.pattern, id);
         self.queues.delete(&durable.queue);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stomp::{AckMode, Command, Frame};
 
-use super::replay::Past;
+use super::replay::{Most, Past};
 use super::retained::RetainedCounts;
 use super::{Outbound, Payload, Router, Serial, Wanted};
 use crate::config::BrokerConfig;
@@ -18,6 +18,8 @@ pub(crate) struct Told {
     pub(crate) replayed: u64,
     /// Notices that some may be missing.
     pub(crate) gaps: u64,
+    /// Places that were looked at for it and messages that were found.
+    steps: u64,
 }
 
 /// How much one SUBSCRIBE gets.
@@ -26,6 +28,7 @@ pub(super) struct PastLimits {
     messages: usize,
     /// When it acknowledges.
     acknowledged: usize,
+    bytes: usize,
 }
 
 impl PastLimits {
@@ -35,6 +38,7 @@ impl PastLimits {
             messages,
             // Half, so that there is room for what is live and for other subscriptions.
             acknowledged: messages.min(config.stomp.limits.pending_acks / 2),
+            bytes: config.replay_bytes_per_subscribe,
         }
     }
 }
@@ -47,12 +51,21 @@ impl Router {
         }
     }
 
+    /// What SUBSCRIBEs have cost so far: each step is some hundred nanoseconds.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the session, whose turns are bounded by it")
+    )]
+    pub(crate) fn steps(&self) -> u64 {
+        self.told.steps
+    }
+
     pub(crate) fn retained_counts(&self) -> RetainedCounts {
         self.retained.counts()
     }
 
-    /// All that comes before live messages. The messages are shared with the rings until each is written: a long past
-    /// costs no more than a list of it.
+    /// All that comes before live messages. The messages are shared with those that keep them; what they have dropped
+    /// before it is written is held by this alone, so its bytes are bounded.
     pub(super) fn past(&mut self, serial: Serial, wanted: &Wanted<'_>, now: u64) -> Vec<Outbound> {
         let messages = match (wanted.kind, wanted.resume_from) {
             (Kind::Topic, Some(position)) => self.resumed(wanted, position, now),
@@ -71,9 +84,12 @@ impl Router {
     /// What the pattern would have got since `position`. When that is not all of it: a gap notice in front, and last
     /// values instead, if they are wanted.
     fn resumed(&mut self, wanted: &Wanted<'_>, position: &str, now: u64) -> Vec<Arc<Frame>> {
-        let most = match wanted.ack {
-            AckMode::Auto => self.past_limits.messages,
-            AckMode::Client | AckMode::ClientIndividual => self.past_limits.acknowledged,
+        let most = Most {
+            messages: match wanted.ack {
+                AckMode::Auto => self.past_limits.messages,
+                AckMode::Client | AckMode::ClientIndividual => self.past_limits.acknowledged,
+            },
+            bytes: self.past_limits.bytes,
         };
         let past = match self.known(position) {
             Some(sequence) => self.replay.after(sequence, wanted.destination, most),
@@ -82,8 +98,10 @@ impl Router {
             None => Past {
                 lost_up_to: Some(self.sequence),
                 messages: Vec::new(),
+                steps: 0,
             },
         };
+        self.told.steps += past.steps as u64;
         if past.lost_up_to.is_some() && wanted.retained {
             return self.snapshot(wanted.destination, true, now);
         }
@@ -96,7 +114,9 @@ impl Router {
 
     /// Last values, with a gap notice in front when messages are `lost` or these are not all.
     fn snapshot(&mut self, pattern: &str, lost: bool, now: u64) -> Vec<Arc<Frame>> {
-        let snapshot = self.retained.snapshot(pattern, now);
+        let bytes = self.past_limits.bytes;
+        let snapshot = self.retained.snapshot(pattern, bytes, now);
+        self.told.steps += snapshot.steps as u64;
         // Whoever gets the notice and no more can resume from it: what it leaves out is only what it has replaced.
         let before = snapshot
             .values

@@ -3,22 +3,32 @@
 //! Invariant: for each destination, `lost_up_to` is at least the sequence of every message that left its ring; for
 //! destinations without a ring, the broker-wide `lost_up_to` is. So a position at or after it misses nothing.
 //!
+//! Bytes count what the names of destinations take as well, as long as they have a ring.
+//!
 //! Resuming takes time by what it replays, not by what is kept: rings are found newest first, and their messages are
-//! merged backwards until the position, or a bound, is reached. Only places that a `*` leads to in vain come on top,
-//! and [`STEPS`] bounds them.
+//! merged backwards until the position, or a bound, is reached. Only places that a `*` leads to in vain come on top:
+//! [`STEPS`] bounds all that one looks at.
 
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use stomp::Frame;
 
-use super::names::{Names, Place};
+use super::names::{self, MOSTLY_EMPTY, Names, Place};
 use crate::config::BrokerConfig;
 use crate::destination::has_wildcard;
 
-/// Places of the tree that one SUBSCRIBE may look at, found in vain or not: a few milliseconds, while nothing is
+/// Places of the tree that one SUBSCRIBE may look at, found in vain or not: about a millisecond, while nothing is
 /// published. What lies behind counts as lost.
-const STEPS: usize = 32_768;
+const STEPS: usize = 4096;
+
+/// The most that one SUBSCRIBE gets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) messages: usize,
+    /// Whatever the bound, the first message is not too long for it.
+    pub(super) bytes: usize,
+}
 
 /// What matched since a position.
 #[derive(Debug)]
@@ -27,6 +37,8 @@ pub(crate) struct Past {
     pub(crate) lost_up_to: Option<u64>,
     /// In order.
     pub(crate) messages: Vec<Arc<Frame>>,
+    /// Places that were looked at and messages that were found: what it has cost.
+    pub(crate) steps: usize,
 }
 
 #[derive(Debug, Default)]
@@ -66,9 +78,13 @@ impl Replay {
     pub(crate) fn keep(&mut self, sequence: u64, destination: &str, message: Arc<Frame>) {
         // Messages of an earlier ring of this destination may be lost as well.
         let lost_up_to = self.lost_up_to;
-        let (place, ring) = self.rings.newest(destination, sequence, || Ring {
-            lost_up_to,
-            ..Ring::default()
+        let bytes = &mut self.bytes;
+        let (place, ring) = self.rings.newest(destination, sequence, || {
+            *bytes += names::weight(destination);
+            Ring {
+                lost_up_to,
+                ..Ring::default()
+            }
         });
         self.bytes += weight(&message);
         ring.messages.push_back((sequence, message));
@@ -86,24 +102,23 @@ impl Replay {
     }
 
     /// What `pattern` covers after `sequence`: the newest of it, when it is more than `most`.
-    pub(crate) fn after(&self, sequence: u64, pattern: &str, most: usize) -> Past {
+    pub(crate) fn after(&self, sequence: u64, pattern: &str, most: Most) -> Past {
         let mut walk = self.rings.walk(pattern, sequence);
         // The newest message of each ring that was found and is not used up.
         let mut heads: BinaryHeap<(u64, Place, usize)> = BinaryHeap::new();
-        let mut messages = Vec::new();
+        let mut messages: Vec<Arc<Frame>> = Vec::new();
+        let mut bytes = 0;
         let mut lost = self.lost_without_ring(pattern);
-        let mut steps = 0;
         loop {
             let head = heads.peek().map(|(at, ..)| *at);
             // A ring that is not found yet may have the next one.
             if let Some(bound) = walk.bound()
                 && head.is_none_or(|head| head <= bound)
             {
-                if steps == STEPS {
+                if walk.steps() >= STEPS {
                     lost = lost.max(bound);
                     break;
                 }
-                steps += 1;
                 if let Some((place, ring)) = walk.step() {
                     lost = lost.max(ring.lost_up_to);
                     heads.extend(ring.newest_before(ring.messages.len(), place, sequence));
@@ -113,16 +128,21 @@ impl Replay {
             let Some((at, place, index)) = heads.pop() else {
                 break;
             };
-            if messages.len() == most {
+            let ring = self.rings.get(place).expect("heads are of rings");
+            let (_, message) = &ring.messages[index];
+            bytes += weight(message);
+            let full =
+                messages.len() == most.messages || (bytes > most.bytes && !messages.is_empty());
+            if full {
                 lost = lost.max(at);
                 break;
             }
-            let ring = self.rings.get(place).expect("heads are of rings");
-            messages.push(Arc::clone(&ring.messages[index].1));
+            messages.push(Arc::clone(message));
             heads.extend(ring.newest_before(index, place, sequence));
         }
         messages.reverse();
         Past {
+            steps: walk.steps() + messages.len(),
             lost_up_to: (lost > sequence).then_some(lost),
             messages,
         }
@@ -146,9 +166,14 @@ impl Replay {
             self.bytes -= weight(&message);
             ring.lost_up_to = sequence;
         }
+        if ring.messages.len() < ring.messages.capacity() / MOSTLY_EMPTY {
+            ring.messages.shrink_to(2 * ring.messages.len());
+        }
         if ring.messages.is_empty() {
             self.lost_up_to = self.lost_up_to.max(ring.lost_up_to);
-            self.rings.remove(place);
+            if let Some((name, _)) = self.rings.remove(place) {
+                self.bytes -= names::weight(&name);
+            }
         }
     }
 }

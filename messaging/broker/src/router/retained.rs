@@ -9,11 +9,19 @@ use std::sync::Arc;
 
 use stomp::Frame;
 
-use super::names::{Names, Place};
+use super::names::{self, Names, Place};
 use super::queueing::{expires_of, weight};
+use super::replay;
 use crate::config::RetainedLimits;
 use crate::destination::RETAINED;
 use crate::message::Outgoing;
+
+/// Places of the tree that one snapshot may look at, on top of [`STEPS_PER_TOPIC`] for each topic that it finds: about
+/// a millisecond, while nothing is published. What lies behind counts as missing.
+const STEPS: usize = 4096;
+
+/// A topic is at one place and may branch off at another one; each has at most 32 segments.
+const STEPS_PER_TOPIC: usize = 6;
 
 /// What a message does to the last value of its topic and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +45,8 @@ impl Retain {
         message.is_retained().then(|| Self {
             key: message.key().to_owned(),
             value: (!message.body.is_empty()).then(|| Terms {
-                weight: weight(topic, message),
+                // As if no other value had the same topic.
+                weight: weight(topic, message) + names::weight(topic),
                 expires: expires_of(message),
             }),
         })
@@ -57,6 +66,8 @@ pub(super) struct Snapshot {
     pub(super) values: Vec<(u64, Arc<Frame>)>,
     /// Whether these are all.
     pub(super) complete: bool,
+    /// Places that were looked at and values that were found: what it has cost.
+    pub(super) steps: usize,
 }
 
 /// Counts for metrics.
@@ -73,6 +84,8 @@ struct Value {
     sequence: u64,
     /// As a snapshot gives it.
     frame: Arc<Frame>,
+    /// Bytes that the frame takes, about.
+    bytes: usize,
     terms: Terms,
 }
 
@@ -190,6 +203,7 @@ impl Retained {
         frame.headers.push_front(RETAINED, "true");
         let value = Value {
             sequence,
+            bytes: replay::weight(&frame),
             frame: Arc::new(frame),
             terms,
         };
@@ -202,28 +216,36 @@ impl Retained {
         }
     }
 
-    /// The last values of what `pattern` covers.
-    pub(super) fn snapshot(&mut self, pattern: &str, now: u64) -> Snapshot {
+    /// The last values of what `pattern` covers: the newest of them, when they are more than `bytes`.
+    pub(super) fn snapshot(&mut self, pattern: &str, bytes: usize, now: u64) -> Snapshot {
         self.drop_expired(now);
-        let mut snapshot = Snapshot {
-            values: Vec::new(),
-            complete: !self.blind,
-        };
+        let mut found = Vec::new();
+        let mut complete = !self.blind;
         let mut walk = self.topics.walk(pattern, 0);
+        let mut most = STEPS;
         while walk.bound().is_some() {
+            if walk.steps() >= most {
+                complete = false;
+                break;
+            }
             let Some((_, keys)) = walk.step() else {
                 continue;
             };
-            snapshot.complete &= keys.missing.is_empty();
-            let values = keys.values.values();
-            snapshot
-                .values
-                .extend(values.map(|value| (value.sequence, Arc::clone(&value.frame))));
+            most += STEPS_PER_TOPIC;
+            complete &= keys.missing.is_empty();
+            found.extend(keys.values.values());
         }
-        snapshot
-            .values
-            .sort_unstable_by_key(|(sequence, _)| *sequence);
-        snapshot
+        let steps = walk.steps() + found.len();
+        found.sort_unstable_by_key(|value| value.sequence);
+        let first = first_within(&found, bytes);
+        let values = found[first..].iter();
+        Snapshot {
+            values: values
+                .map(|value| (value.sequence, Arc::clone(&value.frame)))
+                .collect(),
+            complete: complete && first == 0,
+            steps,
+        }
     }
 
     fn drop_expired(&mut self, now: u64) {
@@ -252,6 +274,17 @@ impl Retained {
             self.topics.remove(place);
         }
     }
+}
+
+/// Where the last of `values` begin that are within `bytes`; one always is.
+fn first_within(values: &[&Value], mut bytes: usize) -> usize {
+    let fits = |value: &&&Value| {
+        let left = bytes.checked_sub(value.bytes);
+        bytes = left.unwrap_or(0);
+        left.is_some()
+    };
+    let count = values.iter().rev().take_while(fits).count();
+    values.len() - count.max(1).min(values.len())
 }
 
 impl RetainedLimits {

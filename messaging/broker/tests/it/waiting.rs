@@ -266,7 +266,11 @@ async fn a_transaction_does_not_overrun_those_who_read() {
 
 #[tokio::test]
 async fn what_is_urgent_does_not_wait_for_a_replay() {
-    let broker = TestBroker::start().await;
+    let broker = TestBroker::with(BrokerConfig {
+        replay_bytes_per_subscribe: usize::MAX,
+        ..BrokerConfig::default()
+    })
+    .await;
     for way in Way::BOTH {
         let start = broker.publisher.position().to_string();
         for _ in 0..200 {

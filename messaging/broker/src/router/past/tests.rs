@@ -199,3 +199,52 @@ fn a_snapshot_that_lacks_something_says_so() {
     assert_eq!((counts.held, counts.refused), (1, 1));
     assert_eq!(router.told().gaps, 2);
 }
+
+#[test]
+fn what_a_subscribe_looks_at_is_counted() {
+    let mut router = Router::new("i", &BrokerConfig::default());
+    let start = router.position().to_string();
+    for index in 0..100 {
+        let message = Outgoing::new("text/plain", "x").retained();
+        publish(&mut router, &format!("/topic/{index}/a"), message);
+    }
+    let mut check = |pattern, position, least, most| {
+        let before = router.steps();
+        subscribe(&mut router, pattern, position);
+        let steps = router.steps() - before;
+        assert!(
+            (least..=most).contains(&steps),
+            "{pattern} {position:?}: {steps}"
+        );
+    };
+    check("/topic/*/b", None, 100, 110);
+    check("/topic/*/b", Some(start.as_str()), 100, 110);
+    // Found and listed.
+    check("/topic/*/a", None, 200, 210);
+    check("/topic/*/a", Some(start.as_str()), 200, 210);
+    check("/topic/7/a", None, 1, 10);
+}
+
+#[test]
+fn the_past_of_one_subscribe_has_so_many_bytes_and_the_rest_is_told() {
+    let config = BrokerConfig {
+        replay_bytes_per_subscribe: 10_000,
+        ..BrokerConfig::default()
+    };
+    let mut router = Router::new("i", &config);
+    let start = router.position().to_string();
+    for key in 0..20 {
+        let message = Outgoing::new("text/plain", vec![b'x'; 1000]);
+        let message = message.with_key(key.to_string()).retained();
+        publish(&mut router, "/topic/a", message);
+    }
+    for position in [None, Some(start.as_str())] {
+        let past = subscribe(&mut router, "/topic/a", position);
+        assert!((5..10).contains(&past.len()), "{}", past.len());
+        let first = 20 - (past.len() - 1);
+        let notice = frame(&past[0]);
+        assert_eq!(notice.header(GAP), Some("true"));
+        let id = format!("i-{first}-gap");
+        assert_eq!(notice.header("message-id"), Some(id.as_str()));
+    }
+}

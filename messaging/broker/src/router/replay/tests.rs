@@ -1,5 +1,7 @@
 //! The index of the past as a property: it finds what a scan of everything finds.
 
+use std::collections::BTreeSet;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stomp::Command;
@@ -38,6 +40,13 @@ fn sequences(past: &Past) -> Vec<u64> {
     past.messages.iter().map(id).collect()
 }
 
+fn most(messages: usize) -> Most {
+    Most {
+        messages,
+        bytes: usize::MAX,
+    }
+}
+
 /// The same bounds, kept by looking at everything each time.
 struct Naive {
     config: BrokerConfig,
@@ -62,7 +71,8 @@ impl Naive {
             let weights = kept
                 .iter()
                 .map(|(sequence, _, bytes)| weight(&message(*sequence, *bytes)));
-            weights.sum()
+            let names: BTreeSet<&str> = kept.iter().map(|(_, name, _)| *name).collect();
+            weights.sum::<usize>() + names.into_iter().map(names::weight).sum::<usize>()
         };
         while self.kept.len() > self.config.replay_messages
             || bytes(&self.kept) > self.config.replay_bytes
@@ -106,9 +116,9 @@ proptest! {
         published in vec((0..NAMES.len(), 0..400_usize), 0..60),
         per_destination in 1..6_usize,
         messages in 1..20_usize,
-        bytes in 200..6000_usize,
+        bytes in 1200..16_000_usize,
         after in 0..60_u64,
-        most in 1..12_usize,
+        messages_most in 1..12_usize,
     ) {
         let config = BrokerConfig {
             replay_messages_per_destination: per_destination,
@@ -123,9 +133,9 @@ proptest! {
             naive.keep(sequence, NAMES[name], bytes);
         }
         for pattern in PATTERNS {
-            let past = replay.after(after, pattern, most);
+            let past = replay.after(after, pattern, most(messages_most));
             let found = (past.lost_up_to, sequences(&past));
-            prop_assert_eq!(found, naive.after(after, pattern, most), "{}", pattern);
+            prop_assert_eq!(found, naive.after(after, pattern, messages_most), "{}", pattern);
         }
         prop_assert_eq!(replay.order.len(), naive.kept.len());
     }
@@ -146,16 +156,58 @@ fn a_wildcard_that_leads_nowhere_is_given_up_and_told() {
             message(sequence, 0),
         );
     }
-    let past = replay.after(0, "/topic/*/b", 10);
+    let past = replay.after(0, "/topic/*/b", most(10));
     assert!(past.messages.is_empty());
     let lost = past.lost_up_to.expect("not everything was looked at");
-    assert!(lost > last / 4 && lost < last, "{lost}");
+    assert_eq!(lost, last - STEPS as u64 + 1, "one place leads there");
     // Who asks for less does not pay for the rest.
-    let past = replay.after(last - 5, "/topic/*/b", 10);
+    let past = replay.after(last - 5, "/topic/*/b", most(10));
     assert_eq!((past.lost_up_to, past.messages.len()), (None, 0));
-    let past = replay.after(last - 5, "/topic/**", 10);
+    let past = replay.after(last - 5, "/topic/**", most(10));
     assert_eq!(
         sequences(&past),
         [last - 4, last - 3, last - 2, last - 1, last]
     );
+}
+
+#[test]
+fn long_names_of_short_messages_count() {
+    let config = BrokerConfig {
+        replay_bytes: 1024 * 1024,
+        ..BrokerConfig::default()
+    };
+    let mut replay = Replay::new(&config);
+    let long = "/a".repeat(29);
+    for sequence in 1..=4096 {
+        let name = format!("/topic/{sequence}{long}");
+        replay.keep(sequence, &name, message(sequence, 1));
+    }
+    let kept = replay.order.len();
+    // Three quarters of a KiB for a name, and what the message takes.
+    assert!((800..1300).contains(&kept), "{kept}");
+}
+
+#[test]
+fn the_newest_that_fit_are_replayed_and_one_always_does() {
+    let mut replay = Replay::new(&BrokerConfig::default());
+    for sequence in 1..=10 {
+        let name = format!("/topic/{}", sequence % 3);
+        replay.keep(sequence, &name, message(sequence, 1000));
+    }
+    let each = weight(&message(1, 1000));
+    let check = |bytes, lost, expected: &[u64]| {
+        let most = Most {
+            messages: 10,
+            bytes,
+        };
+        let past = replay.after(2, "/topic/*", most);
+        assert_eq!(
+            (past.lost_up_to, sequences(&past).as_slice()),
+            (lost, expected),
+            "{bytes}"
+        );
+    };
+    check(9 * each, None, &[3, 4, 5, 6, 7, 8, 9, 10]);
+    check(3 * each + 1, Some(7), &[8, 9, 10]);
+    check(1, Some(9), &[10]);
 }

@@ -91,7 +91,7 @@ proptest! {
     fn a_snapshot_is_what_was_last_said_or_says_that_it_lacks_something(
         story in vec(said(), 0..60),
         values in 1..12_usize,
-        bytes in 600..8000_usize,
+        bytes in 1400..16_000_usize,
         keys_per_destination in 1..4_usize,
     ) {
         let limits = RetainedLimits { values, bytes, keys_per_destination };
@@ -115,7 +115,7 @@ proptest! {
             }
             check_accounts(&retained);
             for pattern in PATTERNS {
-                let snapshot = retained.snapshot(pattern, now);
+                let snapshot = retained.snapshot(pattern, usize::MAX, now);
                 let mut expected: Vec<u64> = last
                     .iter()
                     .filter(|((topic, _), _)| matches(pattern, TOPICS[*topic]))
@@ -139,7 +139,7 @@ proptest! {
         before in vec(said(), 0..12),
         together in vec(said(), 1..6),
         values in 1..8_usize,
-        bytes in 600..6000_usize,
+        bytes in 1400..12_000_usize,
         keys_per_destination in 1..4_usize,
     ) {
         let limits = RetainedLimits { values, bytes, keys_per_destination };
@@ -173,7 +173,7 @@ fn what_is_missing_is_told_until_it_is_there_again() {
     };
     let mut retained = Retained::new(limits);
     let check = |retained: &mut Retained, pattern, expected: &[u64], complete| {
-        let snapshot = retained.snapshot(pattern, 0);
+        let snapshot = retained.snapshot(pattern, usize::MAX, 0);
         assert_eq!(sequences(&snapshot), expected, "{pattern}");
         assert_eq!(snapshot.complete, complete, "{pattern}");
     };
@@ -221,10 +221,60 @@ fn a_value_leaves_when_its_time_has_passed() {
     // Said again, it lives longer.
     keep(&mut retained, 3, "/topic/a", &message("b", Some(20), 1), 0);
     for (now, expected) in [(9, vec![1, 3]), (10, vec![3]), (19, vec![3]), (20, vec![])] {
-        let snapshot = retained.snapshot("/topic/a", now);
+        let snapshot = retained.snapshot("/topic/a", usize::MAX, now);
         assert_eq!(sequences(&snapshot), expected, "{now}");
         assert!(snapshot.complete);
     }
     check_accounts(&retained);
     assert!(retained.topics.find("/topic/a").is_none());
+}
+
+#[test]
+fn a_snapshot_that_searches_for_long_is_given_up_and_told() {
+    let mut retained = Retained::new(RetainedLimits::default());
+    let last = 2 * STEPS as u64;
+    for sequence in 1..=last {
+        let topic = format!("/topic/{sequence}/a");
+        keep(&mut retained, sequence, &topic, &message("", None, 1), 0);
+    }
+    let check = |retained: &mut Retained, pattern, complete, found: usize| {
+        let snapshot = retained.snapshot(pattern, usize::MAX, 0);
+        assert_eq!(snapshot.complete, complete, "{pattern}");
+        assert_eq!(snapshot.values.len(), found, "{pattern}");
+        assert!(
+            snapshot.steps <= STEPS + (STEPS_PER_TOPIC + 1) * found,
+            "{pattern}"
+        );
+    };
+    check(&mut retained, "/topic/*/b", false, 0);
+    check(&mut retained, "/topic/1/*", true, 1);
+    // What it finds is not what is bounded here.
+    check(&mut retained, "/topic/*/a", true, 2 * STEPS);
+    check(&mut retained, "/topic/**", true, 2 * STEPS);
+}
+
+#[test]
+fn the_newest_values_that_fit_are_given_and_one_always_is() {
+    let mut retained = Retained::new(RetainedLimits::default());
+    for sequence in 1..=4 {
+        let message = message(&sequence.to_string(), None, 1);
+        keep(&mut retained, sequence, "/topic/a", &message, 0);
+    }
+    let snapshot = retained.snapshot("/topic/a", usize::MAX, 0);
+    let each = replay::weight(&snapshot.values[0].1);
+    let mut check = |bytes, complete, expected: &[u64]| {
+        let snapshot = retained.snapshot("/topic/a", bytes, 0);
+        assert_eq!(
+            (snapshot.complete, sequences(&snapshot).as_slice()),
+            (complete, expected),
+            "{bytes}"
+        );
+        assert!(
+            retained.snapshot("/topic/b", bytes, 0).complete,
+            "there is nothing to cut"
+        );
+    };
+    check(4 * each, true, &[1, 2, 3, 4]);
+    check(4 * each - 1, false, &[2, 3, 4]);
+    check(1, false, &[4]);
 }
