@@ -8,7 +8,7 @@ pub struct Limits {
     pub line_bytes: usize,
     /// Bytes of all lines of the head. 64 KiB, as RabbitMQ allows.
     pub head_bytes: usize,
-    /// Headers of one frame. 128: real clients send fewer than 20.
+    /// Headers of one frame, `content-length` not counted. 128: real clients send fewer than 20.
     pub headers: usize,
     /// Bytes of a body. 1 MiB: the inventory of a large site is the longest message and takes a third of it.
     pub body_bytes: usize,

@@ -268,6 +268,22 @@ fn what_comes_first_in_a_line_decides_which_error_it_is() {
     check(b"SENDxxxx\n", too_long);
 }
 
+/// Found by the fuzzer: after the last header that may be, `content-length` was one too many, before it was none.
+#[test]
+fn content_length_does_not_count_as_a_header_wherever_it_stands() {
+    let headers = Limits::default().headers;
+    let length = "content-length:1\n";
+    for (before, after) in [(length, ""), ("", length), (length, length)] {
+        let head = format!("SEND\n{before}{}{after}", "a:1\n".repeat(headers));
+        assert_eq!(
+            one(format!("{head}\nx\0").as_bytes()).headers.len(),
+            headers
+        );
+        let more = decode(None, format!("{head}b:1\n").as_bytes());
+        assert_eq!(more, Err(ProtocolError::TooManyHeaders { limit: headers }));
+    }
+}
+
 #[test]
 fn what_a_version_cannot_express_never_becomes_a_header_line() {
     let frame = Frame::new(Command::Message)

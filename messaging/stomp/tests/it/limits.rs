@@ -99,6 +99,10 @@ fn messages_without_acknowledgement_are_bounded_and_their_owner_told() {
     server.session.message(&key, &message).unwrap();
     let refused = server.session.message(&key, &message).unwrap_err();
     assert_eq!(refused.code(), "too-many-unacknowledged");
+
+    // What waited for an ended subscription waits no longer.
+    server.say(b"UNSUBSCRIBE\nid:1\n\n\0SUBSCRIBE\nid:1\ndestination:/a\nack:client\n\n\0");
+    assert_eq!(server.session.message(&key, &message), Ok(()));
 }
 
 #[test]

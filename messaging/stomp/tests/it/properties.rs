@@ -90,22 +90,54 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     .prop_map(|pieces| pieces.concat())
 }
 
+/// A frame that a client may well send, often enough about what is there.
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    let about = prop::sample::select(vec![
+        "SEND\ndestination:/a\n",
+        "SEND\ndestination:/a\ntransaction:#\n",
+        "SUBSCRIBE\nid:#\ndestination:/a\n",
+        "SUBSCRIBE\nid:#\ndestination:/a\nack:client\n",
+        "SUBSCRIBE\nid:#\ndestination:/a\nack:client\n",
+        "UNSUBSCRIBE\nid:#\n",
+        "ACK\nid:1-#\nmessage-id:#\nsubscription:1\n",
+        "NACK\nid:1-#\nmessage-id:#\nsubscription:1\ntransaction:1\n",
+        "BEGIN\ntransaction:#\n",
+        "BEGIN\ntransaction:#\n",
+        "COMMIT\ntransaction:#\n",
+        "ABORT\ntransaction:#\n",
+        "DISCONNECT\n",
+    ]);
+    let receipt = prop::sample::select(vec!["", "receipt: 7\n", "receipt:8\n"]);
+    (about, 1..5_u32, receipt).prop_map(|(about, number, receipt)| {
+        let head = about.replace('#', &number.to_string());
+        format!("{head}{receipt}\n\0").into_bytes()
+    })
+}
+
 /// What a client sends, time, and what the owner does: see [`sessions`].
 fn script() -> impl Strategy<Value = Vec<u8>> {
-    let act = prop::sample::select(b"dmmmnerp\x01\x46".to_vec());
-    let piece = (act, noise()).prop_map(|(act, bytes)| {
-        let mut piece = vec![sessions::ACT, act];
-        piece.extend(bytes);
-        piece
-    });
+    let act = prop::sample::select(b"dmmmmnerp\x01\x46".to_vec());
     let connect = prop::sample::select(vec![
-        "",
         "CONNECT\n\n\0",
         "CONNECT\naccept-version:1.1\nheart-beat:1,1\n\n\0",
-        "CONNECT\naccept-version:1.2\nhost:a\n\n\0",
+        "CONNECT\naccept-version:1.2\nhost:a\nheart-beat:1,1\n\n\0",
     ]);
-    (connect, noise(), vec(piece, 0..6)).prop_map(|(connect, first, pieces)| {
-        [connect.as_bytes().to_vec(), first, pieces.concat()].concat()
+    // Most of what is sent at random is about nothing that is there, and ends the session.
+    let begun = prop::sample::select(vec![
+        b"" as &[u8],
+        b"SUBSCRIBE\nid:1\ndestination:/a\n\n\0SUBSCRIBE\nid:2\ndestination:/a\n\n\0",
+        b"SUBSCRIBE\nid:1\ndestination:/a\nack:client\n\n\0BEGIN\ntransaction:1\n\n\0\xffm\xffm",
+        b"SUBSCRIBE\nid:1\ndestination:/a\nack:client\n\n\0SUBSCRIBE\nid:2\ndestination:/a\nack:client\n\n\0\xffm\xffm",
+    ]);
+    let piece = prop_oneof![
+        16 => request(),
+        6 => act.prop_map(|act| vec![sessions::ACT, act]),
+        1 => noise(),
+    ];
+    let connect = prop::option::weighted(0.9, connect);
+    (connect, begun, vec(piece, 0..16)).prop_map(|(connect, begun, pieces)| {
+        let connect = connect.unwrap_or_default().as_bytes();
+        [connect, begun, &pieces.concat()].concat()
     })
 }
 

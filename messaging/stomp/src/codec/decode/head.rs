@@ -144,9 +144,6 @@ impl Head {
                 line: line_number,
             });
         }
-        if self.headers.len() >= headers_max {
-            return Err(ProtocolError::TooManyHeaders { limit: headers_max });
-        }
         let Ok(text) = std::str::from_utf8(content) else {
             return Err(ProtocolError::NotUtf8 { line: line_number });
         };
@@ -167,19 +164,30 @@ impl Head {
         if special && escaped {
             let name = self.unescape(name, version)?;
             let value = self.unescape(value, version)?;
-            self.add(&name, &value, version);
+            self.add(&name, &value, version, headers_max)?;
         } else {
-            self.add(name, value, version);
+            self.add(name, value, version, headers_max)?;
         }
         Ok(true)
     }
 
-    fn add(&mut self, name: &str, value: &str, version: Option<Version>) {
-        if name != "content-length" {
+    fn add(
+        &mut self,
+        name: &str,
+        value: &str,
+        version: Option<Version>,
+        headers_max: usize,
+    ) -> Result<(), ProtocolError> {
+        if name == "content-length" {
+            // Framing, so it does not count, wherever it stands.
+            self.length
+                .get_or_insert_with(|| Length::parse(value, version));
+        } else if self.headers.len() < headers_max {
             self.headers.push(name, value);
-        } else if self.length.is_none() {
-            self.length = Some(Length::parse(value, version));
+        } else {
+            return Err(ProtocolError::TooManyHeaders { limit: headers_max });
         }
+        Ok(())
     }
 
     fn unescape(&self, text: &str, version: Option<Version>) -> Result<String, ProtocolError> {

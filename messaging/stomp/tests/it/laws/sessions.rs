@@ -76,6 +76,8 @@ struct Run {
     subscriptions: BTreeMap<SubscriptionKey, (AckMode, usize)>,
     transactions: BTreeSet<String>,
     messages: usize,
+    /// The last message that the peer got.
+    message_got: usize,
     /// Receipts that are owed, oldest first.
     owed: VecDeque<String>,
     /// Commands of what was written.
@@ -89,6 +91,8 @@ impl Run {
         let config = ServerConfig {
             limits: tight(),
             hosts: vec!["a".to_owned()],
+            heart_beat_send: Duration::from_secs(1),
+            heart_beat_receive: Duration::from_secs(1),
             ..ServerConfig::default()
         };
         let now = Instant::now();
@@ -100,6 +104,7 @@ impl Run {
             subscriptions: BTreeMap::new(),
             transactions: BTreeSet::new(),
             messages: 0,
+            message_got: 0,
             owed: VecDeque::new(),
             said: Vec::new(),
             ended: None,
@@ -114,7 +119,12 @@ impl Run {
         match act {
             b'd' => self.wait_for_deadline(),
             b'm' => self.send_to_all(),
-            b'e' => self.session.error("refused", "for\nno:reason", None),
+            b'e' => {
+                // A beat may be due just then.
+                self.now += Duration::from_secs(1);
+                self.session.handle_deadline(self.now);
+                self.session.error("refused", "for\nno:reason", None);
+            }
             b'n' => self.accepts = false,
             b'r' => self.session.reading_paused(self.now),
             b'p' => self.session.sent(self.now),
@@ -223,7 +233,14 @@ impl Run {
                 assert!(self.said.is_empty(), "CONNECTED comes first");
                 &["version", "server", "session", "heart-beat"]
             }
-            Command::Message => &["subscription", "ack", "destination", "message-id"],
+            Command::Message => {
+                if let Some(id) = frame.header("message-id") {
+                    let before = self.message_got;
+                    self.message_got = id.parse().expect("it was a number");
+                    assert!(self.message_got > before, "messages come in order");
+                }
+                &["subscription", "ack", "destination", "message-id"]
+            }
             Command::Receipt => {
                 self.on_receipt(frame.header("receipt-id").expect("a RECEIPT has it"));
                 &["receipt-id"]
