@@ -138,6 +138,8 @@ pub(crate) struct Subscribed {
     /// What comes before anything that its outbox will hold.
     pub(crate) past: Vec<Outbound>,
     pub(crate) lane: Lane,
+    /// Places that were looked at to find the past: each takes about as long as offering a message.
+    pub(crate) steps: u64,
 }
 
 impl Publisher {
@@ -413,13 +415,19 @@ impl Publisher {
         let now = epoch_milliseconds();
         let mut hub = self.hub();
         hub.router.may_consume(session, wanted, now)?;
+        let steps_before = hub.router.steps();
         let Some((serial, past)) = hub.router.subscribe(session, wanted, now) else {
             return Ok(None);
         };
         let waiting = hub.router.consume(serial, wanted, now);
         hub.put_all(waiting);
         let lane = hub.router.lane_of(serial);
-        Ok(Some(Subscribed { serial, past, lane }))
+        Ok(Some(Subscribed {
+            serial,
+            past,
+            lane,
+            steps: hub.router.steps() - steps_before,
+        }))
     }
 
     /// Ends a subscription, and the durable subscription called `deletes` with it. `None`: there is no such

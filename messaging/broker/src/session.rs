@@ -82,7 +82,7 @@ struct Task<T, G: Guard, H: Handler<G::Principal>> {
     now: Instant,
     /// Fires at [`Self::deadline`] or before.
     alarm: Pin<Box<Sleep>>,
-    /// Messages that this turn has put into others' outboxes.
+    /// Messages that this turn has offered to outboxes, and places it has looked at for the past of subscriptions.
     fanned_out: u64,
     /// Frames that this turn has handled.
     handled: usize,

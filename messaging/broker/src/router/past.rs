@@ -52,10 +52,6 @@ impl Router {
     }
 
     /// What SUBSCRIBEs have cost so far: each step is some hundred nanoseconds.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the session, whose turns are bounded by it")
-    )]
     pub(crate) fn steps(&self) -> u64 {
         self.told.steps
     }

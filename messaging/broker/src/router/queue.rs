@@ -12,7 +12,7 @@
 
 mod lossy;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use stomp::Frame;
@@ -113,13 +113,23 @@ impl Consumer {
     }
 }
 
+/// A place in the order of a queue's consumers; never used twice.
+type Turn = u64;
+
+/// Where a consumer is.
+#[derive(Debug, Clone)]
+struct Seat {
+    queue: String,
+    turn: Turn,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     /// By sequence, so that what comes back finds its old place. Bounded by [`QueueLimits`], together with what
     /// consumers have: what comes back always fits.
     waiting: BTreeMap<u64, Entry>,
-    /// Whose turn is next is in front.
-    consumers: VecDeque<Consumer>,
+    /// By turn: whose is next is first.
+    consumers: BTreeMap<Turn, Consumer>,
     messages: usize,
     /// How many of them are notices.
     notices: usize,
@@ -141,7 +151,8 @@ pub(crate) struct Queues {
     lossy: bool,
     /// Only those that have messages or consumers. Bounded by [`QueueLimits::queues`].
     by_name: HashMap<String, Queue>,
-    by_consumer: HashMap<Serial, String>,
+    by_consumer: HashMap<Serial, Seat>,
+    last_turn: Turn,
     bytes: usize,
     counts: Counts,
 }
@@ -153,6 +164,7 @@ impl Queues {
             lossy: false,
             by_name: HashMap::new(),
             by_consumer: HashMap::new(),
+            last_turn: 0,
             bytes: 0,
             counts: Counts::default(),
         }
@@ -226,27 +238,28 @@ impl Queues {
         now: u64,
     ) -> Vec<Handed> {
         let queue = self.by_name.entry(name.to_owned()).or_default();
-        queue.consumers.push_back(Consumer {
+        let consumer = Consumer {
             serial,
             terms,
             in_flight: BTreeMap::new(),
             untaken: 0,
             untaken_bytes: 0,
-        });
-        self.by_consumer.insert(serial, name.to_owned());
+        };
+        self.last_turn += 1;
+        let turn = self.last_turn;
+        queue.consumers.insert(turn, consumer);
+        let queue = name.to_owned();
+        self.by_consumer.insert(serial, Seat { queue, turn });
         self.dispatch(name, now)
     }
 
     /// Takes a consumer away. What it has goes back; what it had taken counts as delivered.
     pub(crate) fn remove(&mut self, serial: Serial, now: u64) -> Vec<Handed> {
-        let Some(name) = self.by_consumer.remove(&serial) else {
+        let Some(Seat { queue: name, turn }) = self.by_consumer.remove(&serial) else {
             return Vec::new();
         };
-        let Some(queue) = self.by_name.get_mut(&name) else {
-            return Vec::new();
-        };
-        let at = queue.consumers.iter().position(|c| c.serial == serial);
-        let Some(consumer) = at.and_then(|at| queue.consumers.remove(at)) else {
+        let queue = self.by_name.get_mut(&name);
+        let Some(consumer) = queue.and_then(|queue| queue.consumers.remove(&turn)) else {
             return Vec::new();
         };
         let returned = consumer.in_flight.into_iter().collect();
@@ -255,9 +268,8 @@ impl Queues {
 
     /// The consumer takes a message to write it. `None`: it is not the consumer's any more, and must not be written.
     pub(crate) fn take(&mut self, serial: Serial, sequence: u64, now: u64) -> Option<Vec<Handed>> {
-        let name = self.by_consumer.get(&serial)?.clone();
-        let queue = self.by_name.get_mut(&name)?;
-        let consumer = queue.consumers.iter_mut().find(|c| c.serial == serial)?;
+        let Seat { queue: name, turn } = self.by_consumer.get(&serial)?.clone();
+        let consumer = self.by_name.get_mut(&name)?.consumers.get_mut(&turn)?;
         let in_flight = consumer.in_flight.get_mut(&sequence)?;
         if in_flight.taken {
             return None;
@@ -297,9 +309,8 @@ impl Queues {
         serial: Serial,
         sequences: &[u64],
     ) -> Option<(String, Vec<(u64, InFlight)>)> {
-        let name = self.by_consumer.get(&serial)?.clone();
-        let queue = self.by_name.get_mut(&name)?;
-        let consumer = queue.consumers.iter_mut().find(|c| c.serial == serial)?;
+        let Seat { queue: name, turn } = self.by_consumer.get(&serial)?.clone();
+        let consumer = self.by_name.get_mut(&name)?.consumers.get_mut(&turn)?;
         let mut settled = Vec::new();
         for sequence in sequences {
             if consumer.in_flight.get(sequence).is_some_and(|m| m.taken) {
@@ -386,11 +397,10 @@ impl Queues {
             }
             let weight = first.get().weight;
             // Those that have no room keep their place in front: their turn is not over.
-            let next = queue
-                .consumers
-                .iter()
-                .position(|consumer| consumer.has_room(weight, &self.limits));
-            let Some(mut consumer) = next.and_then(|next| queue.consumers.remove(next)) else {
+            let has_room = |consumer: &Consumer| consumer.has_room(weight, &self.limits);
+            let next = queue.consumers.iter().find(|(_, other)| has_room(other));
+            let next = next.map(|(turn, _)| *turn);
+            let Some(mut consumer) = next.and_then(|next| queue.consumers.remove(&next)) else {
                 break;
             };
             let (sequence, entry) = first.remove_entry();
@@ -413,7 +423,11 @@ impl Queues {
             consumer
                 .in_flight
                 .insert(sequence, InFlight { entry, taken });
-            queue.consumers.push_back(consumer);
+            self.last_turn += 1;
+            if let Some(seat) = self.by_consumer.get_mut(&consumer.serial) {
+                seat.turn = self.last_turn;
+            }
+            queue.consumers.insert(self.last_turn, consumer);
         }
         if queue.messages == 0 && queue.consumers.is_empty() {
             self.by_name.remove(name);

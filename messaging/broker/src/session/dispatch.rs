@@ -9,7 +9,7 @@ use stomp::{AckMode, Command, Frame, ServerEvent};
 use tokio::time::timeout;
 
 use super::open::{Live, Open, Replaying};
-use super::{FAN_OUT_OF_A_TURN, Task, asking};
+use super::{Task, asking};
 use crate::destination::{self, DURABLE_NAME, Kind, REPLY_TO, USER_ERRORS};
 use crate::guard::{Action, Admission, Denied, Guard};
 use crate::handler::{Handler, Refusal, SessionInfo};
@@ -17,9 +17,6 @@ use crate::message::Outgoing;
 use crate::publisher::epoch_milliseconds;
 use crate::router::{Effect, Outbound, Payload, expiry_of};
 use crate::wire::Transport;
-
-/// Looking for what a subscription has missed takes as long as offering so many messages.
-const COST_OF_A_PAST: u64 = FAN_OUT_OF_A_TURN / 4;
 
 /// What the guard or the handler has done.
 pub(super) enum Done<P> {
@@ -418,9 +415,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let wanted = asking::wanted_of(key.clone(), destination, kind, ack, frame)?;
         // `None`: the session was ended from outside, and the loop is about to learn why.
         if let Some(made) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
-            if wanted.resume_from.is_some() || wanted.retained {
-                self.fanned_out += COST_OF_A_PAST;
-            }
+            self.fanned_out += made.steps;
             let destination = destination.to_owned();
             open.live.insert(made.serial, Live { key, destination });
             self.replaying = Some(Box::new(Replaying {

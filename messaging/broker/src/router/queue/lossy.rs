@@ -115,7 +115,7 @@ impl Queue {
     /// Whether no consumer has anything between two places that are next to each other among what waits: it may come
     /// back.
     fn has_none_between(&self, from: u64, to: u64) -> bool {
-        self.consumers.iter().all(|consumer| {
+        self.consumers.values().all(|consumer| {
             let between = (Excluded(from), Excluded(to));
             consumer.in_flight.range(between).next().is_none()
         })

@@ -308,7 +308,7 @@ impl World {
             assert!(self.consumers.contains_key(&consumer), "a consumer lives");
             if self.straight {
                 assert_eq!(flag(&handed, REDELIVERED), None);
-                let queue = self.queues.by_consumer[&handed.consumer].clone();
+                let queue = self.queues.by_consumer[&handed.consumer].queue.clone();
                 let last = self.last.insert(queue, handed.sequence);
                 assert!(last.is_none_or(|last| last < handed.sequence), "in order");
             }
@@ -404,7 +404,7 @@ impl World {
     fn check_accounts(&self) {
         let (mut messages, mut bytes) = (0, 0);
         for (name, queue) in &self.queues.by_name {
-            let in_flight = queue.consumers.iter().flat_map(|c| c.in_flight.values());
+            let in_flight = queue.consumers.values().flat_map(|c| c.in_flight.values());
             let entries = queue.waiting.values().chain(in_flight.map(|m| &m.entry));
             let weights: Vec<usize> = entries.map(|entry| entry.weight).collect();
             let sum: usize = weights.iter().sum();
@@ -461,4 +461,39 @@ proptest! {
         world.check_accounts();
         prop_assert_eq!(world.queues.counts().held, 0);
     }
+}
+
+/// Not a matter of order alone: whoever leaves is found, however often it has had its turn.
+#[test]
+fn turns_go_on_when_consumers_leave() {
+    let mut queues = Queues::new(QueueLimits::default());
+    let terms = Terms {
+        auto: false,
+        prefetch: 100,
+    };
+    let mut serials: Vec<Serial> = (1..=4).map(Serial).collect();
+    for serial in &serials {
+        queues.subscribe("/queue/a", *serial, terms, 0);
+    }
+    let mut sequence = 0;
+    for leaves in [2, 0, 1, 0] {
+        for _ in 0..2 {
+            for serial in &serials {
+                sequence += 1;
+                let message = Incoming {
+                    sequence,
+                    frame: Arc::new(Frame::new(Command::Message)),
+                    weight: 1,
+                    expires: None,
+                };
+                let handed = queues.push("/queue/a", message, 0);
+                assert_eq!(handed[0].consumer, *serial);
+                queues.take(*serial, sequence, 0).unwrap();
+                queues.ack(*serial, &[sequence], 0);
+            }
+        }
+        queues.remove(serials.remove(leaves), 0);
+        assert_eq!(queues.by_consumer.len(), serials.len());
+    }
+    assert!(queues.by_name.is_empty());
 }

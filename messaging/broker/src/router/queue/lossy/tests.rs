@@ -168,7 +168,7 @@ impl World {
         let Some(queue) = self.queues.by_name.get(name) else {
             return BTreeMap::new();
         };
-        let in_flight = queue.consumers.iter().flat_map(|c| &c.in_flight);
+        let in_flight = queue.consumers.values().flat_map(|c| &c.in_flight);
         let in_flight = in_flight.map(|(sequence, m)| (*sequence, m.entry.gap));
         let waiting = queue.waiting.iter().map(|(sequence, e)| (*sequence, e.gap));
         waiting.chain(in_flight).collect()
@@ -197,7 +197,8 @@ impl World {
 
     fn take(&mut self, at: usize) {
         let (consumer, sequence) = self.outlets.remove(at);
-        let name = self.queues.by_consumer.get(&Serial(consumer)).cloned();
+        let seat = self.queues.by_consumer.get(&Serial(consumer));
+        let name = seat.map(|seat| seat.queue.clone());
         let Some(handed) = self.queues.take(Serial(consumer), sequence, self.now) else {
             return;
         };
@@ -218,7 +219,7 @@ impl World {
     fn settle(&mut self, index: prop::sample::Index, consumed: bool) {
         let (consumer, sequence) = self.taken.remove(index.index(self.taken.len()));
         let serial = Serial(consumer);
-        let name = self.queues.by_consumer[&serial].clone();
+        let name = self.queues.by_consumer[&serial].queue.clone();
         let handed = if consumed {
             let gap = self.held(&name)[&sequence];
             assert!(self.consumed.insert((sequence, gap)), "{sequence} twice");
@@ -250,7 +251,11 @@ impl World {
                     .queues
                     .subscribe([A, B][queue], serial, terms, self.now);
                 self.receive(handed);
-                let consumers = self.queues.by_name.values().flat_map(|q| &q.consumers);
+                let consumers = self
+                    .queues
+                    .by_name
+                    .values()
+                    .flat_map(|q| q.consumers.values());
                 let slots = consumers.map(|consumer| consumer.terms.prefetch).sum();
                 self.slots = self.slots.max(slots);
             }
