@@ -52,11 +52,12 @@ bench-codec: ## the codec in MB/s, and whether it is slower than recorded (RECOR
 	@cargo bench --package stomp --bench codec
 
 # Arguments go to the runner: make bench BENCH='--quick --only fan-out'.
-bench: ## the broker against its peers and a bare broadcast: speed, latency, memory, overload
+bench: ## the broker against its peers and a bare broadcast: speed, latency, memory, overload; then the codec
 	@tools/setup bench || echo 'going on: a peer that is missing is not measured'
 	@cargo build --release --package broker --example open_broker
 	@cargo build --release --package bench --bins
 	@target/release/bench $(BENCH)
+	@$(MAKE) --no-print-directory bench-codec
 
 fmt: ## format the code
 	@cargo fmt --all
