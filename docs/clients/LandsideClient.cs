@@ -17,53 +17,57 @@ public sealed class LandsideClient : IDisposable {
         public byte[] Body = new byte[0];
         public string this[string header] => Headers.TryGetValue(header, out var value) ? value : "";
     }
-
     /// <summary>After an ERROR with such a code the same may succeed later; after any other, somebody must change something.</summary>
     static readonly string[] Passing = { "token-expired", "heart-beat-lost", "connect-timeout", "slow-consumer",
-        "too-many-sessions", "queue-full", "shutting-down", "unavailable" };
+        "too-many-sessions", "too-many-queues", "too-many-durable-subscriptions", "durable-in-use", "queue-full", "retained-full",
+        "shutting-down", "unavailable" };
     const int PatienceMs = 10000, FirstPauseMs = 500, LongestPauseMs = 30000;
     readonly ConcurrentDictionary<string, Frame> subscriptions = new ConcurrentDictionary<string, Frame>();
-    readonly ConcurrentDictionary<string, TaskCompletionSource<bool>> receipts =
-        new ConcurrentDictionary<string, TaskCompletionSource<bool>>();
+    readonly ConcurrentDictionary<string, TaskCompletionSource<bool>> receipts = new ConcurrentDictionary<string, TaskCompletionSource<bool>>();
     readonly object writing = new object();
-    readonly Action<Frame> listener;
-    volatile bool closed;
+    readonly Action<LandsideClient, Frame> listener;
+    volatile bool closed, refused; // By us, by the server.
     Stream output; // Guarded by `writing`; null while there is no session.
 
-    /// <summary>Asks `login` before each CONNECT for headers such as `Authorization` (`Bearer ...`). Tells `listener` every frame, and
-    /// LOST, which is not the server's: from then to the next CONNECTED, what a screen shows is old.</summary>
-    public LandsideClient(string host, int port, Func<Dictionary<string, string>> login, Action<Frame> listener) {
+    /// <summary>Asks `login` before each CONNECT for headers such as `Authorization` (`Bearer ...`). Tells `listener` every frame, and two of
+    /// its own: LOST at each failure (what a screen shows is old until CONNECTED), CLOSED when it will not come back.</summary>
+    public LandsideClient(string host, int port, Func<Dictionary<string, string>> login, Action<LandsideClient, Frame> listener) {
         this.listener = listener;
         new Thread(() => Run(host, port, login)) { IsBackground = true }.Start();
     }
 
-    /// <summary>With a header `receipt`, completes when the server has done it. InvalidOperationException: it was refused, which is
-    /// told to those who subscribe to /user/queue/errors. Any other failure: nobody knows. Subscriptions outlive the connection,
-    /// those to topics from their last message on.</summary>
+    /// <summary>With a header `receipt`, completes when the server has done it. InvalidOperationException: it was refused (and
+    /// /user/queue/errors is subscribed to). Any other: nobody knows. SUBSCRIBE lasts: over reconnects, and without a time-out.</summary>
     public Task Send(string command, Dictionary<string, string> headers, byte[] body = null) {
         var frame = new Frame { Command = command, Headers = new Dictionary<string, string>(headers), Body = body ?? new byte[0] };
         var done = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var lasts = command == "SUBSCRIBE";
+        if (lasts && frame["receipt"] == "") frame.Headers["receipt"] = Guid.NewGuid().ToString();
+        if (lasts && Resumes(frame) && frame["x-resume-from"] == "") frame.Headers["x-resume-from"] = "new"; // Answered with a position.
         lock (writing) {
-            if (command == "SUBSCRIBE") subscriptions[frame["id"]] = frame;
+            if (lasts) subscriptions[frame["id"]] = frame;
             if (command == "UNSUBSCRIBE") subscriptions.TryRemove(frame["id"], out _);
             if (frame["receipt"] != "") receipts[frame["receipt"]] = done;
-            try { Write(output ?? throw new IOException("not connected"), frame); } catch (IOException e) { done.TrySetException(e); }
+            try { Write(output ?? throw new IOException("not connected"), frame); }
+            catch (Exception e) { if (!lasts || closed || refused) done.TrySetException(e); }
         }
         if (frame["receipt"] == "") done.TrySetResult(true);
-        else new CancellationTokenSource(PatienceMs).Token.Register(() => done.TrySetException(new TimeoutException("no receipt")));
+        else if (!lasts) new CancellationTokenSource(PatienceMs).Token.Register(() => done.TrySetException(new TimeoutException("no receipt")));
         return done.Task;
     }
 
-    /// <summary>Returns when the server has done all that was sent; throws when nobody knows.</summary>
+    /// <summary>Returns when the server has done all that was sent; throws when nobody knows. Not for the listener.</summary>
     public void Dispose() {
-        closed = true;
-        try { Send("DISCONNECT", new Dictionary<string, string> { ["receipt"] = Guid.NewGuid().ToString() }).Wait(); }
-        finally { lock (writing) output?.Dispose(); } // And the socket with it.
+        closed = true; // A connection that is being made gives up when it sees that.
+        var last = new Dictionary<string, string> { ["receipt"] = Guid.NewGuid().ToString() };
+        Task done;
+        lock (writing) done = output == null ? Task.CompletedTask : Send("DISCONNECT", last);
+        try { done.Wait(); } finally { lock (writing) output?.Dispose(); } // And the socket with it.
     }
 
     void Run(string host, int port, Func<Dictionary<string, string>> login) {
         var random = new Random(Guid.NewGuid().GetHashCode());
-        for (var pause = 0; !closed; pause = Math.Min(Math.Max(2 * pause, FirstPauseMs), LongestPauseMs)) {
+        for (var pause = 0; !closed && !refused; pause = Math.Min(Math.Max(2 * pause, FirstPauseMs), LongestPauseMs)) {
             Thread.Sleep(pause / 2 + random.Next(pause / 2 + 1)); // Not all kiosks at the same moment.
             try {
                 using (var tcp = new TcpClient(host, port) { NoDelay = true })
@@ -74,46 +78,44 @@ public sealed class LandsideClient : IDisposable {
                 }
             } catch (Exception e) {
                 lock (writing) output = null;
-                foreach (var waiting in receipts.Values) waiting.TrySetException(new IOException("connection lost", e));
-                receipts.Clear();
-                listener(new Frame { Command = "LOST", Headers = { ["message"] = e.Message } });
+                foreach (var receipt in receipts.Keys.Where(it => closed || refused || subscriptions.Values.All(on => on["receipt"] != it)))
+                    if (receipts.TryRemove(receipt, out var waiting)) waiting.TrySetException(new IOException("connection lost", e));
+                if (!closed) listener(this, new Frame { Command = refused ? "CLOSED" : "LOST", Headers = { ["message"] = e.Message } });
             }
         }
     }
 
     void Open(NetworkStream stream, Stream input, Dictionary<string, string> login, Timer beats) {
-        var connect = new Frame { Command = "CONNECT", Headers = { ["accept-version"] = "1.2", ["host"] = "landside" } };
-        connect.Headers["heart-beat"] = "10000,10000";
+        var connect = new Frame { Command = "CONNECT", Headers = { ["accept-version"] = "1.2", ["host"] = "landside", ["heart-beat"] = "10000,10000" } };
         foreach (var header in login) connect.Headers[header.Key] = header.Value;
         stream.ReadTimeout = PatienceMs;
-        Write(stream, connect);
+        lock (writing) if (closed) throw new IOException("closed"); else Write(stream, connect);
         var answer = Read(input);
         string[] mine = connect["heart-beat"].Split(','), its = (answer["heart-beat"] == "" ? "0,0" : answer["heart-beat"]).Split(',');
         int send = Agreed(mine[0], its[1]) * 3 / 4, receive = 3 * Agreed(its[0], mine[1]); // Rather early; a beat may come late.
         stream.ReadTimeout = receive == 0 ? Timeout.Infinite : receive;
         if (send > 0) beats.Change(send, send);
         lock (writing) {
+            if (closed) throw new IOException("closed");
             if (answer.Command == "CONNECTED") output = stream;
-            foreach (var again in subscriptions.Values) Send(again.Command, again.Headers);
+            if (output != null) foreach (var again in subscriptions.Values) Write(output, again);
         }
         Handle(answer);
     }
 
     void Handle(Frame frame) {
-        listener(frame);
-        var resumes = subscriptions.TryGetValue(frame["subscription"], out var subscription) && subscription["x-conflate"] == ""
-            && subscription["durable-subscription-name"] == "" && subscription["destination"].StartsWith("/topic/", StringComparison.Ordinal);
-        if (resumes) subscription.Headers["x-resume-from"] = frame["message-id"];
-        var refused = frame["destination"] == "/user/queue/errors";
-        if ((refused || frame.Command == "RECEIPT") && receipts.TryRemove(frame["receipt-id"], out var waiting))
-            if (refused) waiting.TrySetException(new InvalidOperationException(frame["message"])); else waiting.TrySetResult(true);
+        listener(this, frame);
+        if (subscriptions.TryGetValue(frame["subscription"], out var to) && Resumes(to)) to.Headers["x-resume-from"] = frame["message-id"];
+        var denied = frame["destination"] == "/user/queue/errors";
+        if ((denied || frame.Command == "RECEIPT") && receipts.TryRemove(frame["receipt-id"], out var waiting))
+            if (denied) waiting.TrySetException(new InvalidOperationException(frame["message"])); else waiting.TrySetResult(true);
         if (frame.Command != "ERROR") return;
-        closed |= !Passing.Contains(frame["code"]);
+        refused = !Passing.Contains(frame["code"]);
         throw new IOException(frame["message"]); // What waits for receipts fails as well.
     }
-
+    static bool Resumes(Frame subscription) => subscription["x-conflate"] == "" && subscription["durable-subscription-name"] == ""
+        && subscription["destination"].StartsWith("/topic/", StringComparison.Ordinal);
     static int Agreed(string promise, string wish) => promise == "0" || wish == "0" ? 0 : Math.Max(int.Parse(promise), int.Parse(wish));
-
     internal static void Write(Stream stream, Frame frame) {
         Func<string, string> escape = text => frame.Command.StartsWith("CONNECT") ? text
             : text.Replace("\\", "\\\\").Replace("\r", "\\r").Replace("\n", "\\n").Replace(":", "\\c");
@@ -122,7 +124,6 @@ public sealed class LandsideClient : IDisposable {
         var bytes = Encoding.UTF8.GetBytes(head + "\n").Concat(frame.Body).Concat(new byte[1]).ToArray();
         stream.Write(bytes, 0, bytes.Length);
     }
-
     internal static Frame Read(Stream input) {
         var frame = new Frame();
         while ((frame.Command = Line(input)) == "") { } // Heart-beats.
@@ -138,7 +139,6 @@ public sealed class LandsideClient : IDisposable {
         if (counted && input.ReadByte() != 0) throw new IOException("a frame does not end where it says");
         return frame;
     }
-
     static string Line(Stream input) => Encoding.UTF8.GetString(Until('\n', input)).TrimEnd('\r');
     static byte[] Until(int end, Stream input) {
         var bytes = new MemoryStream();

@@ -6,6 +6,10 @@ import { createInterface } from 'node:readline';
 
 import { decode, encode, Inbox } from './wire.js';
 
+/** Whether the client that asks for positions by itself asks for one here. */
+const isPlainTopic = (headers) => headers.destination.startsWith('/topic/')
+  && !['x-resume-from', 'x-conflate', 'durable-subscription-name'].some((name) => name in headers);
+
 export class Client {
   /** `make` is one of makes.js; `tap` is where the client connects to. */
   constructor(make, tap) {
@@ -13,6 +17,8 @@ export class Client {
     this.tap = tap;
     this.inbox = new Inbox(make.name);
     this.receipts = 0;
+    /** Subscriptions whose gap notice at the start is still to come, and no feature waits for it. */
+    this.starting = new Set();
     const [program, ...words] = make.command;
     this.process = spawn(program, [...words, '127.0.0.1', `${tap.port}`], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...make.environment } });
     this.errors = '';
@@ -22,12 +28,19 @@ export class Client {
     this.process.on('exit', (code) => this.inbox.fail(`its program ended with code ${code}: ${this.errors}`));
     createInterface({ input: this.process.stdout }).on('line', (line) => {
       const next = decode(Buffer.from(line, 'base64'));
-      if (next) this.inbox.push(next.frame);
+      if (next) this.#take(next.frame);
       else this.inbox.fail(`its program said ${line}`);
     });
   }
 
+  #take(frame) {
+    const { subscription, 'x-gap': gap } = frame.headers;
+    if (frame.command === 'MESSAGE' && gap === 'true' && this.starting.delete(subscription)) return;
+    this.inbox.push(frame);
+  }
+
   do(command, headers, body) {
+    if (this.make.positions && command === 'SUBSCRIBE' && isPlainTopic(headers)) this.starting.add(headers.id);
     this.process.stdin.write(`${encode({ command, headers, body }).toString('base64')}\n`);
   }
 
@@ -65,6 +78,11 @@ export class Client {
     if (version === '1.2') this.do(command, { id: headers.ack, ...more });
     else if (version === '1.1') this.do(command, { 'message-id': headers['message-id'], subscription: headers.subscription, ...more });
     else this.do(command, { 'message-id': headers['message-id'], ...more });
+  }
+
+  /** The end of a connection after an ERROR; a client that reconnects must say that it does not. */
+  async refused() {
+    await this.inbox.take(this.make.refusal ?? 'LOST');
   }
 
   async disconnect() {

@@ -17,7 +17,7 @@ const BROKER = process.env.OPEN_BROKER ?? fileURLToPath(new URL('../../target/de
 const BEATS = '1000,500';
 
 /** What a feature must not leave behind: nothing was to come any more. */
-const NOT_EXPECTED = ['MESSAGE', 'ERROR', 'LOST'];
+const NOT_EXPECTED = ['MESSAGE', 'ERROR', 'LOST', 'CLOSED'];
 
 /** Starts the broker; resolves with its addresses, as it prints them. */
 function startBroker() {

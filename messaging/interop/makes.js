@@ -59,6 +59,9 @@ function stompPy(version, without) {
   };
 }
 
+/** What the two of docs/clients share. `positions`: subscriptions to topics have a position from the start, by a gap notice. */
+const REFERENCE_CLIENT = { version: '1.2', transport: 'tcp', reconnects: true, positions: true, refusal: 'CLOSED' };
+
 export const MAKES = [
   stompPy('1.0', {
     'header with line breaks': NO_ESCAPES,
@@ -101,9 +104,7 @@ export const MAKES = [
   {
     id: 'java',
     name: 'LandsideClient.java',
-    version: '1.2',
-    transport: 'tcp',
-    reconnects: true,
+    ...REFERENCE_CLIENT,
     // Quick to start rather than quick in the long run: two processors serve all clients.
     command: ['java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', join(BUILT, 'java'), 'JavaPeer'],
     missing: () => (works('javac', '-version') ? null : 'no Java compiler (tools/setup interop)'),
@@ -117,9 +118,7 @@ export const MAKES = [
   {
     id: 'csharp',
     name: 'LandsideClient.cs',
-    version: '1.2',
-    transport: 'tcp',
-    reconnects: true,
+    ...REFERENCE_CLIENT,
     command: ['mono', join(BUILT, 'CsPeer.exe')],
     missing: () => (works('mcs', '--version') && works('mono', '--version') ? null : 'no mono with mcs (tools/setup interop)'),
     prepare() {

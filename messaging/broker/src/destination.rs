@@ -100,8 +100,18 @@ pub(crate) enum Kind {
 pub(crate) enum BadDestination {
     #[error("{0:?} is no destination here: use /app/…, /topic/…, /queue/… or /user/queue/…")]
     Unsupported(String),
+    #[error("{0:?}: /app/… is for SEND only; what comes back is in /user/queue/… and /topic/…")]
+    SendOnly(String),
+    #[error("{0:?}: /user/queue/… is for SUBSCRIBE only; SEND to /app/…")]
+    SubscribeOnly(String),
+    #[error("{0:?}: /reply-queue/… is for SEND only; answers to a reply-to come without SUBSCRIBE")]
+    ReplyOnly(String),
     #[error(
-        "{0:?} is malformed: segments are separated by single slashes, at most {SEGMENTS_MAX} of them"
+        "reply-to {0:?} is malformed: a name must follow, as in /temp-queue/answers, {BYTES_MAX} bytes at most in all"
+    )]
+    ReplyTo(String),
+    #[error(
+        "{0:?} is malformed: segments are separated by single slashes, at most {SEGMENTS_MAX} of them and {BYTES_MAX} bytes"
     )]
     Malformed(String),
     #[error("{0:?}: * stands for one whole segment, ** for the rest and only at the end")]
@@ -114,10 +124,14 @@ impl BadDestination {
     /// The `code` header of the ERROR.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Unsupported(_) => "unsupported-destination",
-            Self::Malformed(_) | Self::Wildcard(_) | Self::UnexpectedWildcard(_) => {
-                "bad-destination"
-            }
+            Self::Unsupported(_)
+            | Self::SendOnly(_)
+            | Self::SubscribeOnly(_)
+            | Self::ReplyOnly(_) => "unsupported-destination",
+            Self::Malformed(_)
+            | Self::ReplyTo(_)
+            | Self::Wildcard(_)
+            | Self::UnexpectedWildcard(_) => "bad-destination",
         }
     }
 }
@@ -144,7 +158,7 @@ impl From<BadDestination> for Denied {
 pub(crate) fn for_send(destination: &str) -> Result<Kind, BadDestination> {
     let kind = parse(destination)?;
     match kind {
-        Kind::User => Err(BadDestination::Unsupported(destination.to_owned())),
+        Kind::User => Err(BadDestination::SubscribeOnly(destination.to_owned())),
         _ if has_wildcard(destination) => {
             Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
         }
@@ -156,7 +170,8 @@ pub(crate) fn for_send(destination: &str) -> Result<Kind, BadDestination> {
 pub(crate) fn for_subscribe(destination: &str) -> Result<Kind, BadDestination> {
     let kind = parse(destination)?;
     match kind {
-        Kind::App | Kind::Reply => Err(BadDestination::Unsupported(destination.to_owned())),
+        Kind::App => Err(BadDestination::SendOnly(destination.to_owned())),
+        Kind::Reply => Err(BadDestination::ReplyOnly(destination.to_owned())),
         Kind::User | Kind::Queue if has_wildcard(destination) => {
             Err(BadDestination::UnexpectedWildcard(destination.to_owned()))
         }
@@ -204,7 +219,7 @@ pub(crate) fn is_temp_queue(reply_to: &str) -> Result<bool, BadDestination> {
         return Ok(false);
     };
     if name.is_empty() || reply_to.len() > BYTES_MAX {
-        return Err(BadDestination::Malformed(
+        return Err(BadDestination::ReplyTo(
             reply_to.chars().take(BYTES_MAX).collect(),
         ));
     }
@@ -373,6 +388,26 @@ mod tests {
         }
         assert_eq!(send("/topic/*"), Err("bad-destination"));
         assert_eq!(send(&"/topic/a".repeat(200)), Err("bad-destination"));
+    }
+
+    #[test]
+    fn what_is_for_the_other_command_is_told_so() {
+        let check = |refused: Result<Kind, BadDestination>, expected: &str| {
+            let text = refused.map_err(|bad| bad.to_string());
+            assert!(
+                matches!(&text, Err(text) if text.contains(expected)),
+                "{text:?}"
+            );
+        };
+        check(for_subscribe("/app/a"), "/app/… is for SEND only");
+        check(
+            for_send("/user/queue/a"),
+            "/user/queue/… is for SUBSCRIBE only",
+        );
+        check(for_subscribe("/reply-queue/a"), "is for SEND only");
+        check(for_send("/queues/a"), "is no destination here");
+        let nameless = is_temp_queue("/temp-queue/").map(|_| Kind::Reply);
+        check(nameless, "reply-to \"/temp-queue/\" is malformed: a name");
     }
 
     #[test]

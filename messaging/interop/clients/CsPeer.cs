@@ -9,12 +9,15 @@ static class CsPeer {
             var frame = LandsideClient.Read(new MemoryStream(Convert.FromBase64String(line)));
             frame.Headers.Remove("content-length");
             if (frame.Command == "CONNECT") client = new LandsideClient(args[0], int.Parse(args[1]), () => frame.Headers, Tell);
-            else if (frame.Command == "DISCONNECT") client.Dispose();
+            else if (frame.Command == "DISCONNECT") {
+                client.Dispose();
+                Tell(client, new LandsideClient.Frame { Command = "LOST" }); // Which it does not say when it was asked to end.
+            }
             else client.Send(frame.Command, frame.Headers, frame.Body);
         }
     }
 
-    static void Tell(LandsideClient.Frame frame) {
+    static void Tell(LandsideClient client, LandsideClient.Frame frame) {
         frame.Headers.Remove("content-length");
         var bytes = new MemoryStream();
         LandsideClient.Write(bytes, frame);

@@ -13,13 +13,16 @@ final class JavaPeer {
             frame.headers().remove("content-length");
             switch (frame.command()) {
                 case "CONNECT" -> client = new LandsideClient(args[0], Integer.parseInt(args[1]), frame::headers, JavaPeer::tell);
-                case "DISCONNECT" -> client.close();
+                case "DISCONNECT" -> {
+                    client.close();
+                    tell(client, new LandsideClient.Frame("LOST", Map.of(), new byte[0])); // Which it does not say when it was asked to end.
+                }
                 default -> client.send(frame.command(), frame.headers(), frame.body());
             }
         }
     }
 
-    private static void tell(LandsideClient.Frame frame) {
+    private static void tell(LandsideClient client, LandsideClient.Frame frame) {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         Map<String, String> headers = new LinkedHashMap<>(frame.headers());
         headers.remove("content-length");

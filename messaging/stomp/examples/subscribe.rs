@@ -1,7 +1,7 @@
 //! A STOMP client in a hundred lines of the standard library: subscribes, and prints what comes.
 //!
 //! ```text
-//! cargo run -p stomp --example subscribe -- 127.0.0.1:61613 /topic/news [passcode]
+//! cargo run -p stomp --example subscribe -- 127.0.0.1:61613 /topic/news [TOKEN]
 //! ```
 //!
 //! It shows how a session is driven: the session says what to write, when to look again and what has happened; the
@@ -30,12 +30,13 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [address, destination, secret @ ..] = arguments.as_slice() else {
-        return Err("usage: subscribe ADDRESS DESTINATION [PASSCODE]".into());
+    let [address, destination, token @ ..] = arguments.as_slice() else {
+        return Err("usage: subscribe ADDRESS DESTINATION [TOKEN]".into());
     };
-    let mut socket = TcpStream::connect(address)?;
+    let mut socket = TcpStream::connect(address)
+        .map_err(|error| format!("{address}: {error}: does a server listen there?"))?;
     let config = ClientConfig {
-        authorization: secret.first().map(|token| format!("Bearer {token}")),
+        authorization: token.first().map(|token| format!("Bearer {token}")),
         ..ClientConfig::default()
     };
     let mut session = ClientSession::new(config, Instant::now());

@@ -9,7 +9,7 @@ use crate::frame::Command;
 #[non_exhaustive]
 pub enum ProtocolError {
     /// The command line names no command. Carries at most 32 characters of it.
-    #[error("unknown command {0:?}: commands are case-sensitive, for example SEND")]
+    #[error("unknown command {0:?}: {hint}", hint = hint_at(.0))]
     UnknownCommand(String),
     /// A line of the head is longer than [`crate::Limits::line_bytes`].
     #[error("line {line} of the frame is longer than {limit} bytes")]
@@ -62,7 +62,9 @@ pub enum ProtocolError {
         line: usize,
     },
     /// An escape that the version does not know, or a lone backslash at the end.
-    #[error("line {line} of the {command} has the undefined escape {escape:?}")]
+    #[error(
+        "line {line} of the {command} has the undefined escape {escape:?}: write \\\\ for a backslash"
+    )]
     UndefinedEscape {
         /// Which frame.
         command: Command,
@@ -80,7 +82,8 @@ pub enum ProtocolError {
         line: usize,
     },
     /// A NUL before the blank line that ends the headers.
-    #[error("line {line} of the frame has a NUL: a blank line must end the headers first")]
+    #[error("line {line} of the frame has a NUL: a blank line must end the headers first{}",
+        if *.line == 1 { "; if it is TLS, this is plain STOMP over TCP" } else { "" })]
     NulInHead {
         /// 1 is the command.
         line: usize,
@@ -150,7 +153,7 @@ pub enum ProtocolError {
         value: String,
     },
     /// Two subscriptions with one id.
-    #[error("subscription {id:?} exists already")]
+    #[error("subscription {id:?} exists already: UNSUBSCRIBE it first, or use another id")]
     DuplicateSubscription {
         /// Its id (1.0 without id: its destination).
         id: String,
@@ -162,7 +165,9 @@ pub enum ProtocolError {
         id: String,
     },
     /// More subscriptions than [`crate::Limits::subscriptions`].
-    #[error("more than {limit} subscriptions")]
+    #[error(
+        "more than {limit} subscriptions: UNSUBSCRIBE what is not needed, or use a wildcard for many topics"
+    )]
     TooManySubscriptions {
         /// The bound.
         limit: usize,
@@ -216,6 +221,29 @@ pub enum ProtocolError {
         /// The bound in bytes.
         bytes: usize,
     },
+}
+
+/// What somebody who sends `command` should know: HTTP and TLS come by when a port is mixed up.
+fn hint_at(command: &str) -> &'static str {
+    /// How requests of HTTP (PRI: HTTP/2) and a TLS handshake begin.
+    const OTHER_PROTOCOLS: [&str; 8] = [
+        "GET ",
+        "HEAD ",
+        "POST ",
+        "PUT ",
+        "OPTIONS ",
+        "CONNECT ",
+        "PRI ",
+        "\u{16}\u{3}",
+    ];
+    if OTHER_PROTOCOLS
+        .iter()
+        .any(|begin| command.starts_with(begin))
+    {
+        "this is plain STOMP over TCP, neither HTTP nor TLS"
+    } else {
+        "commands are case-sensitive, for example SEND"
+    }
 }
 
 impl ProtocolError {

@@ -12,6 +12,7 @@ mod durable;
 mod handling;
 mod harness;
 mod liveness;
+mod manual;
 mod open_broker;
 mod queues;
 mod replies;

@@ -184,6 +184,18 @@ fn malformed_heads_say_what_and_where() {
         "unknown command \"send\": commands are case-sensitive, for example SEND"
     );
     assert_eq!(
+        error(b"GET /ws HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "unknown command \"GET /ws HTTP/1.1\": this is plain STOMP over TCP, neither HTTP nor TLS"
+    );
+    assert_eq!(
+        error(b"\x16\x03\x01\x02\0\x01"),
+        "line 1 of the frame has a NUL: a blank line must end the headers first; if it is TLS, this is plain STOMP over TCP"
+    );
+    assert_eq!(
+        error(b"SEND\na\0"),
+        "line 2 of the frame has a NUL: a blank line must end the headers first"
+    );
+    assert_eq!(
         error(b"SEND\na:1\nb\n\n\0"),
         "line 3 of the SEND has no colon: a header is name:value"
     );
@@ -193,7 +205,7 @@ fn malformed_heads_say_what_and_where() {
     );
     assert_eq!(
         error(b"SEND\na:\\t\n\n\0"),
-        "line 2 of the SEND has the undefined escape \"\\\\t\""
+        "line 2 of the SEND has the undefined escape \"\\\\t\": write \\\\ for a backslash"
     );
     assert_eq!(
         error(b"SEND\na:\xff\n\n\0"),
