@@ -36,7 +36,9 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
         }
     }
     let zones = zone_ids();
-    let mut shell = shell(language, text, &zones, &alarms, None);
+    // No path of the menu: it would mark its entry, and be right.
+    let path = format!("/elsewhere/{text}");
+    let mut shell = shell(language, &path, &zones, &alarms, None);
     (shell.person.full_name, shell.position, shell.csrf) = (text, text, text);
     let viewing = viewing(language);
     let refused = Notice::AlreadyAcknowledged(alarms[3].acknowledged.clone());
