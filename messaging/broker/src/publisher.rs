@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use stomp::Version;
 use stomp::server::SubscriptionKey;
+use stomp::{ServerConfig, Version};
 use uuid::Uuid;
 
 use crate::config::BrokerConfig;
@@ -92,6 +92,8 @@ pub struct Publisher {
 #[derive(Debug)]
 struct Shared {
     config: BrokerConfig,
+    /// Of the configuration, for all sessions together.
+    stomp: Arc<ServerConfig>,
     permits: Permits,
     hub: Mutex<Hub>,
     /// Rises when rights are taken away: whoever is just being let in may have been judged by the old ones.
@@ -156,6 +158,7 @@ impl Publisher {
         Self {
             shared: Arc::new(Shared {
                 permits: Permits::new(&config),
+                stomp: Arc::new(config.stomp.clone()),
                 config,
                 hub: Mutex::new(hub),
                 rights: AtomicU64::new(0),
@@ -357,6 +360,10 @@ impl Publisher {
             turned_away: self.shared.permits.turned_away(),
             ..hub.statistics
         }
+    }
+
+    pub(crate) fn stomp(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.shared.stomp)
     }
 
     pub(crate) fn config(&self) -> &BrokerConfig {

@@ -115,7 +115,7 @@ where
     let outbox = Arc::clone(connection.outbox());
     let stranger = shared.publisher.permits().arrive(peer.ip(), outbox);
     let now = now();
-    let protocol = ServerSession::new(config.stomp.clone(), now);
+    let protocol = ServerSession::new(shared.publisher.stomp(), now);
     let alarm = protocol.deadline().unwrap_or(now);
     let mut task = Box::new(Task {
         shared: Arc::clone(shared),

@@ -155,12 +155,6 @@ impl ServerSession {
         }
     }
 
-    /// The transport has a sign of life of its own, such as a WebSocket pong: browsers answer a ping at once also for a
-    /// page in the background, whose timers they hold back.
-    pub fn peer_is_alive(&mut self, now: Instant) {
-        self.heart_beats.received(now);
-    }
-
     /// The owner does not read now, because it handles a frame or waits for the peer to take something: the silence is
     /// not the peer's.
     pub fn reading_paused(&mut self, now: Instant) {
