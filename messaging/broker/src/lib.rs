@@ -1,9 +1,9 @@
 //! A STOMP broker in the process: destinations, subscriptions, acknowledgement, fan-out, queues, transactions,
 //! topics that resume and keep last values, durable subscriptions.
 //!
-//! [`Publisher::new`] makes the broker, and the application publishes through it; a [`Guard`] decides who may do what; a [`Handler`] does what
-//! clients ask for with SEND to `/app/**`; [`Broker`] puts these together and serves connections, whatever carries them.
-//! The example `embed` shows an application with all of them, `open_broker` a broker for test clients.
+//! [`Publisher::new`] makes the broker, and the application publishes through it; a [`Guard`] decides who may do what; a
+//! [`Handler`] does what clients ask for with SEND to `/app/**`; [`Broker`] puts these together and serves connections,
+//! whatever carries them. The example `embed` shows an application with all of them, `open_broker` a broker for test clients.
 //!
 //! | destination | SEND by a client | SUBSCRIBE | messages come from |
 //! |---|---|---|---|
@@ -57,7 +57,7 @@
 //!   for telemetry, of which only the newest counts. Its ids may come out of order, so it cannot resume. [`Statistics`]
 //!   counts both. Whoever publishes much lets others run in between, so that readers who keep up are not overrun.
 //! - **Urgent** messages overtake: those of subscriptions that can get nothing but what [`BrokerConfig::urgent`] names go
-//!   out before the session's others. The order within a subscription never changes, so each resumes from its own last
+//!   out before the session's others, and before what these are given of the past. The order within a subscription never changes, so each resumes from its own last
 //!   message. Heart-beats are due when nothing else is written, and wait for at most one write.
 //! - **Rights.** The guard is asked on CONNECT, on each SEND and SUBSCRIBE, and, when a token was renewed or
 //!   [`Publisher::rights_changed`] was called, about all live subscriptions before anything more is delivered to them. A
