@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
-use broker::{BrokerConfig, Publisher};
+use broker::{BrokerConfig, KeepAlive, Publisher};
 use chrono::FixedOffset;
 use contract::AgentId;
 use stomp::ServerConfig;
@@ -192,8 +192,7 @@ async fn serve(
     name: &'static str,
 ) -> &'static str {
     let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let config = broker_config(Vec::new());
-    let listener = listener.tap_io(move |stream| broker::tcp::set_up(stream, &config));
+    let listener = listener.tap_io(|stream| broker::tcp::set_up(stream, KeepAlive::default()));
     let served =
         axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let late = async {

@@ -1,7 +1,7 @@
 //! The router's handle: what the application publishes with, and what sessions are opened at.
 //!
-//! One lock covers the router and the sessions' queues: a message is put into all its queues before the next one gets
-//! its position, so each queue is in order of positions. Nothing waits while the lock is held.
+//! One lock covers the router and what is put into the sessions' outboxes: a message is put into all of them before the
+//! next one gets its position, so each lane of an outbox is in order of positions. Nothing waits while the lock is held.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -28,13 +28,13 @@ const INCARNATION_DIGITS: usize = 16;
 /// What became of a message to one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Delivery {
-    /// It waits for the session's socket.
+    /// It waits in the session's outbox.
     Queued,
     /// The session is over.
     NoSuchSession,
     /// The session lives and has not subscribed to that queue: nothing is kept for it.
     NotSubscribed,
-    /// The session's queue was full: it is being ended as a slow consumer.
+    /// The session's outbox was full: it is being ended as a slow consumer.
     Full,
 }
 
@@ -55,9 +55,9 @@ pub struct Statistics {
     pub durable_queued: usize,
     /// Messages published to topics.
     pub published: u64,
-    /// Messages put into sessions' queues.
+    /// Messages put into sessions' outboxes.
     pub delivered: u64,
-    /// Sessions ended because their queue was full.
+    /// Sessions ended because their outbox was full.
     pub slow_consumers: u64,
     /// Messages of queues and durable subscriptions that were given to a consumer after another one had them.
     pub redelivered: u64,

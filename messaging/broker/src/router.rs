@@ -1,4 +1,4 @@
-//! Who gets which message. Pure: messages go in, deliveries come out; the publisher puts them into the sessions' queues
+//! Who gets which message. Pure: messages go in, deliveries come out; the publisher puts them into the sessions' outboxes
 //! under the same lock, so that order is kept.
 
 mod durable;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::allowance::Allowance;
-use crate::config::{BrokerConfig, KeepAlive};
+use crate::config::KeepAlive;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::listen;
@@ -39,7 +39,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         peer: SocketAddr,
     ) -> impl Future<Output = ()> + Send + use<G, H> {
         let config = self.shared.publisher.config();
-        set_up(&stream, config);
+        set_up(&stream, config.keep_alive);
         let transport = TcpTransport {
             stream,
             allowance: Allowance::new(config.unauthenticated_bytes),
@@ -60,12 +60,12 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
 
 /// Sets up an accepted connection, whatever it will carry: for applications that accept those of WebSockets themselves.
 /// What the system refuses is logged and does no harm.
-pub fn set_up(stream: &TcpStream, config: &BrokerConfig) {
+pub fn set_up(stream: &TcpStream, probing: KeepAlive) {
     // Frames are small and somebody waits for each: Nagle's algorithm would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    if let Err(error) = keep_alive(stream, config.keep_alive) {
+    if let Err(error) = keep_alive(stream, probing) {
         tracing::debug!(%error, "TCP keep-alive could not be set");
     }
     if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
@@ -189,11 +189,7 @@ mod tests {
             interval: Duration::from_secs(3),
             probes: 2,
         };
-        let config = BrokerConfig {
-            keep_alive: probing,
-            ..BrokerConfig::default()
-        };
-        set_up(&stream, &config);
+        set_up(&stream, probing);
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().expect("an option"));
         assert_eq!(

@@ -53,7 +53,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     ) -> Option<OnUpgrade> {
         let config = self.shared.publisher.config();
         let limit = config.stomp.connect_timeout;
-        tcp::set_up(&stream, config);
+        tcp::set_up(&stream, config.keep_alive);
         let entry = self.shared.connections.register(config);
         let outbox = Arc::clone(entry.outbox());
         let _stranger = self.shared.publisher.permits().arrive(peer.ip(), outbox);
