@@ -106,8 +106,8 @@ pub mod message;
 pub mod publisher;
 pub mod tcp;
 pub mod websocket;
+pub mod wire;
 
-mod allowance;
 mod connections;
 mod listen;
 mod outbox;
@@ -116,8 +116,8 @@ mod position;
 mod router;
 mod server;
 mod session;
-mod wire;
 
+pub use ::websocket::WebSocketUpgrade;
 pub use config::{BrokerConfig, DurableLimits, KeepAlive, QueueLimits, RetainedLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, Refusal, SessionInfo};
@@ -126,4 +126,5 @@ pub use permits::TurnedAway;
 pub use position::{Position, SessionId, UnknownPosition};
 pub use publisher::{Delivery, Publisher, Statistics};
 pub use server::Broker;
-pub use websocket::{SUBPROTOCOLS, WebSocketUpgrade};
+pub use websocket::SUBPROTOCOLS;
+pub use wire::{Transport, WireFrame};

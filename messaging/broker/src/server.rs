@@ -1,6 +1,7 @@
 //! What serves connections: the router's handle, the guard, the handler and the shutdown, together.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,8 @@ use crate::connections::Connections;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::publisher::Publisher;
+use crate::session;
+use crate::wire::Transport;
 
 /// Serves connections. Cheap to clone: all clones are one broker.
 pub struct Broker<G, H> {
@@ -40,6 +43,15 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
                 shutdown,
             }),
         }
+    }
+
+    /// Serves one connection, whatever carries it, until it ends. `peer` is whom its bounds count for.
+    pub fn serve<T: Transport>(
+        &self,
+        transport: T,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + use<T, G, H> {
+        session::serve(&self.shared, transport, peer)
     }
 
     /// After the shutdown: waits until the connections of [`Self::upgrade_websocket`] have ended. Those of `listen_*` and

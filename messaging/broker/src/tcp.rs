@@ -11,14 +11,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use websocket::Allowance;
 
-use crate::allowance::Allowance;
 use crate::config::KeepAlive;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::listen;
 use crate::server::Broker;
-use crate::session;
 use crate::wire::{Transport, WireFrame};
 
 /// Bytes read at once: a page of frames.
@@ -46,7 +45,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
             outgoing: Outgoing::default(),
             writes: 0,
         };
-        session::serve(&self.shared, transport, peer)
+        self.serve(transport, peer)
     }
 
     /// Accepts and serves connections until the broker's shutdown, then waits for their end.

@@ -1,29 +1,29 @@
 //! STOMP over WebSocket: one frame out is one message, text where it is UTF-8; in, anything goes, since clients split
 //! frames over messages and put several into one.
 //!
-//! Before a peer is let in, [`crate::BrokerConfig::unauthenticated_bytes`] bound what is read from it, messages, pings
-//! and the framing of both taken together; what the HTTP server has read behind the handshake is part of that. For a
-//! moment a message may be held twice, when it goes from here to the session.
+//! Before a peer is let in, [`crate::BrokerConfig::unauthenticated_bytes`] bound what is read from it.
 
-mod gate;
-mod handshake;
 mod listen;
-mod liveness;
-mod socket;
 
+use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use axum::response::Response;
+use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use websocket::{Config, Message, Socket, WebSocketUpgrade};
 
-pub use self::handshake::{SUBPROTOCOLS, WebSocketUpgrade};
-use self::socket::Socket;
+use crate::config::BrokerConfig;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::server::Broker;
-use crate::session;
+use crate::wire::{Transport, WireFrame};
+
+/// The sub-protocols to offer, best first. A client that asks for none is served all the same.
+pub const SUBPROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
 
 impl<G, H> Broker<G, H>
 where
@@ -35,7 +35,7 @@ where
     /// Until the handshake the connection is the HTTP server's, which has to bound it: `axum::serve` waits for the head
     /// of a request without end. [`Self::listen_websocket`] does not.
     pub fn upgrade_websocket(&self, handshake: WebSocketUpgrade, peer: SocketAddr) -> Response {
-        let WebSocketUpgrade { response, upgrade } = handshake;
+        let (response, upgrade) = handshake.offer(&SUBPROTOCOLS).accept();
         let broker = self.clone();
         let serve = async move { broker.serve_upgraded(upgrade, peer).await };
         self.shared.upgraded.spawn(serve);
@@ -59,7 +59,56 @@ where
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let socket = Socket::new(stream, self.shared.publisher.config());
-        session::serve(&self.shared, socket, peer)
+        let socket = Socket::new(stream, &bounds(self.shared.publisher.config()));
+        self.serve(socket, peer)
+    }
+}
+
+fn bounds(config: &BrokerConfig) -> Config {
+    let limits = &config.stomp.limits;
+    Config {
+        stranger_bytes: config.unauthenticated_bytes,
+        message_bytes: limits.head_bytes + limits.body_bytes,
+        ping_interval: config.ping_interval,
+        ping_timeout: config.ping_timeout,
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.poll_read(context)
+    }
+
+    fn let_in(&mut self) {
+        self.let_in();
+    }
+
+    fn push(&mut self, frame: WireFrame) {
+        let WireFrame {
+            head,
+            tail,
+            is_text,
+        } = frame;
+        self.push(Message {
+            head,
+            tail,
+            is_text,
+        });
+    }
+
+    fn backlog(&self) -> usize {
+        self.backlog()
+    }
+
+    fn progress(&self) -> u64 {
+        self.progress()
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_close(context, None)
     }
 }

@@ -14,8 +14,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use websocket::WebSocketUpgrade;
 
-use super::handshake::{WebSocketUpgrade, shake};
+use super::SUBPROTOCOLS;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::listen;
@@ -93,8 +94,11 @@ fn answer(request: Request<Incoming>, path: &str) -> (Response, Option<OnUpgrade
         return (response, None);
     }
     let (mut parts, _) = request.into_parts();
-    match shake(&mut parts) {
-        Ok(WebSocketUpgrade { response, upgrade }) => (response, Some(upgrade)),
+    match WebSocketUpgrade::from_parts(&mut parts) {
+        Ok(handshake) => {
+            let (response, upgrade) = handshake.offer(&SUBPROTOCOLS).accept();
+            (response, Some(upgrade))
+        }
         Err(response) => (*response, None),
     }
 }

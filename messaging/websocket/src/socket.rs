@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig};
-use tungstenite::{Error, Message, WebSocket, error::ProtocolError};
+use tungstenite::{Error, Message as Heard, WebSocket, error::ProtocolError};
 
-use super::gate::Gate;
-use super::liveness::{Due, Liveness};
 use crate::allowance::Allowance;
-use crate::config::BrokerConfig;
-use crate::wire::{Transport, WireFrame};
+use crate::gate::Gate;
+use crate::liveness::{Due, Liveness};
 
 /// What one read from the stream may bring, allocated for each connection for good. 1 KiB: most of what browsers say fits,
 /// long messages take a microsecond more for each of it, and ten thousand idle connections save 10 MiB.
@@ -36,9 +36,55 @@ const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + 2 * FRAGMENT;
 /// What a broken connection still sends goes here and is forgotten.
 const SCRAP: usize = 4 * 1024;
 
-pub(super) struct Socket<S> {
+/// How one WebSocket is served.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Bytes that are read before [`Socket::let_in`], framing included.
+    pub stranger_bytes: usize,
+    /// Bytes of one message after that; a longer one is refused when its head has come.
+    pub message_bytes: usize,
+    /// A peer that says nothing for so long is pinged; zero: never.
+    pub ping_interval: Duration,
+    /// It is lost when it says nothing for so long after that.
+    pub ping_timeout: Duration,
+}
+
+/// A whole message to be sent.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its beginning.
+    pub head: Bytes,
+    /// The rest of a long one, which all its receivers share, whatever the head says to each; else empty.
+    pub tail: Bytes,
+    /// Sent as text: head and tail together are UTF-8.
+    pub is_text: bool,
+}
+
+impl Message {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Why the server closes (RFC 6455, 7.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// 1000, or what the application means by 3000 to 4999.
+    pub code: u16,
+    /// For people; at most 123 bytes.
+    pub reason: String,
+}
+
+/// One connection after its handshake: messages in, messages out.
+pub struct Socket<S> {
     inner: WebSocket<Gate<S>>,
-    /// Bytes of a message after the session is let in.
+    /// Bytes of a message after the peer is let in.
     message_bytes: usize,
     liveness: Liveness,
     /// When to look at `liveness`; it may be early.
@@ -48,10 +94,10 @@ pub(super) struct Socket<S> {
     outgoing: Outgoing,
 }
 
-/// Bounded by the session, which pushes only while there is room.
+/// Bounded by whoever sends, which pushes only while there is room.
 #[derive(Default)]
 struct Outgoing {
-    queue: VecDeque<WireFrame>,
+    queue: VecDeque<Message>,
     /// Bytes of `queue` and of what was written and not flushed.
     backlog: usize,
     /// How far the first of `queue` has been written.
@@ -66,21 +112,20 @@ struct Outgoing {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A connection after its handshake.
-    pub(super) fn new(stream: S, config: &BrokerConfig) -> Self {
-        let limits = &config.stomp.limits;
-        let gate = Gate::new(stream, Allowance::new(config.unauthenticated_bytes));
+    pub fn new(stream: S, config: &Config) -> Self {
+        let gate = Gate::new(stream, Allowance::new(config.stranger_bytes));
         let websocket = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_write_buffer_size(MAX_WRITE_BUFFER)
             // Room for a message is made when its head has come, so the bytes that follow do not bound it.
-            .max_message_size(Some(config.unauthenticated_bytes))
-            .max_frame_size(Some(config.unauthenticated_bytes));
+            .max_message_size(Some(config.stranger_bytes))
+            .max_frame_size(Some(config.stranger_bytes));
         let now = Instant::now();
         let (interval, timeout) = (config.ping_interval, config.ping_timeout);
         Self {
             inner: WebSocket::from_raw_socket(gate, Role::Server, Some(websocket)),
-            message_bytes: limits.head_bytes + limits.body_bytes,
+            message_bytes: config.message_bytes,
             liveness: Liveness::new(interval, timeout, now.into_std()),
             alarm: Box::pin(sleep_until(now)),
             broken: false,
@@ -96,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Due::Nothing(None) => return Poll::Pending,
                 Due::Nothing(Some(at)) => self.alarm.as_mut().reset(at.into()),
                 Due::Ping => {
-                    let written = self.inner.send(Message::Ping(Bytes::new()));
+                    let written = self.inner.send(Heard::Ping(Bytes::new()));
                     if let Err(error) = self.unless_blocked(written) {
                         return Poll::Ready(error);
                     }
@@ -120,9 +165,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn write(&mut self, frame: Frame) -> io::Result<()> {
-        match self.inner.write(Message::Frame(frame)) {
+        match self.inner.write(Heard::Frame(frame)) {
             Err(Error::WriteBufferFull(message)) => {
-                if let Message::Frame(frame) = *message {
+                if let Heard::Frame(frame) = *message {
                     self.outgoing.stuck = Some(frame);
                 }
                 self.outgoing.blocked = true;
@@ -166,11 +211,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Err(error) => Err(io::Error::other(error)),
         }
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
     /// From here on the peer may send long messages.
-    fn let_in(&mut self) {
+    pub fn let_in(&mut self) {
         let bytes = Some(self.message_bytes);
         self.inner.set_config(|config| {
             config.max_message_size = bytes;
@@ -179,8 +222,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
         self.inner.get_mut().lift();
     }
 
-    /// The bytes of the next message; empty when something else came, which shows that the peer lives.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+    /// The bytes of the next message; empty when something else came, which shows that the peer lives; `None` when the
+    /// peer has ended its side.
+    ///
+    /// # Errors
+    /// The connection is lost; or, of kind `InvalidData`, the peer sent what is not allowed: it can still be told, and
+    /// what it sends after that is dropped.
+    pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         self.inner.get_mut().wake(context);
         if self.broken {
             return self.poll_scrap();
@@ -191,18 +239,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
             self.liveness.heard(Instant::now().into_std());
         }
         match read {
-            Ok(Message::Text(text)) => Poll::Ready(Ok(Some(text.into()))),
-            Ok(Message::Binary(bytes)) => Poll::Ready(Ok(Some(bytes))),
-            Ok(Message::Close(_)) => Poll::Ready(Ok(None)),
+            Ok(Heard::Text(text)) => Poll::Ready(Ok(Some(text.into()))),
+            Ok(Heard::Binary(bytes)) => Poll::Ready(Ok(Some(bytes))),
+            Ok(Heard::Close(_)) => Poll::Ready(Ok(None)),
             // A ping is answered by the protocol itself.
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+            Ok(Heard::Ping(_) | Heard::Pong(_) | Heard::Frame(_)) => {
                 Poll::Ready(Ok(Some(Bytes::new())))
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 if heard {
                     return Poll::Ready(Ok(Some(Bytes::new())));
                 }
-                // A ping may have been held up while the session had nothing to flush.
+                // A ping may have been held up while there was nothing to flush.
                 if self.outgoing.blocked && self.outgoing.queue.is_empty() {
                     let drained = self.poll_drained();
                     if let Poll::Ready(Err(error)) = drained {
@@ -222,8 +270,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
         }
     }
 
+    /// Takes a whole message, to be written by [`Self::poll_flush`]; push only while [`Self::backlog`] is small.
+    ///
     /// A short message goes straight into the protocol's buffer, which holds many of them.
-    fn push(&mut self, frame: WireFrame) {
+    pub fn push(&mut self, frame: Message) {
         self.outgoing.backlog += frame.len();
         let straight = frame.tail.is_empty()
             && frame.head.len() <= FRAGMENT
@@ -240,17 +290,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
     }
 
     /// Bytes pushed and not flushed yet.
-    fn backlog(&self) -> usize {
+    pub fn backlog(&self) -> usize {
         self.outgoing.backlog
     }
 
     /// Rises when the peer takes something.
-    fn progress(&self) -> u64 {
+    pub fn progress(&self) -> u64 {
         self.inner.get_ref().written()
     }
 
     /// Writes everything that was pushed.
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inner.get_mut().wake(context);
         if let Some(error) = self.outgoing.failed.take() {
             return Poll::Ready(Err(error));
@@ -269,10 +322,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Tells the peer that nothing follows.
-    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Tells the peer that nothing follows, and why. Only the first call says why.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn poll_close(
+        &mut self,
+        context: &mut Context<'_>,
+        close: Option<Close>,
+    ) -> Poll<io::Result<()>> {
         self.inner.get_mut().wake(context);
-        let closed = self.inner.close(None);
+        let close = close.map(|Close { code, reason }| CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        });
+        let closed = self.inner.close(close);
         self.poll_written(closed)
     }
 }
@@ -312,7 +376,7 @@ impl Outgoing {
 }
 
 /// A text message must be UTF-8.
-fn kind_of(message: &WireFrame) -> Data {
+fn kind_of(message: &Message) -> Data {
     if message.is_text {
         Data::Text
     } else {

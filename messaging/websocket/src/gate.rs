@@ -11,7 +11,7 @@ use crate::allowance::Allowance;
 
 /// One stream. All calls come from one task, which [`Self::wake`] names.
 #[derive(Debug)]
-pub(super) struct Gate<S> {
+pub(crate) struct Gate<S> {
     stream: S,
     waker: Waker,
     allowance: Allowance,
@@ -20,7 +20,7 @@ pub(super) struct Gate<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
-    pub(super) fn new(stream: S, allowance: Allowance) -> Self {
+    pub(crate) fn new(stream: S, allowance: Allowance) -> Self {
         Self {
             stream,
             waker: Waker::noop().clone(),
@@ -31,22 +31,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     }
 
     /// Who is woken when what would block now no longer would.
-    pub(super) fn wake(&mut self, context: &Context<'_>) {
+    pub(crate) fn wake(&mut self, context: &Context<'_>) {
         self.waker.clone_from(context.waker());
     }
 
     /// What is read is counted no more: the peer is let in, or what it sends is dropped.
-    pub(super) fn lift(&mut self) {
+    pub(crate) fn lift(&mut self) {
         self.allowance.lift();
     }
 
     /// Whether anything was read since the last call.
-    pub(super) fn take_heard(&mut self) -> bool {
+    pub(crate) fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }
 
     /// Bytes that the stream has taken.
-    pub(super) fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 }

@@ -2,14 +2,15 @@
 
 use std::io;
 
-/// What is left for a stranger to send; nothing is counted after [`Self::lift`].
+/// What is left for a stranger to send; nothing is counted after [`Self::lift`]. It bounds other streams as well.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub struct Allowance {
     left: Option<usize>,
 }
 
 impl Allowance {
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// So many bytes, framing included.
+    pub fn new(bytes: usize) -> Self {
         Self { left: Some(bytes) }
     }
 
@@ -17,11 +18,11 @@ impl Allowance {
     ///
     /// # Errors
     /// `InvalidData`, once, when nothing is left. What comes then is only read to be dropped, so it is not counted.
-    pub(crate) fn grant(&mut self, room: usize) -> io::Result<usize> {
+    pub fn grant(&mut self, room: usize) -> io::Result<usize> {
         match self.left {
             Some(0) => {
                 self.left = None;
-                let message = "too much was sent before CONNECTED: wait for it";
+                let message = "too much was sent before the peer was let in: wait for the answer";
                 Err(io::Error::new(io::ErrorKind::InvalidData, message))
             }
             Some(left) => Ok(left.min(room)),
@@ -30,12 +31,12 @@ impl Allowance {
     }
 
     /// So many bytes were read.
-    pub(crate) fn used(&mut self, bytes: usize) {
+    pub fn used(&mut self, bytes: usize) {
         self.left = self.left.map(|left| left.saturating_sub(bytes));
     }
 
     /// The peer is let in.
-    pub(crate) fn lift(&mut self) {
+    pub fn lift(&mut self) {
         self.left = None;
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
+pub(crate) enum Due {
     /// Nothing before that instant, whatever is heard until then; `None`: nothing ever.
     Nothing(Option<Instant>),
     /// A ping.
@@ -15,7 +15,7 @@ pub(super) enum Due {
 
 /// Silence of one peer. It is never given up without a ping, however long nobody listened to it.
 #[derive(Debug)]
-pub(super) struct Liveness {
+pub(crate) struct Liveness {
     interval: Duration,
     timeout: Duration,
     heard: Instant,
@@ -23,7 +23,7 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
+    pub(crate) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
         Self {
             interval,
             timeout,
@@ -33,13 +33,13 @@ impl Liveness {
     }
 
     /// Something came: any byte counts.
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.pinged = None;
     }
 
     /// What is due. After [`Due::Ping`] the ping counts as sent. Ask only when everything that has come was heard.
-    pub(super) fn due(&mut self, now: Instant) -> Due {
+    pub(crate) fn due(&mut self, now: Instant) -> Due {
         if self.interval.is_zero() {
             return Due::Nothing(None);
         }
