@@ -36,7 +36,7 @@ use Step::{Abort, Attach, Close, Hear, Pass, Say, Send, Take};
 fn check(terms: Terms, steps: Vec<(u64, Step)>) {
     let start = Instant::now();
     let mut session = Session::new(terms, start);
-    let mut ids = vec![None; 8];
+    let mut ids = [None; 8];
     for (number, (second, step)) in steps.into_iter().enumerate() {
         let now = start + u32::try_from(second).unwrap() * SECOND;
         match step {
