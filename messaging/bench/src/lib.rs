@@ -12,6 +12,7 @@ pub mod publisher;
 pub mod report;
 pub mod scenarios;
 pub mod sides;
+pub mod sockjs;
 pub mod speech;
 pub mod table;
 pub mod wire;
