@@ -63,10 +63,11 @@ struct Run {
     /// Messages of the client: sent so far, and the one that is due at the application.
     sent: u32,
     hears: u32,
-    /// Why the session has ended, once the first close frame told it.
-    farewell: Option<String>,
-    /// The session was ended by what happened.
+    /// The session was ended by what happened, and this shall tell it.
     is_over: bool,
+    farewell: &'static str,
+    /// It did.
+    is_told: bool,
     is_gone: bool,
 }
 
@@ -85,8 +86,9 @@ impl Run {
             batch: 0,
             sent: 0,
             hears: 0,
-            farewell: None,
             is_over: false,
+            farewell: "",
+            is_told: false,
             is_gone: false,
         }
     }
@@ -187,8 +189,8 @@ impl Run {
             }
             _ => {
                 assert!(self.is_over && self.due == self.said, "{frame}");
-                let farewell = self.farewell.get_or_insert_with(|| frame.clone());
-                assert_eq!(&frame, farewell);
+                assert_eq!(frame, self.farewell);
+                self.is_told = true;
             }
         }
         let receiver = self.receiver.as_mut().expect("it was asked");
@@ -201,7 +203,7 @@ impl Run {
     fn on_messages(&mut self, list: &str, is_poll: bool) {
         let texts: Vec<String> = serde_json::from_str(list).expect("an a-frame is JSON");
         assert!(!texts.is_empty());
-        assert!(self.farewell.is_none(), "messages after the close frame");
+        assert!(!self.is_told, "messages after the close frame");
         let numbers = texts.iter().map(|text| number(text));
         let first = number(&texts[0]);
         let repeats = self.terms.repeat_unconfirmed && (self.batch..self.due).contains(&first);
@@ -237,7 +239,7 @@ impl Run {
             self.is_over = true;
             // What was on its way is lost, and what waited behind it.
             self.due = self.said;
-            self.farewell = Some(r#"c[1002,"Connection interrupted"]"#.to_owned());
+            self.farewell = r#"c[1002,"Connection interrupted"]"#;
             assert_eq!(self.session.backlog(), 0);
         }
         self.leave();
@@ -305,21 +307,13 @@ impl Run {
     }
 
     fn close(&mut self) {
-        let farewell = r#"c[3000,"Go away!"]"#;
         self.session.close(3000, "Go away!", self.now);
         if !self.is_over {
             self.is_over = true;
-            self.told(farewell);
+            self.farewell = r#"c[3000,"Go away!"]"#;
         }
         // Only the first word counts.
         self.session.close(4000, "Go on!", self.now);
-    }
-
-    /// Messages still go out before it.
-    fn told(&mut self, farewell: &str) {
-        if self.due == self.said {
-            self.farewell = Some(farewell.to_owned());
-        }
     }
 
     fn check(&mut self) {
