@@ -3,17 +3,24 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::polled::Desk;
 use crate::socket::Framed;
 use crate::statistics::Counters;
 use crate::transport::Transport;
+
+/// How long a WebSocket that was dropped has for its last words.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What the application may know of the request that began a session.
 #[derive(Debug, Clone)]
@@ -71,6 +78,8 @@ pub(crate) struct Allowance {
 enum Road {
     Socket(Box<Framed>),
     Polled(Desk),
+    /// The connection is dropped.
+    Over,
 }
 
 impl Connection {
@@ -125,6 +134,7 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.let_in(),
             Road::Polled(desk) => desk.let_in(self.allowance.body_limit),
+            Road::Over => {}
         }
     }
 
@@ -185,6 +195,7 @@ impl Connection {
         let incoming = match &mut self.road {
             Road::Socket(socket) => ready!(socket.poll_read(context))?,
             Road::Polled(desk) => ready!(desk.poll_read(context)),
+            Road::Over => None,
         };
         if let Some(Incoming::Message(message)) = &incoming {
             self.count(message.len())?;
@@ -217,6 +228,7 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.push(message),
             Road::Polled(desk) => desk.push(message),
+            Road::Over => {}
         }
     }
 
@@ -225,6 +237,7 @@ impl Connection {
         match &self.road {
             Road::Socket(socket) => socket.backlog(),
             Road::Polled(desk) => desk.backlog(),
+            Road::Over => 0,
         }
     }
 
@@ -233,6 +246,7 @@ impl Connection {
         match &self.road {
             Road::Socket(socket) => socket.progress(),
             Road::Polled(desk) => desk.progress(),
+            Road::Over => 0,
         }
     }
 
@@ -244,6 +258,7 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.poll_flush(context),
             Road::Polled(desk) => desk.poll_flush(context).map(Ok),
+            Road::Over => Poll::Ready(Ok(())),
         }
     }
 
@@ -263,6 +278,7 @@ impl Connection {
                 desk.close(code, reason);
                 Poll::Ready(Ok(()))
             }
+            Road::Over => Poll::Ready(Ok(())),
         }
     }
 
@@ -270,6 +286,7 @@ impl Connection {
         match &self.road {
             Road::Socket(socket) => socket.is_open(),
             Road::Polled(desk) => desk.is_open(),
+            Road::Over => false,
         }
     }
 
@@ -278,6 +295,21 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.give_up(),
             Road::Polled(desk) => desk.close(1002, "Protocol error"),
+            Road::Over => {}
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// A WebSocket's last words take a moment: the answer to the client's good-bye, or ours and the client's answer.
+    fn drop(&mut self) {
+        if let Road::Socket(mut socket) = mem::replace(&mut self.road, Road::Over)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move {
+                // Who takes nothing needs no word.
+                let _ = timeout(GOODBYE, socket.say_goodbye()).await;
+            });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -19,6 +20,8 @@ pub(crate) struct Framed {
     socket: Socket<TokioIo<Upgraded>>,
     /// Whether frames are those of SockJS.
     is_framed: bool,
+    /// The opening frame may not have gone out.
+    is_opening: bool,
     /// Messages of the last frame that were not taken yet.
     pending: VecDeque<String>,
     state: State,
@@ -44,6 +47,7 @@ impl Framed {
         Self {
             socket,
             is_framed,
+            is_opening: is_framed,
             pending: VecDeque::new(),
             state: State::Open,
         }
@@ -67,6 +71,10 @@ impl Framed {
     ) -> Poll<io::Result<Option<Incoming>>> {
         if let Some(message) = self.pending.pop_front() {
             return Poll::Ready(Ok(Some(Incoming::Message(message.into()))));
+        }
+        // Clients say nothing before it, and an application that waits for them flushes nothing.
+        if self.is_opening && self.poll_flush(context)?.is_ready() {
+            self.is_opening = false;
         }
         let read = ready!(self.socket.poll_read(context));
         let lost = read
@@ -159,6 +167,20 @@ impl Framed {
             reason: reason.to_owned(),
         };
         self.socket.poll_close(context, Some(close))
+    }
+}
+
+impl Framed {
+    /// Closes, and lets the client close as well: what it still sends is read, since a connection that is closed with
+    /// unread bytes loses what was written.
+    pub(crate) async fn say_goodbye(&mut self) -> io::Result<()> {
+        poll_fn(|context| self.poll_close(context, 1000, "Normal closure")).await?;
+        while self.state != State::GivenUp
+            && poll_fn(|context| self.socket.poll_read(context))
+                .await?
+                .is_some()
+        {}
+        Ok(())
     }
 }
 
