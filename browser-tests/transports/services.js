@@ -1,0 +1,63 @@
+// What is tried: the echo services of the SockJS library, and the whole product as its demo.
+
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { PASSWORD, startDemo } from '../demo.js';
+
+/** Another program that says where it listens in the same words can be tried instead. */
+const ECHO = process.env.PROTOCOL_SERVER ?? fileURLToPath(new URL('../../target/debug/examples/protocol_server', import.meta.url));
+
+/** The device whose fault comes and goes while the product is tried, so that its topic has news. The demo's scenario leaves it alone. */
+const STIRRED = { device: 'kiosk-t1-arr-2', fault: 'paper-out', every: 1500 };
+
+/** A server of blank pages on another origin than whatever they connect to. */
+export async function startPages() {
+  const server = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<!DOCTYPE html><title>blank</title>'));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { port: server.address().port, stop: () => server.close() };
+}
+
+/** The plain echo services. */
+export async function startEcho() {
+  const child = spawn(ECHO, ['--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  const port = await new Promise((resolve, reject) => {
+    child.on('error', (error) => reject(new Error(`${error.message}: cargo build --package sockjs --example protocol_server`)));
+    child.on('exit', (code) => reject(new Error(`${ECHO} ended with code ${code}`)));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const [, found] = line.match(/^listening on 127\.0\.0\.1:(\d+)$/) ?? [];
+      if (found) resolve(Number(found));
+    });
+  });
+  return {
+    port,
+    greeting: '/echo',
+    kill: () => child.kill('SIGKILL'),
+    stop: () => { child.kill('SIGKILL'); return ended; },
+  };
+}
+
+/** The product, with a token for the demo's program and a device that always has news. */
+export async function startSite() {
+  const demo = await startDemo();
+  const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: 'demo-program', client_secret: PASSWORD });
+  const answer = await fetch(`${demo.url}/oauth/token`, { method: 'POST', body: form });
+  if (!answer.ok) throw new Error(`no token: ${answer.status} ${await answer.text()}`);
+  const { access_token: token } = await answer.json();
+  let faulty = false;
+  const stir = setInterval(() => {
+    faulty = !faulty;
+    demo.fault(faulty ? 'POST' : 'DELETE', STIRRED.device, STIRRED.fault).catch((error) => console.log(`not stirred: ${error.message}`));
+  }, STIRRED.every);
+  return {
+    port: Number(new URL(demo.url).port),
+    greeting: '/sockjs',
+    token,
+    device: STIRRED.device,
+    kill: () => demo.child.kill('SIGKILL'),
+    stop: () => { clearInterval(stir); return demo.stop(); },
+  };
+}
