@@ -51,7 +51,7 @@ export function echo({ url, transports, atOnce, inTurn, patience }) {
  */
 export function stomp({ url, transports, token, topic, sends, patience }) {
   return new Promise((resolve) => {
-    const seen = { answers: [], receipts: [], live: false };
+    const seen = { answers: [], live: false };
     const finish = (end) => {
       clearTimeout(giveUp);
       resolve({ ...seen, end });
@@ -63,8 +63,11 @@ export function stomp({ url, transports, token, topic, sends, patience }) {
       return socket;
     });
     client.debug = () => {};
+    let leaving = false;
     const look = () => {
-      if (seen.live && seen.answers.length === sends.length) client.disconnect(() => finish('disconnected'));
+      if (leaving || !seen.live || seen.answers.length < sends.length) return;
+      leaving = true;
+      client.disconnect(() => finish('disconnected'));
     };
     const connected = ({ headers }) => {
       seen.version = headers.version;
@@ -72,8 +75,7 @@ export function stomp({ url, transports, token, topic, sends, patience }) {
         seen.answers.push([message.headers['receipt-id'], message.body]);
         look();
       }, { id: 'errors' });
-      client.onreceipt = (receipt) => {
-        seen.receipts.push(receipt.headers['receipt-id']);
+      client.onreceipt = () => {
         for (const { destination, headers, body } of sends) client.send(destination, headers, body);
       };
       client.subscribe(topic, (message) => {
