@@ -1,0 +1,287 @@
+//! The application's side of a session, whatever carries it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::http::{HeaderMap, Uri};
+use bytes::Bytes;
+
+use crate::polled::Desk;
+use crate::socket::Framed;
+use crate::statistics::Counters;
+use crate::transport::Transport;
+
+/// What the application may know of the request that began a session.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// Its URL, as the service saw it.
+    pub uri: Uri,
+    /// Its headers. A cookie says who a browser belongs to, not who asks: any page can make a browser send it.
+    pub headers: HeaderMap,
+}
+
+/// What a client did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// It sent a whole message, UTF-8 except on a raw WebSocket.
+    Message(Bytes),
+    /// It was here and said nothing.
+    Alive,
+}
+
+/// Why nothing more can be said: the session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the session is over")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// One session: messages of the client in, messages to the client out.
+///
+/// [`Self::recv`], [`Self::send`] and [`Self::close`] are for most applications. The `poll_*` functions are for those
+/// that do several things at once; nothing waits inside them. Dropped, it closes the session with 1000.
+#[derive(Debug)]
+pub struct Connection {
+    road: Road,
+    transport: Transport,
+    peer: SocketAddr,
+    /// Bytes that may still be sent by who is not let in; `None`: any.
+    allowance: Option<usize>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+enum Road {
+    Socket(Box<Framed>),
+    Polled(Desk),
+}
+
+impl Connection {
+    pub(crate) fn of_socket(
+        socket: Framed,
+        transport: Transport,
+        peer: SocketAddr,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            road: Road::Socket(Box::new(socket)),
+            transport,
+            peer,
+            // The socket counts itself, pings and framing included.
+            allowance: None,
+            counters,
+        }
+    }
+
+    pub(crate) fn of_requests(
+        desk: Desk,
+        transport: Transport,
+        peer: SocketAddr,
+        allowance: Option<usize>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            road: Road::Polled(desk),
+            transport,
+            peer,
+            allowance,
+            counters,
+        }
+    }
+
+    /// How the first messages go out; a client may receive later ones in another way.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// From where the session began: behind trusted proxies, the address that they tell, with the port of the proxy's
+    /// connection.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The client is a stranger no more: [`crate::Config::stranger_bytes`] no longer counts.
+    pub fn let_in(&mut self) {
+        self.allowance = None;
+        if let Road::Socket(socket) = &mut self.road {
+            socket.let_in();
+        }
+    }
+
+    /// The client's next message; `None` when the session is over.
+    pub async fn recv(&mut self) -> Option<String> {
+        loop {
+            let read = poll_fn(|context| self.poll_read(context)).await;
+            let bytes = match read {
+                Ok(Some(Incoming::Message(bytes))) => bytes,
+                Ok(Some(Incoming::Alive)) => continue,
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::debug!(peer = %self.peer, %error, "a session is lost");
+                    self.give_up();
+                    return None;
+                }
+            };
+            match String::from_utf8(bytes.into()) {
+                Ok(message) => return Some(message),
+                Err(_) => {
+                    tracing::debug!(peer = %self.peer, "a message is not UTF-8");
+                    self.give_up();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Sends a message, and waits until the client has asked for it, or its connection has taken it.
+    ///
+    /// # Errors
+    /// [`Closed`]: the session is over.
+    pub async fn send(&mut self, message: &str) -> Result<(), Closed> {
+        if !self.is_open() {
+            return Err(Closed);
+        }
+        self.push(message);
+        let flushed = poll_fn(|context| self.poll_flush(context)).await;
+        if flushed.is_err() || !self.is_open() {
+            return Err(Closed);
+        }
+        Ok(())
+    }
+
+    /// Closes the session: what was sent before still reaches the client, then `code` (3000 to 4999 are the
+    /// application's, 1000 says that all is well) and `reason` (at most 123 bytes).
+    pub async fn close(mut self, code: u16, reason: &str) {
+        // Who is gone needs no word.
+        let _ = poll_fn(|context| self.poll_close(context, code, reason)).await;
+    }
+
+    /// What the client did next; `None` when the session is over.
+    ///
+    /// # Errors
+    /// The connection is lost; or, of kind `InvalidData`, the client sent what is no message, or too much before it was
+    /// let in: it can still be told.
+    pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Incoming>>> {
+        let incoming = match &mut self.road {
+            Road::Socket(socket) => ready!(socket.poll_read(context))?,
+            Road::Polled(desk) => ready!(desk.poll_read(context)),
+        };
+        if let Some(Incoming::Message(message)) = &incoming {
+            self.count(message.len())?;
+        }
+        Poll::Ready(Ok(incoming))
+    }
+
+    fn count(&mut self, bytes: usize) -> io::Result<()> {
+        self.counters.message_in(self.transport, bytes);
+        let Some(left) = &mut self.allowance else {
+            return Ok(());
+        };
+        match left.checked_sub(bytes) {
+            Some(rest) => {
+                *left = rest;
+                Ok(())
+            }
+            None => {
+                self.allowance = None;
+                let message = "too much was sent before the peer was let in: wait for the answer";
+                Err(io::Error::new(io::ErrorKind::InvalidData, message))
+            }
+        }
+    }
+
+    /// Takes a message, to be written by [`Self::poll_flush`]. Whoever pushes looks at [`Self::backlog`]: everything
+    /// waits in memory.
+    pub fn push(&mut self, message: &str) {
+        self.counters.message_out(self.transport, message.len());
+        match &mut self.road {
+            Road::Socket(socket) => socket.push(message),
+            Road::Polled(desk) => desk.push(message),
+        }
+    }
+
+    /// Takes bytes that are no text: only a raw WebSocket carries them.
+    ///
+    /// # Errors
+    /// The bytes come back.
+    pub fn push_binary(&mut self, bytes: Bytes) -> Result<(), Bytes> {
+        match &mut self.road {
+            Road::Socket(socket) if self.transport == Transport::RawWebSocket => {
+                self.counters.message_out(self.transport, bytes.len());
+                socket.push_binary(bytes);
+                Ok(())
+            }
+            Road::Socket(_) | Road::Polled(_) => Err(bytes),
+        }
+    }
+
+    /// Bytes pushed and not flushed yet.
+    pub fn backlog(&self) -> usize {
+        match &self.road {
+            Road::Socket(socket) => socket.backlog(),
+            Road::Polled(desk) => desk.backlog(),
+        }
+    }
+
+    /// Rises when the client takes something: tells a slow one from a dead one.
+    pub fn progress(&self) -> u64 {
+        match &self.road {
+            Road::Socket(socket) => socket.progress(),
+            Road::Polled(desk) => desk.progress(),
+        }
+    }
+
+    /// Ready when the client has asked for everything that was pushed, or its connection has taken it.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.road {
+            Road::Socket(socket) => socket.poll_flush(context),
+            Road::Polled(desk) => desk.poll_flush(context).map(Ok),
+        }
+    }
+
+    /// Says why the session ends, behind everything that was pushed. Only the first call says why.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn poll_close(
+        &mut self,
+        context: &mut Context<'_>,
+        code: u16,
+        reason: &str,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.road {
+            Road::Socket(socket) => socket.poll_close(context, code, reason),
+            Road::Polled(desk) => {
+                desk.close(code, reason);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        match &self.road {
+            Road::Socket(socket) => socket.is_open(),
+            Road::Polled(desk) => desk.is_open(),
+        }
+    }
+
+    /// What the client sent makes no sense: the protocol wants a WebSocket to end without a word.
+    fn give_up(&mut self) {
+        match &mut self.road {
+            Road::Socket(socket) => socket.give_up(),
+            Road::Polled(desk) => desk.close(1002, "Protocol error"),
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A session that is carried by HTTP requests, shared between them and the application: the machine under a lock, and
+//! who is to be woken when it changes.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::connection::Incoming;
+use crate::frame::Form;
+use crate::session::{Heard, Next, ReceiverId, Refused, Session, Stay, Taken, Terms};
+
+/// The runtime's clock, so that tests may stop it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+pub(crate) fn alarm(at: Instant) -> Pin<Box<Sleep>> {
+    Box::pin(sleep_until(at.into()))
+}
+
+#[derive(Debug)]
+pub(crate) struct Polled {
+    state: Mutex<State>,
+    /// The application has taken something.
+    room: Notify,
+    /// A request waits for room: there is one at most.
+    sending: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    session: Session,
+    application: Option<Waker>,
+    /// The application waits until everything was taken.
+    flushing: bool,
+    receiver: Option<Waker>,
+}
+
+impl State {
+    fn wake_application(&mut self) {
+        if let Some(waker) = self.application.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_receiver(&mut self) {
+        if let Some(waker) = self.receiver.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Keeps the waker of this context, if it is not there yet.
+fn keep(place: &mut Option<Waker>, context: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(context.waker()),
+        None => *place = Some(context.waker().clone()),
+    }
+}
+
+/// Why messages of the client were not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    Gone,
+    /// Another request waits already, and sending is done in order.
+    Busy,
+    NoRoom,
+}
+
+impl Polled {
+    pub(crate) fn new(terms: Terms) -> Self {
+        let state = State {
+            session: Session::new(terms, now()),
+            application: None,
+            flushing: false,
+            receiver: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            room: Notify::new(),
+            sending: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it is held")
+    }
+
+    /// A request wants to receive.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        form: Form,
+        stay: Stay,
+        via: Option<SocketAddr>,
+    ) -> Result<Receiving, Refused> {
+        let now = now();
+        let mut state = self.state();
+        let id = state.session.attach(form, stay, via, now)?;
+        // Who received before and no longer may finds out.
+        state.wake_receiver();
+        state.wake_application();
+        drop(state);
+        Ok(Receiving {
+            session: Arc::clone(self),
+            id,
+            alarm: alarm(now),
+            is_over: false,
+        })
+    }
+
+    /// Takes in messages, when there is room.
+    pub(crate) async fn receive(
+        &self,
+        mut messages: Vec<String>,
+        patience: std::time::Duration,
+    ) -> Result<(), NotTaken> {
+        if self.sending.swap(true, Ordering::AcqRel) {
+            return Err(NotTaken::Busy);
+        }
+        let _sending = Sending(&self.sending);
+        let taken = tokio::time::timeout(patience, async {
+            loop {
+                let room = self.room.notified();
+                let taken = {
+                    let mut state = self.state();
+                    let taken = state.session.receive(&mut messages, now());
+                    state.wake_application();
+                    taken
+                };
+                match taken {
+                    Taken::In => return Ok(()),
+                    Taken::Gone => return Err(NotTaken::Gone),
+                    Taken::NoRoom => room.await,
+                }
+            }
+        });
+        taken.await.unwrap_or(Err(NotTaken::NoRoom))
+    }
+
+    /// Ends the session, if the application has not done so.
+    pub(crate) fn close(&self, code: u16, reason: &str) {
+        let mut state = self.state();
+        state.session.close(code, reason, now());
+        state.wake_receiver();
+        drop(state);
+        self.room.notify_one();
+    }
+
+    /// Waits until the session may be forgotten, after its end.
+    pub(crate) async fn forgotten(&self) {
+        loop {
+            let deadline = {
+                let mut state = self.state();
+                if state.session.pass(now()) {
+                    state.wake_receiver();
+                    return;
+                }
+                state.session.deadline()
+            };
+            let Some(deadline) = deadline else {
+                return;
+            };
+            sleep_until(deadline.into()).await;
+        }
+    }
+}
+
+/// Marks that a request waits for room.
+struct Sending<'a>(&'a AtomicBool);
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// One receiver. Dropped before its last frame, it is a connection that broke.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    session: Arc<Polled>,
+    id: ReceiverId,
+    alarm: Pin<Box<Sleep>>,
+    is_over: bool,
+}
+
+impl Receiving {
+    /// The next frame; `None` when there is no more.
+    pub(crate) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            let mut state = self.session.state();
+            match state.session.next(self.id, now()) {
+                Next::Frame { bytes, is_last } => {
+                    self.is_over = is_last;
+                    if std::mem::take(&mut state.flushing) {
+                        state.wake_application();
+                    }
+                    return Poll::Ready(Some(bytes));
+                }
+                Next::End => self.is_over = true,
+                Next::Wait(until) => {
+                    keep(&mut state.receiver, context);
+                    drop(state);
+                    if self.alarm.deadline().into_std() != until {
+                        self.alarm.as_mut().reset(until.into());
+                    }
+                    ready!(self.alarm.as_mut().poll(context));
+                }
+            }
+        }
+    }
+
+    /// The next frame, as [`Self::poll_frame`].
+    pub(crate) async fn frame(&mut self) -> Option<Bytes> {
+        poll_fn(|context| self.poll_frame(context)).await
+    }
+
+    /// Whether nothing follows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut state = self.session.state();
+            state.session.abort(self.id, now());
+            state.wake_application();
+        }
+    }
+}
+
+/// The application's side.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    session: Arc<Polled>,
+    /// Goes off when it is time to see whether the client stayed away.
+    alarm: Pin<Box<Sleep>>,
+    /// How often that is looked at while a receiver is there: a deadline that begins meanwhile is no sooner.
+    look_again: std::time::Duration,
+}
+
+impl Desk {
+    pub(crate) fn new(session: Arc<Polled>, disconnect_delay: std::time::Duration) -> Self {
+        Self {
+            session,
+            alarm: alarm(now()),
+            look_again: disconnect_delay,
+        }
+    }
+
+    /// What the client did next; `None` at the end.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        loop {
+            let now = now();
+            let mut state = self.session.state();
+            let next = match state.session.hear(now) {
+                Heard::Message(message) => {
+                    drop(state);
+                    self.session.room.notify_one();
+                    return Poll::Ready(Some(Incoming::Message(message.into())));
+                }
+                Heard::Alive => return Poll::Ready(Some(Incoming::Alive)),
+                Heard::Ended => return Poll::Ready(None),
+                Heard::Nothing => {
+                    keep(&mut state.application, context);
+                    state.session.deadline().unwrap_or(now + self.look_again)
+                }
+            };
+            drop(state);
+            let earlier = self.alarm.deadline().into_std() > next;
+            if earlier || self.alarm.is_elapsed() {
+                self.alarm.as_mut().reset(next.into());
+            }
+            ready!(self.alarm.as_mut().poll(context));
+        }
+    }
+
+    pub(crate) fn push(&self, text: &str) {
+        self.session.state().session.say(text);
+    }
+
+    pub(crate) fn backlog(&self) -> usize {
+        self.session.state().session.backlog()
+    }
+
+    pub(crate) fn progress(&self) -> u64 {
+        self.session.state().session.progress()
+    }
+
+    /// Ready when everything was taken by a receiver, or nobody will.
+    pub(crate) fn poll_flush(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.session.state();
+        if state.session.backlog() == 0 || !state.session.is_open() {
+            return Poll::Ready(());
+        }
+        state.flushing = true;
+        keep(&mut state.application, context);
+        state.wake_receiver();
+        Poll::Pending
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.session.state().session.is_open()
+    }
+
+    pub(crate) fn close(&self, code: u16, reason: &str) {
+        self.session.close(code, reason);
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.session.close(1000, "Normal closure");
+    }
+}

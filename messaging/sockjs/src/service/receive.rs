@@ -1,0 +1,198 @@
+//! Requests that wait for frames: polls and streams (SockJS protocol 0.3, `xhr`, `xhr_streaming`, `eventsource`,
+//! `htmlfile`, `jsonp`).
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::Frame;
+
+use super::{Inner, opening};
+use crate::answer::{EVENTS, HTML, SCRIPT, TEXT, answer, set};
+use crate::connection::Connection;
+use crate::frame::{self, Callback, Form};
+use crate::iframe::html_file_policy;
+use crate::polled::{Desk, Polled, Receiving};
+use crate::registry::{Found, Seat};
+use crate::session::{Refused, Stay, Terms};
+use crate::statistics::Refusal;
+use crate::transport::Transport;
+
+const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+
+impl Inner {
+    pub(super) async fn receive(
+        self: Arc<Self>,
+        id: &str,
+        transport: Transport,
+        parts: &Parts,
+    ) -> Response {
+        let form = match form_of(transport, parts.uri.query()) {
+            Ok(form) => form,
+            Err(reason) => return answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, reason),
+        };
+        let stay = match transport {
+            Transport::Xhr | Transport::Jsonp => Stay::Poll,
+            _ => Stay::Stream,
+        };
+        let mut response = match self.attach(id, transport, parts, &form, stay) {
+            Ok(receiving) => respond(receiving, &form, stay, transport).await,
+            Err(Denied::Busy) => {
+                let bytes = form.wrap(&frame::close(2010, "Another connection still open"));
+                let mut body = Vec::new();
+                if stay == Stay::Stream {
+                    body.extend_from_slice(&form.prelude());
+                }
+                body.extend_from_slice(&bytes);
+                answer(StatusCode::OK, content_type(transport), body)
+            }
+            Err(Denied::Refused(refusal)) => return self.refuse(refusal),
+        };
+        match transport {
+            Transport::HtmlFile => {
+                let policy = html_file_policy(self.origins_of(transport));
+                set(&mut response, header::CONTENT_SECURITY_POLICY, policy);
+            }
+            Transport::Jsonp => {
+                set(
+                    &mut response,
+                    CONTENT_TYPE_OPTIONS,
+                    HeaderValue::from_static("nosniff"),
+                );
+            }
+            _ => {}
+        }
+        response
+    }
+
+    /// Finds or begins the session, and makes this request its receiver.
+    fn attach(
+        self: &Arc<Self>,
+        id: &str,
+        transport: Transport,
+        parts: &Parts,
+        form: &Form,
+        stay: Stay,
+    ) -> Result<Receiving, Denied> {
+        let asker = self.asker(parts);
+        loop {
+            let found = self
+                .registry
+                .find_or_begin(id, &asker, || Polled::new(self.terms()));
+            let (session, seat) = match found.map_err(Denied::Refused)? {
+                Found::There(session) => (session, None),
+                Found::New(session, seat) => (session, Some(seat)),
+            };
+            let attached = session.attach(form.clone(), stay, asker.via);
+            if let Some(seat) = seat {
+                let desk = Desk::new(Arc::clone(&session), self.config.disconnect_delay);
+                let counters = Arc::clone(&self.counters);
+                let allowance = self.config.stranger_bytes;
+                let connection =
+                    Connection::of_requests(desk, transport, asker.peer, allowance, counters);
+                let handling = self.handle(connection, opening(parts));
+                tokio::spawn(live(handling, Arc::clone(&session), seat));
+            }
+            match attached {
+                Ok(receiving) => return Ok(receiving),
+                Err(Refused::Busy) => return Err(Denied::Busy),
+                // It is forgotten at this very moment: its name is free again.
+                Err(Refused::Gone) => self.registry.forget(id, &session),
+            }
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        let config = &self.config;
+        Terms {
+            response_limit: config.response_limit,
+            heartbeat: config.heartbeat,
+            disconnect_delay: config.disconnect_delay,
+            inbox_bytes: config.inbox_bytes,
+            repeat_unconfirmed: config.repeat_unconfirmed,
+        }
+    }
+}
+
+/// Why a request does not receive.
+enum Denied {
+    Busy,
+    Refused(Refusal),
+}
+
+/// The life of a session: the application handles it, then it is remembered for a while.
+async fn live(handling: impl Future<Output = ()>, session: Arc<Polled>, seat: Seat) {
+    handling.await;
+    session.forgotten().await;
+    drop(seat);
+}
+
+fn form_of(transport: Transport, query: Option<&str>) -> Result<Form, &'static str> {
+    Ok(match transport {
+        Transport::HtmlFile => Form::HtmlFile(Callback::of_query(query)?),
+        Transport::Jsonp => Form::Jsonp(Callback::of_query(query)?),
+        Transport::EventSource => Form::EventSource,
+        Transport::Xhr
+        | Transport::XhrStreaming
+        | Transport::WebSocket
+        | Transport::RawWebSocket => Form::Lines,
+    })
+}
+
+fn content_type(transport: Transport) -> &'static str {
+    match transport {
+        Transport::EventSource => EVENTS,
+        Transport::HtmlFile => HTML,
+        _ => SCRIPT,
+    }
+}
+
+/// A poll is answered when its frame is there, so that its length is known, as HTTP/1.0 wants it.
+async fn respond(
+    mut receiving: Receiving,
+    form: &Form,
+    stay: Stay,
+    transport: Transport,
+) -> Response {
+    let body = match stay {
+        Stay::Poll => Body::from(receiving.frame().await.unwrap_or_default()),
+        Stay::Stream => Body::new(Stream {
+            prelude: Some(form.prelude()),
+            receiving,
+        }),
+    };
+    answer(StatusCode::OK, content_type(transport), body)
+}
+
+/// The body of a streaming answer: each frame is a chunk of its own.
+struct Stream {
+    prelude: Option<Bytes>,
+    receiving: Receiving,
+}
+
+impl hyper::body::Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(prelude) = self.prelude.take() {
+            return Poll::Ready(Some(Ok(Frame::data(prelude))));
+        }
+        self.receiving
+            .poll_frame(context)
+            .map(|frame| frame.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.receiving.is_over()
+    }
+}
