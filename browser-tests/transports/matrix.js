@@ -84,7 +84,7 @@ async function trySuite(suite, cells, browser, pages) {
   }
   const waiting = cells.filter((cell) => !cell.state);
   if (waiting.length === 0) return;
-  const service = await started(suite.start());
+  const service = await started(suite.start(pages));
   const roads = ROADS.filter((road) => waiting.some((cell) => cell.road === road));
   const starts = await Promise.all(roads.map((road) => started(road.start(service))));
   const ports = { blank: pages.port, ...Object.fromEntries(roads.map((road, index) => [road.name, starts[index].port])) };

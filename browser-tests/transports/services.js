@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { PASSWORD, startDemo } from '../demo.js';
+import { SOCKJS } from './clients.js';
 
 /** Another program that says where it listens in the same words can be tried instead. */
 const ECHO = process.env.PROTOCOL_SERVER ?? fileURLToPath(new URL('../../target/debug/examples/protocol_server', import.meta.url));
@@ -13,16 +14,20 @@ const ECHO = process.env.PROTOCOL_SERVER ?? fileURLToPath(new URL('../../target/
 /** Any device will do: each says several times a minute what was read from it. */
 const DEVICE = 'kiosk-t1-arr-2';
 
-/** A server of blank pages on another origin than whatever they connect to. */
+/** A server of blank pages on another origin than whatever they connect to, and of the client for hidden frames. */
 export async function startPages() {
-  const server = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<!DOCTYPE html><title>blank</title>'));
+  const server = createServer((request, response) => {
+    const [type, content] = request.url === '/sockjs.js' ? ['text/javascript', SOCKJS] : ['text/html', '<!DOCTYPE html><title>blank</title>'];
+    response.setHeader('content-type', type).end(content);
+  });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { port: server.address().port, stop: () => server.close() };
 }
 
 /** The plain echo services. */
-export async function startEcho() {
-  const child = spawn(ECHO, ['--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function startEcho(pages) {
+  const words = ['--listen', '127.0.0.1:0', '--client-url', `http://127.0.0.1:${pages.port}/sockjs.js`];
+  const child = spawn(ECHO, words, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('close', resolve));
   const port = await new Promise((resolve, reject) => {
     child.on('error', (error) => reject(new Error(`${error.message}: cargo build --package sockjs --example protocol_server`)));

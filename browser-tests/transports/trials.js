@@ -1,9 +1,6 @@
 // One cell of the matrix, tried: what a page does, and what must have come of it. Each returns null, or what went wrong.
 
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-
+import { SOCKJS, STOMP } from './clients.js';
 import * as inPage from './in-page.js';
 
 /** Nothing here takes this long unless it never comes; half of it is what a client gives one transport. */
@@ -15,11 +12,6 @@ const ODD = ['\u2028', '\u2029', '\u{1f6eb}\u{1f600}', '\0', '\u0001\b\t\n\f\r\u
 /** 40 messages, together longer than the 4,096 bytes after which the echo service ends a stream. */
 const MESSAGES = Array.from({ length: 40 }, (_, index) => `${index} ${ODD.slice(index % ODD.length).concat(ODD).join(' ')}`);
 const AT_ONCE = 30;
-
-const require = createRequire(import.meta.url);
-const packaged = (name, file) => readFileSync(join(dirname(require.resolve(`${name}/package.json`)), file), 'utf8');
-const SOCKJS = packaged('sockjs-client', 'dist/sockjs.min.js');
-const STOMP = packaged('@stomp/stompjs', 'lib/stomp.min.js');
 
 /** Remembers the page's requests: what they asked for last in their path, and with which headers. */
 function watch(page) {
