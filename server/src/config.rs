@@ -8,6 +8,7 @@ use std::str::FromStr;
 use chrono::FixedOffset;
 use contract::{AgentId, Text, ZoneId};
 use serde::Deserialize;
+use sockjs::Origins;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::identity::access::Access;
@@ -94,6 +95,8 @@ struct HttpSection {
     secure_cookies: Option<bool>,
     #[serde(default)]
     proxies: Vec<IpAddr>,
+    #[serde(default)]
+    origins: Vec<String>,
 }
 
 fn default_http() -> SocketAddr {
@@ -106,6 +109,7 @@ impl Default for HttpSection {
             listen: default_http(),
             secure_cookies: None,
             proxies: Vec::new(),
+            origins: Vec::new(),
         }
     }
 }
@@ -158,8 +162,12 @@ pub struct Config {
     /// TLS, say `secure_cookies = true`.
     pub secure_cookies: bool,
     /// Reverse proxies in front of pages and WebSocket, as in `proxies = ["10.0.0.1"]`: everybody behind one seems to come
-    /// from there, so the bounds on sessions of one address do not count for them.
+    /// from there, so the bounds on sessions of one address do not count for them. SockJS believes their
+    /// `X-Forwarded-For`.
     pub proxies: Vec<IpAddr>,
+    /// Pages of which other origins may connect by WebSocket and SockJS, as in `origins = ["https://kiosk.example"]`. Those
+    /// of the server itself always may; `["*"]` lets all in.
+    pub origins: Origins,
     /// Where STOMP over TCP is served.
     pub stomp: SocketAddr,
     /// Where metrics are served.
@@ -207,6 +215,8 @@ impl Config {
                 wrong,
             ));
         };
+        let origins = origins(file.http.origins)
+            .map_err(|wrong| ConfigError::invalid(path, "http.origins", &wrong))?;
         let database_url = environment("DATABASE_URL").filter(|url| !url.is_empty());
         if let Some(Err(error)) = database_url.as_deref().map(PgConnectOptions::from_str) {
             return Err(ConfigError(format!(
@@ -228,6 +238,7 @@ impl Config {
                 .secure_cookies
                 .unwrap_or(!file.http.listen.ip().is_loopback()),
             proxies: file.http.proxies,
+            origins,
             stomp: file.stomp.listen,
             metrics: file.metrics.listen,
             zones: file
@@ -244,6 +255,24 @@ impl Config {
             database_url,
         })
     }
+}
+
+/// Origins are compared as text, so they must be written as browsers write them (RFC 6454, 6.2).
+fn origins(listed: Vec<String>) -> Result<Origins, String> {
+    if listed == ["*"] {
+        return Ok(Origins::Any);
+    }
+    for origin in &listed {
+        let serialized = url::Url::parse(origin).map(|url| url.origin().ascii_serialization());
+        if serialized.as_ref() != Ok(origin) {
+            let better = serialized.ok().filter(|origin| origin != "null");
+            let example = better.unwrap_or_else(|| "https://kiosk.example".to_owned());
+            return Err(format!(
+                "{origin:?} is no origin: write it like {example:?}"
+            ));
+        }
+    }
+    Ok(Origins::Listed(listed))
 }
 
 #[cfg(test)]
@@ -275,6 +304,39 @@ mod tests {
         assert_eq!(config.http.to_string(), "127.0.0.1:8080");
         assert_eq!(config.database_url, None);
         assert!(config.proxies.is_empty());
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_write_them() {
+        let origins = |list: &str| {
+            let text = format!("data = \"d\"\n[http]\norigins = [{list}]");
+            load(&text, "").map(|config| config.origins)
+        };
+        let listed = |origin: &str| Ok(Origins::Listed(vec![origin.to_owned()]));
+        assert_eq!(origins(""), Ok(Origins::SAME));
+        assert_eq!(origins("\"*\""), Ok(Origins::Any));
+        assert_eq!(
+            origins("\"https://a.example\""),
+            listed("https://a.example")
+        );
+        assert_eq!(
+            origins("\"http://a.example:81\""),
+            listed("http://a.example:81")
+        );
+        for (wrong, better) in [
+            ("https://a.example/", "https://a.example"),
+            ("https://A.example", "https://a.example"),
+            ("https://a.example:443", "https://a.example"),
+            ("a.example", "https://kiosk.example"),
+            ("null", "https://kiosk.example"),
+        ] {
+            let message = origins(&format!("\"{wrong}\"")).unwrap_err();
+            assert!(message.contains("http.origins"), "{message}");
+            assert!(
+                message.ends_with(&format!("write it like \"{better}\"")),
+                "{message}"
+            );
+        }
     }
 
     #[test]

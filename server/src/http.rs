@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ::sockjs::{Origins, SockJs};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRef, State};
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
 use chrono::FixedOffset;
@@ -34,6 +35,8 @@ mod partial;
 mod sign_in;
 mod viewer;
 
+pub(crate) use viewer::LOGIN_COOKIE;
+
 /// The broker as this server runs it.
 pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
 
@@ -50,10 +53,25 @@ pub(crate) struct App {
     pub(crate) people_passwords: Passwords,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
     pub(crate) client_secrets: Passwords,
-    pub(crate) broker: Broker,
+    pub(crate) roads: Roads,
     pub(crate) offset: FixedOffset,
     /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
     pub(crate) secure_cookies: bool,
+}
+
+/// The ways to the broker that begin with an HTTP request.
+#[derive(Clone)]
+pub(crate) struct Roads {
+    pub(crate) broker: Broker,
+    pub(crate) sockjs: SockJs,
+    /// Pages of which other origins may open a WebSocket.
+    pub(crate) origins: Origins,
+}
+
+impl FromRef<App> for Roads {
+    fn from_ref(app: &App) -> Self {
+        app.roads.clone()
+    }
 }
 
 impl FromRef<App> for Store {
@@ -111,11 +129,18 @@ pub(crate) fn router(app: App) -> Router {
         .route("/oauth/token", post(oauth::token))
         .route("/.well-known/jwks.json", get(oauth::jwks))
         .route("/ws", get(websocket))
+        // Without SockJS's framing it is the same WebSocket.
+        .route("/sockjs/websocket", get(websocket))
+        .nest_service("/sockjs", app.roads.sockjs.clone())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::not_found)
         .layer(CatchPanicLayer::new())
-        .layer(set("content-security-policy", CONTENT_SECURITY))
+        // SockJS's pages in hidden frames say themselves what they may do.
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(CONTENT_SECURITY),
+        ))
         .layer(set("x-content-type-options", "nosniff"))
         .layer(set("referrer-policy", "same-origin"))
         // What a page shows is of this moment and of this person; assets say otherwise themselves.
@@ -136,9 +161,14 @@ fn set(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<Header
 
 /// STOMP over WebSocket.
 async fn websocket(
-    State(app): State<App>,
+    State(roads): State<Roads>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    app.broker.upgrade_websocket(upgrade, peer)
+    if !roads.origins.allow(&headers) {
+        let message = "pages of this origin may not connect here\n";
+        return (StatusCode::FORBIDDEN, message).into_response();
+    }
+    roads.broker.upgrade_websocket(upgrade, peer)
 }

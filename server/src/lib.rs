@@ -21,6 +21,7 @@
 //! | `observability` | every metric |
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
+//! | `transport` | roads to the broker that it does not build itself: SockJS |
 //! | `wire` | reading what others send |
 //! | `http` | routes, pages, API |
 
@@ -54,8 +55,10 @@ mod mailbox;
 mod observability;
 pub mod site;
 pub mod store;
+mod transport;
 mod wire;
 
+use ::sockjs::SockJs;
 use alarm::AlarmHandle;
 use alarm::engine::Engine;
 use announce::Announcer;
@@ -130,12 +133,26 @@ impl Server {
             metrics: listeners.metrics.local_addr()?,
         };
         let broker = core.broker(config.approved_agents, shutdown.clone());
-        let metrics = core.metrics();
-        let pages = http::router(core.app(broker.clone(), offset, config.secure_cookies));
+        let sockjs = transport::sockjs::service(
+            broker.clone(),
+            transport::sockjs::Settings {
+                origins: config.origins.clone(),
+                login_cookie: http::LOGIN_COOKIE,
+                client_url: None,
+            },
+        );
+        let metrics = core.metrics(sockjs.clone());
+        let roads = http::Roads {
+            broker: broker.clone(),
+            sockjs: sockjs.clone(),
+            origins: config.origins,
+        };
+        let pages = http::router(core.app(roads, offset, config.secure_cookies));
         tasks.spawn(async move {
             broker.listen_tcp(listeners.stomp).await;
             // Those that came through HTTP are told of the end as well.
             broker.ended().await;
+            sockjs.ended().await;
             "STOMP"
         });
         tasks.spawn(serve(listeners.http, pages, shutdown.clone(), "HTTP"));
@@ -318,15 +335,16 @@ impl Core {
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
     }
 
-    fn metrics(&self) -> axum::Router {
+    fn metrics(&self, sockjs: SockJs) -> axum::Router {
         observability::router(Observed {
             live: self.live.clone(),
             alarms: self.alarms.clone(),
             publisher: self.publisher.clone(),
+            sockjs,
         })
     }
 
-    fn app(self, broker: http::Broker, offset: FixedOffset, secure_cookies: bool) -> http::App {
+    fn app(self, roads: http::Roads, offset: FixedOffset, secure_cookies: bool) -> http::App {
         http::App {
             store: self.store,
             keeper: self.keeper,
@@ -337,7 +355,7 @@ impl Core {
             tokens: self.tokens,
             people_passwords: Passwords::new(),
             client_secrets: Passwords::new(),
-            broker,
+            roads,
             offset,
             secure_cookies,
         }

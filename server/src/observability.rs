@@ -4,11 +4,13 @@
 //! (devices, alarms, sessions) is read at the moment of the scrape, so that it cannot drift from the truth.
 
 mod broker;
+mod sockjs;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use ::broker::Publisher;
+use ::sockjs::SockJs;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
@@ -72,6 +74,7 @@ fn recorder() -> &'static PrometheusHandle {
         describe_gauge!(DEVICES, "Devices, by condition.");
         describe_gauge!(ALARMS, "Alarms that are not normal, by state and priority.");
         broker::describe();
+        sockjs::describe();
         handle
     })
 }
@@ -82,6 +85,7 @@ pub(crate) struct Observed {
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
     pub(crate) publisher: Publisher,
+    pub(crate) sockjs: SockJs,
 }
 
 /// The one route of the metrics' own listener, which is not meant for the public.
@@ -134,4 +138,5 @@ async fn observe(observed: &Observed) {
         gauge!(ALARMS, "state" => state, "priority" => priority.to_string()).set(count as f64);
     }
     broker::observe(&observed.publisher);
+    sockjs::observe(&observed.sockjs);
 }

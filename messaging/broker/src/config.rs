@@ -163,7 +163,8 @@ impl BrokerConfig {
 }
 
 /// TCP keep-alive: how a peer that vanished without a word is noticed when there is nothing to send and no heart-beats
-/// were agreed on. With the defaults a dead connection ends after two minutes.
+/// were agreed on. With the defaults a dead connection ends after two minutes, and so does one whose peer takes nothing
+/// of what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepAlive {
     /// Silence before the first probe. 60 s: the systems' two hours are no help to anybody.

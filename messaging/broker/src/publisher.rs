@@ -366,7 +366,8 @@ impl Publisher {
         Arc::clone(&self.shared.stomp)
     }
 
-    pub(crate) fn config(&self) -> &BrokerConfig {
+    /// The bounds it keeps.
+    pub fn config(&self) -> &BrokerConfig {
         &self.shared.config
     }
 

@@ -73,11 +73,15 @@ pub fn set_up(stream: &TcpStream, probing: KeepAlive) {
 }
 
 fn keep_alive(stream: &TcpStream, probing: KeepAlive) -> io::Result<()> {
-    let probing = TcpKeepalive::new()
+    let keep_alive = TcpKeepalive::new()
         .with_time(probing.idle)
         .with_interval(probing.interval)
         .with_retries(probing.probes);
-    SockRef::from(stream).set_tcp_keepalive(&probing)
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keep_alive)?;
+    // The same patience with a peer that answers probes and takes nothing: an HTTP server would wait without end for
+    // one that never reads its answer. (A STOMP session ends sooner, by the broker's own clock.)
+    socket.set_tcp_user_timeout(Some(probing.idle + probing.interval * probing.probes))
 }
 
 struct TcpTransport {

@@ -5,6 +5,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 
 /// A whole frame as it goes over the wire. Whether it is text is found out once, not for each of its receivers.
@@ -28,6 +29,37 @@ impl WireFrame {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Says how a body is written that would be no text: `base64` (RFC 4648, 4).
+const BODY_ENCODING: &str = "x-body-encoding";
+
+impl WireFrame {
+    /// The frame for transports that carry nothing but text. A body that is none is written in base64, with
+    /// `x-body-encoding:base64` to say so: what was sent is never changed unsaid.
+    pub fn into_text(self) -> String {
+        let mut bytes = Vec::from(self.head);
+        bytes.extend_from_slice(&self.tail);
+        String::from_utf8(bytes).unwrap_or_else(|error| in_base64(error.as_bytes()))
+    }
+}
+
+/// Rewrites a frame: head, empty line, body, NUL.
+fn in_base64(frame: &[u8]) -> String {
+    let end = frame.windows(2).position(|pair| pair == b"\n\n");
+    let (head, rest) = frame.split_at(end.unwrap_or(frame.len()));
+    let body = rest.get(2..).unwrap_or_default();
+    let body = BASE64_STANDARD.encode(body.strip_suffix(b"\0").unwrap_or(body));
+    let head = String::from_utf8_lossy(head);
+    let kept = head
+        .lines()
+        .filter(|line| !line.starts_with("content-length:"));
+    let mut text: String = kept.flat_map(|line| [line, "\n"]).collect();
+    text.push_str(&format!(
+        "content-length:{}\n{BODY_ENCODING}:base64\n\n{body}\0",
+        body.len()
+    ));
+    text
 }
 
 impl From<Bytes> for WireFrame {
@@ -71,4 +103,33 @@ pub trait Transport: Send + Unpin {
     /// # Errors
     /// The connection is lost.
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(head: &[u8], tail: &[u8], expected: &str) {
+        let frame = WireFrame {
+            head: Bytes::copy_from_slice(head),
+            tail: Bytes::copy_from_slice(tail),
+            is_text: false,
+        };
+        assert_eq!(frame.into_text(), expected);
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_is_written_as_text() {
+        check(
+            b"MESSAGE\na:b\n\ntext",
+            "é\0".as_bytes(),
+            "MESSAGE\na:b\n\ntexté\0",
+        );
+        check(b"\n", b"", "\n");
+        check(
+            b"MESSAGE\ncontent-length:3\na:b\n\n",
+            b"\xff\n\0\0",
+            "MESSAGE\na:b\ncontent-length:4\nx-body-encoding:base64\n\n/woA\0",
+        );
+    }
 }

@@ -27,8 +27,8 @@ pub struct Config {
     /// Bytes of one request's body, and of one WebSocket message. 256 KiB. A longer body is answered with 413, a longer
     /// message ends the connection; nothing of it is taken in.
     pub message_bytes: usize,
-    /// Bytes that a client may send until [`crate::Connection::let_in`]: who must say first who they are. `None`, the
-    /// default: everybody is let in at once.
+    /// Bytes that a client may send until [`crate::Connection::let_in`], in one body and in all: who must say first who
+    /// they are. `None`, the default: everybody is let in at once.
     pub stranger_bytes: Option<usize>,
     /// Bytes of messages that wait for the application, 32 for each message added. 256 KiB, which one body may exceed.
     /// When they are reached, the next body waits for [`Self::patience`] and is then answered with 503.

@@ -54,9 +54,17 @@ pub struct Connection {
     road: Road,
     transport: Transport,
     peer: SocketAddr,
-    /// Bytes that may still be sent by who is not let in; `None`: any.
-    allowance: Option<usize>,
+    allowance: Allowance,
     counters: Arc<Counters>,
+}
+
+/// What a client may send.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    /// Bytes that a stranger may still send; `None`: it is let in, or the socket counts.
+    pub(crate) left: Option<usize>,
+    /// Bytes of a request's body, once it is let in.
+    pub(crate) body_limit: usize,
 }
 
 #[derive(Debug)]
@@ -76,8 +84,10 @@ impl Connection {
             road: Road::Socket(Box::new(socket)),
             transport,
             peer,
-            // The socket counts itself, pings and framing included.
-            allowance: None,
+            allowance: Allowance {
+                left: None,
+                body_limit: 0,
+            },
             counters,
         }
     }
@@ -86,7 +96,7 @@ impl Connection {
         desk: Desk,
         transport: Transport,
         peer: SocketAddr,
-        allowance: Option<usize>,
+        allowance: Allowance,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
@@ -111,9 +121,10 @@ impl Connection {
 
     /// The client is a stranger no more: [`crate::Config::stranger_bytes`] no longer counts.
     pub fn let_in(&mut self) {
-        self.allowance = None;
-        if let Road::Socket(socket) = &mut self.road {
-            socket.let_in();
+        self.allowance.left = None;
+        match &mut self.road {
+            Road::Socket(socket) => socket.let_in(),
+            Road::Polled(desk) => desk.let_in(self.allowance.body_limit),
         }
     }
 
@@ -188,7 +199,7 @@ impl Connection {
 
     fn count(&mut self, bytes: usize) -> io::Result<()> {
         self.counters.message_in(self.transport, bytes);
-        let Some(left) = &mut self.allowance else {
+        let Some(left) = &mut self.allowance.left else {
             return Ok(());
         };
         match left.checked_sub(bytes) {
@@ -197,7 +208,7 @@ impl Connection {
                 Ok(())
             }
             None => {
-                self.allowance = None;
+                self.allowance.left = None;
                 let message = "too much was sent before the peer was let in: wait for the answer";
                 Err(io::Error::new(io::ErrorKind::InvalidData, message))
             }
@@ -211,21 +222,6 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.push(message),
             Road::Polled(desk) => desk.push(message),
-        }
-    }
-
-    /// Takes bytes that are no text: only a raw WebSocket carries them.
-    ///
-    /// # Errors
-    /// The bytes come back.
-    pub fn push_binary(&mut self, bytes: Bytes) -> Result<(), Bytes> {
-        match &mut self.road {
-            Road::Socket(socket) if self.transport == Transport::RawWebSocket => {
-                self.counters.message_out(self.transport, bytes.len());
-                socket.push_binary(bytes);
-                Ok(())
-            }
-            Road::Socket(_) | Road::Polled(_) => Err(bytes),
         }
     }
 

@@ -24,7 +24,7 @@ impl Origins {
     pub const SAME: Self = Self::Listed(Vec::new());
 
     /// Whether a request with these headers may be answered.
-    pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
+    pub fn allow(&self, headers: &HeaderMap) -> bool {
         let Self::Listed(listed) = self else {
             return true;
         };

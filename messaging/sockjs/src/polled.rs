@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -33,6 +33,8 @@ pub(crate) struct Polled {
     room: Notify,
     /// A request waits for room: there is one at most.
     sending: AtomicBool,
+    /// Bytes that a body may have: less while its sender is a stranger.
+    body_limit: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -76,7 +78,7 @@ pub(crate) enum NotTaken {
 }
 
 impl Polled {
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Terms, body_limit: usize) -> Self {
         let state = State {
             session: Session::new(terms, now()),
             application: None,
@@ -87,11 +89,17 @@ impl Polled {
             state: Mutex::new(state),
             room: Notify::new(),
             sending: AtomicBool::new(false),
+            body_limit: AtomicUsize::new(body_limit),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it is held")
+    }
+
+    /// Bytes that a request's body may have now.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.body_limit.load(Ordering::Relaxed)
     }
 
     /// A request wants to receive.
@@ -285,6 +293,11 @@ impl Desk {
             }
             ready!(self.alarm.as_mut().poll(context));
         }
+    }
+
+    /// Bodies may be this long from now on.
+    pub(crate) fn let_in(&self, body_limit: usize) {
+        self.session.body_limit.store(body_limit, Ordering::Relaxed);
     }
 
     pub(crate) fn push(&self, text: &str) {

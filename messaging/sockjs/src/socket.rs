@@ -116,17 +116,6 @@ impl Framed {
         }));
     }
 
-    /// For a socket without frames.
-    pub(crate) fn push_binary(&mut self, bytes: Bytes) {
-        if self.is_open() {
-            self.socket.push(Message {
-                head: bytes,
-                tail: Bytes::new(),
-                is_text: false,
-            });
-        }
-    }
-
     pub(crate) fn backlog(&self) -> usize {
         self.socket.backlog()
     }

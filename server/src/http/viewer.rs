@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::identity::Login;
 
 /// The cookie of a login.
-pub(super) const LOGIN_COOKIE: &str = "landside_login";
+pub(crate) const LOGIN_COOKIE: &str = "landside_login";
 
 /// The cookie of a chosen language.
 pub(super) const LANGUAGE_COOKIE: &str = "landside_language";

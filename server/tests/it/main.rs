@@ -13,6 +13,7 @@ mod ingest;
 mod pages;
 mod processes;
 mod restart;
+mod sockjs;
 mod stomp_client;
 mod tidy;
 mod truth;

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use broker::{BrokerConfig, Outgoing};
+use broker::{BrokerConfig, KeepAlive, Outgoing};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -171,4 +172,32 @@ async fn a_long_message_comes_whole_through_a_narrow_connection() {
         };
         assert!(came.strip_suffix(b"\0").unwrap().ends_with(&binary));
     }
+}
+
+/// The one test here that waits for the system's own clock, some two seconds.
+#[tokio::test]
+async fn a_peer_that_takes_nothing_loses_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let (_peer, (mut stream, _)) = (peer.unwrap(), accepted.unwrap());
+    let second = Duration::from_secs(1);
+    let probing = KeepAlive {
+        idle: second,
+        interval: second,
+        probes: 1,
+    };
+    broker::tcp::set_up(&stream, probing);
+    let block = vec![0; 64 * 1024];
+    let lost = async {
+        loop {
+            if let Err(error) = stream.write_all(&block).await {
+                return error;
+            }
+        }
+    };
+    let error = timeout(HOUR / 60, lost)
+        .await
+        .expect("the system gave it up");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }

@@ -15,7 +15,7 @@ use hyper::body::Frame;
 
 use super::{Inner, opening};
 use crate::answer::{EVENTS, HTML, SCRIPT, TEXT, answer, set};
-use crate::connection::Connection;
+use crate::connection::{Allowance, Connection};
 use crate::frame::{self, Callback, Form};
 use crate::iframe::html_file_policy;
 use crate::polled::{Desk, Polled, Receiving};
@@ -82,9 +82,9 @@ impl Inner {
     ) -> Result<Receiving, Denied> {
         let asker = self.asker(parts);
         loop {
-            let found = self
-                .registry
-                .find_or_begin(id, &asker, || Polled::new(self.terms()));
+            let found = self.registry.find_or_begin(id, &asker, || {
+                Polled::new(self.terms(), self.first_body_limit())
+            });
             let (session, seat) = match found.map_err(Denied::Refused)? {
                 Found::There(session) => (session, None),
                 Found::New(session, seat) => (session, Some(seat)),
@@ -93,7 +93,10 @@ impl Inner {
             if let Some(seat) = seat {
                 let desk = Desk::new(Arc::clone(&session), self.config.disconnect_delay);
                 let counters = Arc::clone(&self.counters);
-                let allowance = self.config.stranger_bytes;
+                let allowance = Allowance {
+                    left: self.config.stranger_bytes,
+                    body_limit: self.config.message_bytes,
+                };
                 let connection =
                     Connection::of_requests(desk, transport, asker.peer, allowance, counters);
                 let handling = self.handle(connection, opening(parts));
@@ -106,6 +109,14 @@ impl Inner {
                 Err(Refused::Gone) => self.registry.forget(id, &session),
             }
         }
+    }
+
+    /// Who must be let in first cannot make this server hold long bodies before.
+    fn first_body_limit(&self) -> usize {
+        let most = self.config.message_bytes;
+        self.config
+            .stranger_bytes
+            .map_or(most, |bytes| bytes.min(most))
     }
 
     fn terms(&self) -> Terms {

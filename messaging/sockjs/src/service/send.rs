@@ -29,8 +29,7 @@ impl Inner {
             Ok(None) => return not_found(),
             Err(refusal) => return self.refuse(refusal),
         };
-        let body = match timeout(self.config.patience, read(body, self.config.message_bytes)).await
-        {
+        let body = match timeout(self.config.patience, read(body, session.body_limit())).await {
             Ok(Ok(body)) => body,
             Ok(Err(Unread::TooLong)) => return self.refuse(Refusal::TooLong),
             // Nobody is there to read an answer.

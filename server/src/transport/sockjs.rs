@@ -1,0 +1,93 @@
+//! STOMP over SockJS, for browsers without WebSocket and pages behind proxies: one message out is one frame; in, anything
+//! goes, as with WebSocket.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use ::sockjs::{Config, Connection, Incoming, Origins, SockJs};
+use broker::{BrokerConfig, Transport, WireFrame};
+use bytes::Bytes;
+
+use crate::http::Broker;
+
+/// Each character of a frame may take two in JSON (a line's end is one of them); more is for bodies that nobody sends.
+const JSON_PER_BYTE: usize = 2;
+
+/// What SockJS says when a session ends. Why, the ERROR frame before it has told.
+const CLOSE: (u16, &str) = (3000, "Go away!");
+
+/// What the settings of the server decide.
+pub(crate) struct Settings {
+    /// Pages of which other origins may connect.
+    pub(crate) origins: Origins,
+    /// The cookie that a login has: a session that began with it belongs to it.
+    pub(crate) login_cookie: &'static str,
+    /// Where the pages' own `sockjs-client` is.
+    pub(crate) client_url: Option<String>,
+}
+
+/// The service, to be nested at its path.
+pub(crate) fn service(broker: Broker, settings: Settings) -> SockJs {
+    let config = config(broker.publisher().config(), settings);
+    SockJs::new(config, move |connection, _| {
+        let peer = connection.peer();
+        broker.serve(OverSockJs(connection), peer)
+    })
+}
+
+/// The broker's bounds, as far as they concern what carries its sessions.
+fn config(broker: &BrokerConfig, settings: Settings) -> Config {
+    let limits = &broker.stomp.limits;
+    Config {
+        message_bytes: (limits.head_bytes + limits.body_bytes) * JSON_PER_BYTE,
+        stranger_bytes: Some(broker.unauthenticated_bytes),
+        ping_interval: broker.ping_interval,
+        ping_timeout: broker.ping_timeout,
+        // Those that are over and remembered for a few seconds need a place as well.
+        sessions: 2 * (broker.sessions + broker.unauthenticated),
+        sessions_per_address: 2
+            * (broker.sessions_per_address + broker.unauthenticated_per_address),
+        trusted_proxies: broker.proxies.clone(),
+        owner_cookie: Some(settings.login_cookie.to_owned()),
+        origins: settings.origins,
+        client_url: settings.client_url,
+        ..Config::default()
+    }
+}
+
+struct OverSockJs(Connection);
+
+impl Transport for OverSockJs {
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.0.poll_read(context).map_ok(|incoming| {
+            incoming.map(|incoming| match incoming {
+                Incoming::Message(bytes) => bytes,
+                Incoming::Alive => Bytes::new(),
+            })
+        })
+    }
+
+    fn let_in(&mut self) {
+        self.0.let_in();
+    }
+
+    fn push(&mut self, frame: WireFrame) {
+        self.0.push(&frame.into_text());
+    }
+
+    fn backlog(&self) -> usize {
+        self.0.backlog()
+    }
+
+    fn progress(&self) -> u64 {
+        self.0.progress()
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(context)
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_close(context, CLOSE.0, CLOSE.1)
+    }
+}

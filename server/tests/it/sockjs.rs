@@ -1,0 +1,160 @@
+//! STOMP over SockJS: the same broker, the same guard, by plain HTTP requests.
+
+use axum::http::StatusCode;
+use reqwest::Client;
+use reqwest::header::{COOKIE, ORIGIN};
+use serde_json::json;
+
+use crate::harness::TestServer;
+
+/// A client that polls.
+struct Polling {
+    http: Client,
+    url: String,
+    cookie: String,
+}
+
+impl Polling {
+    /// Opens a session of this name.
+    async fn open(server: &TestServer, name: &str, cookie: &str) -> Self {
+        let polling = Self {
+            http: Client::new(),
+            url: server.url(&format!("/sockjs/000/{name}")),
+            cookie: cookie.to_owned(),
+        };
+        assert_eq!(polling.poll().await, "o\n");
+        polling
+    }
+
+    async fn post(&self, endpoint: &str, body: String) -> (StatusCode, String) {
+        let request = self.http.post(format!("{}/{endpoint}", self.url));
+        let request = request.header(COOKIE, &self.cookie).body(body);
+        let response = request.send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
+    async fn poll(&self) -> String {
+        let (status, frame) = self.post("xhr", String::new()).await;
+        assert_eq!(status, StatusCode::OK, "{frame}");
+        frame
+    }
+
+    async fn send(&self, frame: &str) {
+        let (status, text) = self.post("xhr_send", json!([frame]).to_string()).await;
+        assert_eq!(status, StatusCode::NO_CONTENT, "{text}");
+    }
+
+    /// Polls until a frame of STOMP has come, and gives it.
+    async fn stomp(&self) -> String {
+        loop {
+            let frame = self.poll().await;
+            let Some(messages) = frame.strip_prefix('a') else {
+                panic!("the session is over: {frame}");
+            };
+            let messages: Vec<String> = serde_json::from_str(messages).unwrap();
+            if let Some(message) = messages.into_iter().find(|message| message != "\n") {
+                return message;
+            }
+        }
+    }
+
+    async fn connect(&self, token: &str) -> String {
+        let connect = format!("CONNECT\naccept-version:1.2\nhost:landside\npasscode:{token}\n\n\0");
+        self.send(&connect).await;
+        self.stomp().await
+    }
+}
+
+#[tokio::test]
+async fn polling_reaches_the_broker_and_its_guard() {
+    let server = TestServer::start().await;
+    let _agent = server.agent().await;
+    let client = Polling::open(&server, "a-session", "").await;
+    let connected = client.connect(&server.token("program").await).await;
+    assert!(connected.starts_with("CONNECTED\n"), "{connected}");
+    client
+        .send("SUBSCRIBE\nid:1\ndestination:/topic/devices/gate-1\nreceipt:live\n\n\0")
+        .await;
+    let receipt = client.stomp().await;
+    assert!(
+        receipt.starts_with("RECEIPT\nreceipt-id:live\n"),
+        "{receipt}"
+    );
+    client
+        .send("SUBSCRIBE\nid:2\ndestination:/topic/devices/gate-9\n\n\0")
+        .await;
+    let error = client.stomp().await;
+    assert!(error.contains("code:forbidden"), "{error}");
+    assert_eq!(client.poll().await, "c[3000,\"Go away!\"]\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_token_is_told_and_ends_the_session() {
+    let server = TestServer::start().await;
+    let client = Polling::open(&server, "a-session", "").await;
+    let error = client.connect("nonsense").await;
+    assert!(error.contains("code:unauthenticated"), "{error}");
+    assert_eq!(client.poll().await, "c[3000,\"Go away!\"]\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_the_login_with_which_it_began() {
+    let server = TestServer::start().await;
+    let login = "landside_login=somebody";
+    let client = Polling::open(&server, "guessed", login).await;
+    for cookie in ["", "landside_login=another"] {
+        let thief = Polling {
+            http: Client::new(),
+            url: client.url.clone(),
+            cookie: cookie.to_owned(),
+        };
+        for endpoint in ["xhr", "xhr_send"] {
+            let (status, _) = thief.post(endpoint, "[\"\\n\"]".to_owned()).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{endpoint} with {cookie:?}");
+        }
+    }
+    let connected = client.connect(&server.token("program").await).await;
+    assert!(connected.starts_with("CONNECTED\n"), "{connected}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_send_little() {
+    let server = TestServer::start().await;
+    let client = Polling::open(&server, "a-session", "").await;
+    let (status, _) = client
+        .post("xhr_send", json!(["x".repeat(70_000)]).to_string())
+        .await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    for _ in 0..3 {
+        client.send(&"\n".repeat(30_000)).await;
+    }
+    let error = client.stomp().await;
+    assert!(error.contains("code:malformed-message"), "{error}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_may_not_connect() {
+    let server = TestServer::start().await;
+    let http = Client::new();
+    for (path, expected) in [
+        ("/ws", StatusCode::FORBIDDEN),
+        ("/sockjs/websocket", StatusCode::FORBIDDEN),
+        ("/sockjs/0/1/websocket", StatusCode::FORBIDDEN),
+        ("/sockjs/info", StatusCode::FORBIDDEN),
+        ("/sockjs", StatusCode::OK),
+    ] {
+        let request = http
+            .get(server.url(path))
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let response = request.header(ORIGIN, "http://evil.example").send().await;
+        assert_eq!(response.unwrap().status(), expected, "{path}");
+    }
+    server.stop().await;
+}
