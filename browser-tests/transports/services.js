@@ -46,8 +46,8 @@ export async function startEcho(pages) {
 }
 
 /** The product, with a token for the demo's program. */
-export async function startSite() {
-  const demo = await startDemo();
+export async function startSite(pages) {
+  const demo = await startDemo({ origins: [`http://127.0.0.1:${pages.port}`] });
   const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: 'demo-program', client_secret: PASSWORD });
   const answer = await fetch(`${demo.url}/oauth/token`, { method: 'POST', body: form });
   if (!answer.ok) throw new Error(`no token: ${answer.status} ${await answer.text()}`);
