@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use crate::connection::Incoming;
 use crate::frame::Form;
@@ -32,7 +32,7 @@ pub(crate) struct Polled {
     /// The application has taken something.
     room: Notify,
     /// A request waits for room: there is one at most.
-    sending: AtomicBool,
+    waiting: AtomicBool,
     /// Bytes that a body may have: less while its sender is a stranger.
     body_limit: AtomicUsize,
 }
@@ -88,7 +88,7 @@ impl Polled {
         Self {
             state: Mutex::new(state),
             room: Notify::new(),
-            sending: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
             body_limit: AtomicUsize::new(body_limit),
         }
     }
@@ -124,26 +124,29 @@ impl Polled {
         })
     }
 
-    /// Takes in messages, when there is room.
+    /// Takes in messages, when there is room. One request may wait for it: who sends several at once has no order.
     pub(crate) async fn receive(
         &self,
         mut messages: Vec<String>,
-        patience: std::time::Duration,
+        patience: Duration,
     ) -> Result<(), NotTaken> {
-        if self.sending.swap(true, Ordering::AcqRel) {
+        if self.waiting.load(Ordering::Acquire) {
             return Err(NotTaken::Busy);
         }
-        let _sending = Sending(&self.sending);
-        let taken = tokio::time::timeout(patience, async {
+        match self.take_in(&mut messages) {
+            Taken::In => return Ok(()),
+            Taken::Gone => return Err(NotTaken::Gone),
+            Taken::NoRoom => {}
+        }
+        if self.waiting.swap(true, Ordering::AcqRel) {
+            return Err(NotTaken::Busy);
+        }
+        let _waiting = Waiting(&self.waiting);
+        let taken = timeout(patience, async {
             loop {
+                // Before looking, so that room that comes in between is not missed.
                 let room = self.room.notified();
-                let taken = {
-                    let mut state = self.state();
-                    let taken = state.session.receive(&mut messages, now());
-                    state.wake_application();
-                    taken
-                };
-                match taken {
+                match self.take_in(&mut messages) {
                     Taken::In => return Ok(()),
                     Taken::Gone => return Err(NotTaken::Gone),
                     Taken::NoRoom => room.await,
@@ -151,6 +154,13 @@ impl Polled {
             }
         });
         taken.await.unwrap_or(Err(NotTaken::NoRoom))
+    }
+
+    fn take_in(&self, messages: &mut Vec<String>) -> Taken {
+        let mut state = self.state();
+        let taken = state.session.receive(messages, now());
+        state.wake_application();
+        taken
     }
 
     /// Ends the session, if the application has not done so.
@@ -182,9 +192,9 @@ impl Polled {
 }
 
 /// Marks that a request waits for room.
-struct Sending<'a>(&'a AtomicBool);
+struct Waiting<'a>(&'a AtomicBool);
 
-impl Drop for Sending<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
@@ -256,11 +266,11 @@ pub(crate) struct Desk {
     /// Goes off when it is time to see whether the client stayed away.
     alarm: Pin<Box<Sleep>>,
     /// How often that is looked at while a receiver is there: a deadline that begins meanwhile is no sooner.
-    look_again: std::time::Duration,
+    look_again: Duration,
 }
 
 impl Desk {
-    pub(crate) fn new(session: Arc<Polled>, disconnect_delay: std::time::Duration) -> Self {
+    pub(crate) fn new(session: Arc<Polled>, disconnect_delay: Duration) -> Self {
         Self {
             session,
             alarm: alarm(now()),
