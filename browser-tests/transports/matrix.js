@@ -63,7 +63,7 @@ async function tryCell({ suite, road, origin, row }, browser, service, ports) {
     page.on('pageerror', (error) => problems.push(error.message));
     const own = `http://127.0.0.1:${ports[road.name]}`;
     // The same server by another name is another origin to a browser.
-    const [home, base] = origin.id === 'same' ? [own + service.greeting, own] : [`http://127.0.0.1:${ports.blank}/`, own.replace('127.0.0.1', 'localhost')];
+    const [home, base] = origin.id === 'same' ? [own + service.page, own] : [`http://127.0.0.1:${ports.blank}/`, own.replace('127.0.0.1', 'localhost')];
     await page.goto(home);
     const wrong = await suite.attempt(page, row, base, service);
     const complaint = problems.length > 0 ? `the page complained: ${[...new Set(problems)].join('; ')}` : null;

@@ -39,7 +39,7 @@ export async function startEcho(pages) {
   });
   return {
     port,
-    greeting: '/echo',
+    page: '/echo',
     kill: () => child.kill('SIGKILL'),
     stop: () => { child.kill('SIGKILL'); return ended; },
   };
@@ -54,7 +54,8 @@ export async function startSite(pages) {
   const { access_token: token } = await answer.json();
   return {
     port: Number(new URL(demo.url).port),
-    greeting: '/sockjs',
+    // A page of the product, with its policy of what a page may do.
+    page: '/sign-in',
     token,
     device: DEVICE,
     kill: () => demo.child.kill('SIGKILL'),
