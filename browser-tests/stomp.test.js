@@ -1,34 +1,82 @@
-// The pages' STOMP client alone, with a socket and a clock of the test's.
+// The pages' STOMP client alone, with a SockJS and a clock of the test's.
 
 import assert from 'node:assert/strict';
+import { webcrypto } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { runInNewContext } from 'node:vm';
 
 const SCRIPT = readFileSync(new URL('../web-ui/static/stomp.js', import.meta.url), 'utf8');
 
-/** A page whose client has just connected to a server that promises and wishes `beats`. */
-function page(beats) {
+/** A page that has just begun to look for a transport. `crypto` is the browser's. */
+function searching(crypto = webcrypto) {
   const world = { now: 0, written: [], closed: 0, tick: null, socket: null };
-  function Socket() {
+  function Socket(url, protocols, options) {
     world.socket = this;
-    this.readyState = 1;
+    world.options = options;
+    this.readyState = 0;
     this.send = (text) => world.written.push(text);
     this.close = () => {};
   }
-  const window = { WebSocket: Socket, location: { hostname: 'airport' } };
+  const window = { SockJS: Socket, location: { hostname: 'airport' }, crypto };
   window.setInterval = (tick) => { world.tick = tick; };
   window.clearInterval = () => { world.tick = () => {}; };
-  runInNewContext(SCRIPT, { window, WebSocket: Socket, Date: { now: () => world.now } });
-  window.landside.connect('ws://airport/ws', 'Bearer t', { connected() {}, closed() { world.closed += 1; } });
-  world.socket.onopen();
+  runInNewContext(SCRIPT, { window, Date: { now: () => world.now } });
+  world.link = window.landside.connect('/sockjs', ['websocket', 'xhr-polling'], 'Bearer t', { connected() {}, closed() { world.closed += 1; } });
+  world.open = (transport) => {
+    Object.assign(world.socket, { readyState: 1, transport });
+    world.socket.onopen();
+  };
   world.hear = () => world.socket.onmessage({ data: '\n' });
-  world.socket.onmessage({ data: `CONNECTED\nversion:1.2\nheart-beat:${beats}\n\n\0` });
   /** Lets seconds pass, one timer at a time. */
   world.pass = (seconds) => {
     for (let second = 0; second < seconds; second += 1) { world.now += 1000; world.tick(); }
   };
   return world;
+}
+
+/** A page whose client has just connected to a server that promises and wishes `beats`. */
+function page(beats) {
+  const world = searching();
+  world.open('websocket');
+  world.socket.onmessage({ data: `CONNECTED\nversion:1.2\nheart-beat:${beats}\n\n\0` });
+  return world;
+}
+
+test('a search for a transport has its time, and the server from there to CONNECTED', () => {
+  const world = searching();
+  world.pass(50);
+  assert.equal(world.closed, 0, 'SockJS may still be trying its last one');
+  world.open('xhr-polling');
+  assert.equal(world.link.transport(), 'xhr-polling');
+  world.pass(10);
+  assert.equal(world.closed, 0);
+  world.pass(1);
+  assert.equal(world.closed, 1);
+});
+
+test('a search without end ends', () => {
+  const world = searching();
+  world.pass(61);
+  assert.equal(world.closed, 1);
+});
+
+test('nothing counts as heard before something is', () => {
+  const world = searching();
+  world.now = 5000;
+  assert.equal(world.link.received(), 0);
+  world.open('websocket');
+  world.hear();
+  assert.equal(world.link.received(), 5000);
+});
+
+for (const [browser, crypto] of [['with', webcrypto], ['without', undefined]]) {
+  test(`the ids of sessions are long and differ, ${browser} window.crypto`, () => {
+    const { sessionId } = searching(crypto).options;
+    const ids = new Set(Array.from({ length: 100 }, sessionId));
+    assert.equal(ids.size, 100);
+    for (const id of ids) assert.match(id, /^[0-9a-f]{32}$/, '128 bits, in what a URL takes as it is');
+  });
 }
 
 test('two seconds are offered both ways', () => {

@@ -138,7 +138,7 @@ impl Server {
             transport::sockjs::Settings {
                 origins: config.origins.clone(),
                 login_cookie: http::LOGIN_COOKIE,
-                client_url: None,
+                client_url: web_ui::sockjs_client().url.clone(),
             },
         );
         let metrics = core.metrics(sockjs.clone());

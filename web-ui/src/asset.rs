@@ -37,6 +37,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 /// The assets by name, for the templates.
 pub(crate) struct Table {
     pub(crate) style: Asset,
+    pub(crate) sockjs: Asset,
     pub(crate) stomp: Asset,
     pub(crate) page: Asset,
     pub(crate) live: Asset,
@@ -52,6 +53,7 @@ static TABLE: std::sync::LazyLock<Table> = std::sync::LazyLock::new(|| {
             "text/css; charset=utf-8",
             include_bytes!("../static/landside.css"),
         ),
+        sockjs: Asset::new("sockjs", "js", SCRIPT, include_bytes!("../dist/sockjs.js")),
         stomp: Asset::new("stomp", "js", SCRIPT, include_bytes!("../static/stomp.js")),
         page: Asset::new("page", "js", SCRIPT, include_bytes!("../static/page.js")),
         live: Asset::new("live", "js", SCRIPT, include_bytes!("../static/live.js")),
@@ -69,15 +71,22 @@ pub(crate) fn table() -> &'static Table {
 }
 
 /// Every asset.
-pub fn assets() -> [&'static Asset; 5] {
+pub fn assets() -> [&'static Asset; 6] {
     let table = table();
     [
         &table.style,
+        &table.sockjs,
         &table.stomp,
         &table.page,
         &table.live,
         &table.icon,
     ]
+}
+
+/// `sockjs-client`, by which the pages connect: pages that SockJS itself serves (`/sockjs/iframe.html`) load the same file,
+/// so that the two are never of different versions. It begins with its licences; `make assets` brings it.
+pub fn sockjs_client() -> &'static Asset {
+    &table().sockjs
 }
 
 /// The asset at an absolute path such as `/assets/landside.0123456789abcdef.css`.
@@ -95,6 +104,24 @@ mod tests {
             assert_eq!(asset(&known.url), Some(known));
         }
         assert_eq!(asset("/assets/landside.css"), None);
+    }
+
+    #[test]
+    fn the_sockjs_client_carries_its_licences_and_points_nowhere() {
+        let client = std::str::from_utf8(sockjs_client().bytes).unwrap();
+        let (licences, code) = client.split_once("*/").unwrap();
+        for words in [
+            "Copyright (c) 2011-2018 The sockjs-client Authors.",
+            "The above copyright notice and this permission notice shall be included",
+            "url-parse",
+        ] {
+            assert!(licences.contains(words), "{words}");
+        }
+        assert!(code.contains("sockjs-client v1.6."));
+        assert!(
+            !client.contains("sourceMappingURL"),
+            "there is no such file"
+        );
     }
 
     #[test]

@@ -52,7 +52,7 @@ mod words;
 
 pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
 pub use askama::{Error, Template};
-pub use asset::{Asset, asset, assets};
+pub use asset::{Asset, asset, assets, sockjs_client};
 pub use command::{Blocked, CommandList, CommandPanel, Offer};
 pub use device::{
     DeviceAlarms, DeviceAtoms, DeviceHeader, DevicePage, DeviceReadings, KnownDevice,

@@ -45,6 +45,12 @@ words! {
     connection_live: "실시간", "Live";
     connection_connecting: "연결 중", "Connecting";
     connection_lost: "연결 끊김", "Connection lost";
+    via_websocket: "웹소켓", "WebSocket";
+    via_streaming: "HTTP 스트리밍", "HTTP streaming";
+    via_polling: "HTTP 폴링", "HTTP polling";
+    about_websocket: "모든 변화가 웹소켓 연결 하나로 즉시 도착합니다.", "Every change arrives at once, over one WebSocket.";
+    about_streaming: "이 브라우저와 서버 사이에서 웹소켓을 쓸 수 없어, 모든 변화가 긴 HTTP 응답 하나로 즉시 도착합니다.", "Every change arrives at once, over one long HTTP answer: no WebSocket gets through between this browser and the server.";
+    about_polling: "이 브라우저와 서버 사이에서 웹소켓과 HTTP 스트리밍을 쓸 수 없어, HTTP 요청을 되풀이해 받습니다. 빠지는 변화는 없습니다.", "Changes are fetched by one HTTP request after another: neither a WebSocket nor streaming gets through between this browser and the server. Nothing is left out.";
     connection_lost_sentence: "서버와 연결이 끊겼습니다. {time} 기준 화면이며 그 뒤의 변화는 보이지 않습니다. 다시 연결하는 중입니다.", "The connection to the server is lost. What you see is from {time}; later changes do not show. Reconnecting.";
     connection_back_sentence: "다시 연결되었습니다. 화면이 최신 상태입니다.", "Connected again. The page is up to date.";
     clock_wrong: "이 컴퓨터의 시계가 서버와 {seconds}초 다릅니다. 화면의 시각은 모두 서버 기준입니다.", "The clock of this computer is {seconds} s off. All times on the page are the server's.";

@@ -15,6 +15,10 @@
   var GAP_LIMIT = 1000;     /* Milliseconds that it may take before the page counts as lost. */
   var BACK_SHOWN = 5000;    /* Milliseconds that the good news stays. */
   var ASLEEP = 15000;       /* A tick this late in sight means that the computer slept. */
+  /* SockJS has more, for pages of other servers; the content security of ours forbids those. */
+  var TRANSPORTS = ["websocket", "xhr-streaming", "xhr-polling"];
+  var SLOW = 1500;          /* A search for a transport this long is worth to be spared the next pages. */
+  var REMEMBERED = 600000;  /* Milliseconds that they are; then a better one has its chance again. */
 
   var zones = (body.getAttribute("data-zones") || "").split(" ").filter(function (zone) { return zone !== ""; });
   var language = body.getAttribute("data-language");
@@ -25,6 +29,7 @@
   var attempt = 0;
   var opening = false;
   var subscribed = false;
+  var transport = "";       /* What carries the stream, from CONNECTED until the connection is lost. */
   var quiet = false;        /* A connection that is replaced on purpose is not a lost one. */
   var retryTimer = null;
   var heardAt = Number(body.getAttribute("data-server-time"));
@@ -33,6 +38,13 @@
   zones.forEach(function (zone) { resume[zone] = body.getAttribute("data-position"); });
 
   /* Telling people. */
+  function showTransport(name) {
+    var connection = document.getElementById("connection");
+    connection.setAttribute("data-transport", name);
+    connection.querySelector("i").textContent = name ? landside.word("via-" + name) : "";
+    connection.title = name ? landside.word("about-" + name) : "";
+  }
+
   function setState(state) {
     var before = body.getAttribute("data-connection");
     var banner = document.getElementById("banner");
@@ -40,6 +52,7 @@
     lostSince = state === "lost" ? heardAt : null;
     body.setAttribute("data-connection", state);
     document.querySelector("#connection b").textContent = landside.word(state);
+    showTransport(state === "live" ? transport : "");
     if (state === "lost") {
       banner.className = "";
       banner.textContent = landside.word("lost-sentence").replace("{time}", landside.timeOfDay(heardAt, false));
@@ -182,9 +195,16 @@
     var wasLive = body.getAttribute("data-connection") === "live";
     link = null;
     opening = subscribed = false;
-    if (quiet) { quiet = false; connect(); return; }
+    if (quiet) {
+      quiet = false;
+      window.setTimeout(function () { if (!subscribed) { setState("lost"); } }, PATIENCE);
+      connect();
+      return;
+    }
     if (landside.leaving) { window.setTimeout(function () { if (!link && !opening) { onClosed(); } }, 3500); return; }
     if (wasLive) { attempt = 0; }
+    transport = "";
+    remember("");
     setState("lost");
     retry();
   }
@@ -216,12 +236,30 @@
     setState("live");
   }
 
+  /* What a search found out, for this window's next pages. Without such a memory they search again. */
+  function remember(text) {
+    try { window.sessionStorage.setItem("landside-transport", text); } catch (ignored) { return; }
+  }
+
+  function remembered() {
+    var name, until;
+    try { name = window.sessionStorage.getItem("landside-transport") || ""; } catch (ignored) { name = ""; }
+    until = Number(name.split(" ")[1]);
+    name = name.split(" ")[0];
+    return Date.now() < until && TRANSPORTS.indexOf(name) >= 0 ? name : "";
+  }
+
   function open() {
-    var scheme = window.location.protocol === "https:" ? "wss://" : "ws://";
+    var known = transport || remembered();
+    var since = Date.now();
     var onReceipt = function () { return; };
     opening = false;
-    link = landside.connect(scheme + window.location.host + "/ws", "Bearer " + token, {
-      connected: function () { onReceipt = subscribe(); },
+    link = landside.connect("/sockjs", known ? [known] : TRANSPORTS, "Bearer " + token, {
+      connected: function () {
+        transport = link.transport();
+        if (!known && transport !== TRANSPORTS[0] && Date.now() - since > SLOW) { remember(transport + " " + (Date.now() + REMEMBERED)); }
+        onReceipt = subscribe();
+      },
       message: onMessage,
       receipt: function () { onReceipt(); },
       error: function () { token = null; }, /* Whatever it was, a fresh token is no harm. */
@@ -283,7 +321,7 @@
   });
 
   if (!/^http/.test(window.location.protocol)) { return; } /* A page that was saved to a file. */
-  if (!window.WebSocket) {
+  if (!window.SockJS) { /* It did not load. */
     window.setInterval(function () { pageWanted = true; refreshPage(); }, 10000);
     return;
   }

@@ -1,11 +1,13 @@
-/* STOMP 1.2 over a WebSocket: as much of a client as a page needs. ES5, for browsers of any age.
+/* STOMP 1.2 over SockJS: as much of a client as a page needs. ES5, for browsers of any age.
    One connection per call of landside.connect; it never reconnects by itself. */
 (function (landside) {
   "use strict";
 
   var HEART_BEAT = 2000;    /* Milliseconds; offered both ways. The other end may want it slower. */
   var INTERVALS = 3;        /* So many agreed intervals without a byte: the other end is gone. */
-  var HANDSHAKE = 10000;    /* From opening the socket to CONNECTED. */
+  var SEARCH = 60000;       /* Until a transport works; SockJS gives up each of them much earlier by itself. */
+  var TRIAL = 2000;         /* So long at least a transport may try: a busy moment shall not cost a page its WebSocket. */
+  var HANDSHAKE = 10000;    /* From there to CONNECTED. */
   var TICK = 1000;
 
   var ESCAPES = { "\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c" };
@@ -49,20 +51,23 @@
     return frame;
   }
 
-  function textOf(data) {
-    var bytes, binary, index;
-    if (typeof data === "string") { return data; }
-    bytes = new Uint8Array(data);
-    binary = "";
-    for (index = 0; index < bytes.length; index += 1) { binary += String.fromCharCode(bytes[index]); }
-    return decodeURIComponent(window.escape(binary)); /* UTF-8 in the way that the oldest browsers know. */
+  /* 128 bits: whoever guessed the id of a session could read along over HTTP. */
+  function sessionId() {
+    var source = window.crypto || window.msCrypto, bytes = [], id = "", index;
+    if (source && source.getRandomValues) { bytes = source.getRandomValues(new Uint8Array(16)); }
+    for (index = 0; index < 16; index += 1) {
+      id += (256 + (bytes.length ? bytes[index] : Math.floor(Math.random() * 256))).toString(16).slice(1);
+    }
+    return id;
   }
 
-  /* on: { connected(), message(frame), receipt(id), error(frame), closed() }. closed comes once, and last. */
-  landside.connect = function (url, authorization, on) {
-    var socket = new WebSocket(url, ["v12.stomp"]);
+  /* transports: what may be tried, in SockJS's own order.
+     on: { connected(), message(frame), receipt(id), error(frame), closed() }. closed comes once, and last. */
+  landside.connect = function (url, transports, authorization, on) {
+    var socket = new window.SockJS(url, null, { transports: transports, sessionId: sessionId, timeout: TRIAL });
+    var transport = "";     /* The one that works. */
     var opened = Date.now();
-    var received = opened;
+    var received = 0;       /* Nothing yet. */
     var sent = opened;
     var sendEvery = 0;      /* As agreed; 0 for never. */
     var hearEvery = 0;
@@ -75,7 +80,7 @@
       if (over) { return; }
       over = true;
       window.clearInterval(timer);
-      try { socket.close(); } catch (ignored) { /* It may never have opened. */ }
+      socket.close();
       on.closed();
     }
 
@@ -95,7 +100,7 @@
       var now = Date.now(), slept = Math.max(0, now - beatAt - TICK);
       var silent = connected && hearEvery && now - received > INTERVALS * hearEvery + slept;
       beatAt = now;
-      if (silent || (!connected && now - opened > HANDSHAKE + slept)) { finish(); return; }
+      if (silent || (!connected && now - opened > (transport ? HANDSHAKE : SEARCH) + slept)) { finish(); return; }
       if (connected && sendEvery && now - sent >= sendEvery - TICK) { write("\n"); }
     }
 
@@ -120,8 +125,9 @@
       }
     }
 
-    socket.binaryType = "arraybuffer";
     socket.onopen = function () {
+      transport = socket.transport;
+      opened = Date.now();
       write(encode("CONNECT", {
         "accept-version": "1.2",
         "host": window.location.hostname,
@@ -130,13 +136,12 @@
       }));
     };
     socket.onmessage = function (event) {
-      var parts = textOf(event.data).split("\0"), index;
+      var parts = event.data.split("\0"), index;
       received = Date.now();
       for (index = 0; index < parts.length && !over; index += 1) { take(parts[index]); }
       if (!over) { beat(); } /* Timers of hidden pages are slowed down, messages are not. */
     };
     socket.onclose = finish;
-    socket.onerror = finish;
     timer = window.setInterval(beat, TICK);
 
     return {
@@ -146,6 +151,7 @@
         write(encode("SUBSCRIBE", all));
       },
       received: function () { return received; },
+      transport: function () { return transport; },
       close: finish
     };
   };

@@ -23,7 +23,7 @@ pub(crate) struct Settings {
     /// The cookie that a login has: a session that began with it belongs to it.
     pub(crate) login_cookie: &'static str,
     /// Where the pages' own `sockjs-client` is.
-    pub(crate) client_url: Option<String>,
+    pub(crate) client_url: String,
 }
 
 /// The service, to be nested at its path.
@@ -50,7 +50,7 @@ fn config(broker: &BrokerConfig, settings: Settings) -> Config {
         trusted_proxies: broker.proxies.clone(),
         owner_cookie: Some(settings.login_cookie.to_owned()),
         origins: settings.origins,
-        client_url: settings.client_url,
+        client_url: Some(settings.client_url),
         ..Config::default()
     }
 }

@@ -158,3 +158,24 @@ async fn pages_of_other_sites_may_not_connect() {
     }
     server.stop().await;
 }
+
+/// SockJS refuses to work when its page for hidden frames loads another version than the site's pages do.
+#[tokio::test]
+async fn hidden_frames_load_the_very_file_that_the_pages_load() {
+    let server = TestServer::start().await;
+    let http = Client::new();
+    let text = async |path: &str| {
+        let response = http.get(server.url(path)).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.text().await.unwrap()
+    };
+    let client = &web_ui::sockjs_client().url;
+    let frame = text("/sockjs/iframe.html").await;
+    assert!(
+        frame.contains(&format!("<script src=\"{client}\"></script>")),
+        "{frame}"
+    );
+    let script = text(client).await;
+    assert!(script.contains("sockjs-client v1.6"), "{client}");
+    server.stop().await;
+}
