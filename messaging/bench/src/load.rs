@@ -163,12 +163,12 @@ fn send(run: &Run, board: &Board, report: &mut Report) -> anyhow::Result<()> {
         publishers.start_loop();
     }
     flow(run, publishers, report, run.warm_up)?;
-    let (before, delivered) = (Times::now(run)?, board.delivered());
+    let (before, delivered) = (Times::now(run.server)?, board.delivered());
     publishers.measure(true);
     flow(run, publishers, report, run.measured)?;
     publishers.measure(false);
     report.deliveries = board.delivered() - delivered;
-    Times::now(run)?.tell_since(&before, report);
+    Times::now(run.server)?.tell_since(&before, report);
     publishers.stop_loop();
     let ends = Instant::now() + ARRIVE_PATIENCE;
     while !publishers.are_done() && Instant::now() < ends {
@@ -183,7 +183,7 @@ fn send(run: &Run, board: &Board, report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// What clocks show at one moment.
-struct Times {
+pub(crate) struct Times {
     at: Instant,
     server: Duration,
     own: Duration,
@@ -191,10 +191,8 @@ struct Times {
 }
 
 impl Times {
-    fn now(run: &Run) -> anyhow::Result<Self> {
-        let server = run
-            .server
-            .map_or(Ok(Duration::ZERO), Watched::processor_time);
+    pub(crate) fn now(server: Option<Watched>) -> anyhow::Result<Self> {
+        let server = server.map_or(Ok(Duration::ZERO), Watched::processor_time);
         Ok(Self {
             server: server?,
             own: Watched::own().processor_time()?,
@@ -203,7 +201,7 @@ impl Times {
         })
     }
 
-    fn tell_since(&self, before: &Self, report: &mut Report) {
+    pub(crate) fn tell_since(&self, before: &Self, report: &mut Report) {
         let (server, own) = (self.server - before.server, self.own - before.own);
         report.seconds = (self.at - before.at).as_secs_f64();
         report.server_seconds = server.as_secs_f64();

@@ -14,7 +14,7 @@ const RESULTS: &str = "target/bench.json";
 /// Runs each scenario against each side in turn, and says which targets are met.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// A few seconds a scenario, and no peers unless they are named.
+    /// A few seconds a scenario, and no brokers of others unless they are named.
     #[arg(long)]
     quick: bool,
     /// This scenario alone (may be given several times).
@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     // Servers inherit it: 10,000 subscribers need as many descriptors.
     let _ = raise_descriptor_limit();
     let sides = match arguments.sides.as_slice() {
-        [] if arguments.quick => vec![Side::Ours, Side::Bare],
+        [] if arguments.quick => vec![Side::Ours, Side::Bare, Side::SockjsNode],
         [] => sides::ALL.to_vec(),
         sides => sides.to_vec(),
     };

@@ -29,6 +29,9 @@ pub struct Report {
     pub memory_before: u64,
     /// The same when all had subscribed.
     pub memory_connected: u64,
+    /// The same when each had carried a message too, where that is looked at.
+    #[serde(default)]
+    pub memory_used: u64,
     /// The most that was seen at any time.
     pub memory_peak: u64,
     /// Messages sent in the whole run.

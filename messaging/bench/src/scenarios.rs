@@ -1,12 +1,14 @@
 //! What is measured, and what is to be reached. Each scenario runs its sides in turn, each against a fresh server.
 
+mod sockjs;
+
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use crate::report::Report;
-use crate::sides::{self, Side};
+use crate::sides::{self, Server, Side};
 use crate::table::{Row, thousands};
 
 /// Publishers of the fan-out, each with one message on its way. 64: more make ours and the bare broadcast faster, in the
@@ -34,14 +36,20 @@ pub enum Scenario {
     Idle,
     /// A tenth does not read, and a publisher floods.
     Overload,
+    /// 10,000 idle SockJS sessions over WebSocket, and as many raw WebSockets of the same server.
+    SockjsIdle,
+    /// 5,000 SockJS sessions that poll, each served one message a second.
+    SockjsPolling,
 }
 
 /// All, in the order in which they run.
-pub const ALL: [Scenario; 4] = [
+pub const ALL: [Scenario; 6] = [
     Scenario::FanOut,
     Scenario::Latency,
     Scenario::Idle,
     Scenario::Overload,
+    Scenario::SockjsIdle,
+    Scenario::SockjsPolling,
 ];
 
 /// How it is run.
@@ -51,6 +59,16 @@ pub struct Options {
     pub quick: bool,
     /// Who is measured.
     pub sides: Vec<Side>,
+}
+
+impl Options {
+    fn sides_that(&self, are: impl Fn(Side) -> bool) -> Vec<Side> {
+        self.sides
+            .iter()
+            .copied()
+            .filter(|side| are(*side))
+            .collect()
+    }
 }
 
 /// All that was found.
@@ -93,11 +111,17 @@ impl Findings {
 /// # Errors
 /// Ours or the bare broadcast could not be measured. A peer that is missing is a row that says so.
 pub fn run(scenario: Scenario, options: &Options, findings: &mut Findings) -> anyhow::Result<()> {
+    let brokers = Options {
+        sides: options.sides_that(Side::is_broker),
+        ..options.clone()
+    };
     match scenario {
-        Scenario::FanOut => fan_out(options, findings),
-        Scenario::Latency => latency(options, findings),
-        Scenario::Idle => idle(options, findings),
-        Scenario::Overload => overload(options, findings),
+        Scenario::FanOut => fan_out(&brokers, findings),
+        Scenario::Latency => latency(&brokers, findings),
+        Scenario::Idle => idle(&brokers, findings),
+        Scenario::Overload => overload(&brokers, findings),
+        Scenario::SockjsIdle => sockjs::idle(options, findings),
+        Scenario::SockjsPolling => sockjs::polling(options, findings),
     }
 }
 
@@ -109,16 +133,34 @@ fn measure(
     flags: &[&str],
     findings: &mut Findings,
 ) -> anyhow::Result<Report> {
-    let mut server = sides::start(side).with_context(|| format!("starting {side}"))?;
-    let mut command = Command::new(sides::programs()?.join("load"));
-    command.args(["--server", &server.address.to_string()]);
-    command.args(["--watch", &server.process().to_string()]);
-    command.args(["--speech", server.speech.argument(), "--path", server.path]);
+    let server = sides::start(side).with_context(|| format!("starting {side}"))?;
+    let mut command = load("load", &server)?;
+    command.args(["--speech", server.speech.argument()]);
     for (name, value) in arguments {
         command.args([*name, &value.to_string()]);
     }
+    command.args(flags);
+    play(scenario, &side.to_string(), server, command, findings)
+}
+
+/// A load generator for a server.
+fn load(program: &str, server: &Server) -> anyhow::Result<Command> {
+    let mut command = Command::new(sides::programs()?.join(program));
+    command.args(["--server", &server.address.to_string()]);
+    command.args(["--watch", &server.process().to_string()]);
+    command.args(["--path", server.path]);
+    Ok(command)
+}
+
+/// Runs a load generator against its server, and ends the server.
+fn play(
+    scenario: &'static str,
+    side: &str,
+    mut server: Server,
+    mut command: Command,
+    findings: &mut Findings,
+) -> anyhow::Result<Report> {
     let output = command
-        .args(flags)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -23,10 +23,18 @@ pub enum Side {
     Rabbitmq,
     /// The STOMP broker of npm.
     StompBrokerJs,
+    /// The SockJS server of npm, which is no broker.
+    SockjsNode,
 }
 
 /// All, in the order in which they are measured.
-pub const ALL: [Side; 4] = [Side::Ours, Side::Bare, Side::Rabbitmq, Side::StompBrokerJs];
+pub const ALL: [Side; 5] = [
+    Side::Ours,
+    Side::Bare,
+    Side::Rabbitmq,
+    Side::StompBrokerJs,
+    Side::SockjsNode,
+];
 
 impl Side {
     /// How many times as many deliveries ours shall reach.
@@ -37,13 +45,24 @@ impl Side {
             Self::Bare => 0.7,
             Self::Rabbitmq => 25.0,
             Self::StompBrokerJs => 5.0,
+            // It takes no part.
+            Self::SockjsNode => 0.0,
         }
+    }
+
+    /// Whether it takes part where messages go from publishers to subscribers.
+    #[must_use]
+    pub fn is_broker(self) -> bool {
+        self != Self::SockjsNode
     }
 
     /// Whether it is not ours: then it may be missing.
     #[must_use]
     pub fn is_peer(self) -> bool {
-        matches!(self, Self::Rabbitmq | Self::StompBrokerJs)
+        matches!(
+            self,
+            Self::Rabbitmq | Self::StompBrokerJs | Self::SockjsNode
+        )
     }
 }
 
@@ -54,6 +73,7 @@ impl fmt::Display for Side {
             Self::Bare => "bare",
             Self::Rabbitmq => "rabbitmq",
             Self::StompBrokerJs => "stomp-broker-js",
+            Self::SockjsNode => "sockjs-node",
         })
     }
 }
@@ -106,7 +126,7 @@ pub fn programs() -> anyhow::Result<PathBuf> {
     Ok(own.parent().map(Path::to_owned).unwrap_or_default())
 }
 
-/// Starts a side.
+/// Starts a side's broker.
 ///
 /// # Errors
 /// It cannot be started here: what is missing.
@@ -127,17 +147,41 @@ pub fn start(side: Side) -> anyhow::Result<Server> {
         }
         Side::Rabbitmq => rabbitmq::start(),
         Side::StompBrokerJs => {
-            if !Path::new(PEERS).join("node_modules").exists() {
-                bail!("{PEERS}/node_modules is missing: `tools/setup bench` brings it");
-            }
-            let mut command = Command::new("node");
-            command.arg(format!("{PEERS}/stomp-broker-js.js"));
+            let command = node("stomp-broker-js")?;
             launch(command, "/stomp", Speech::StompWithoutReceipts)
         }
+        Side::SockjsNode => bail!("{side} is no broker"),
     }
 }
 
-/// Starts a program that prints a line with `ws://ADDRESS` when it listens.
+/// Starts a side's SockJS server, which echoes at the path that it names.
+///
+/// # Errors
+/// It cannot be started here: what is missing, or it has none.
+pub fn start_sockjs(side: Side) -> anyhow::Result<Server> {
+    let command = match side {
+        Side::Ours => {
+            let mut command = Command::new(programs()?.join("examples/protocol_server"));
+            command.args(["--listen", "127.0.0.1:0"]);
+            command
+        }
+        Side::SockjsNode => node("sockjs-node")?,
+        _ => bail!("{side} has no SockJS server"),
+    };
+    launch(command, "/echo", Speech::Bare)
+}
+
+/// A script of ours that starts a peer from npm.
+fn node(script: &str) -> anyhow::Result<Command> {
+    if !Path::new(PEERS).join("node_modules/sockjs").exists() {
+        bail!("{PEERS}/node_modules is missing: `tools/setup bench` brings it");
+    }
+    let mut command = Command::new("node");
+    command.arg(format!("{PEERS}/{script}.js"));
+    Ok(command)
+}
+
+/// Starts a program that prints a line with `ws://ADDRESS`, or `listening on ADDRESS`, when it listens.
 fn launch(mut command: Command, path: &'static str, speech: Speech) -> anyhow::Result<Server> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
@@ -164,9 +208,11 @@ fn launch(mut command: Command, path: &'static str, speech: Speech) -> anyhow::R
     bail!("{program} ended before it said where it listens")
 }
 
-/// The address in `… ws://127.0.0.1:1234/ws`.
+/// The address in `… ws://127.0.0.1:1234/ws`, or in `listening on 127.0.0.1:1234`.
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, url) = line.split_once("ws://")?;
+    let (_, url) = line
+        .split_once("ws://")
+        .or_else(|| line.split_once("listening on "))?;
     url.split('/').next()?.trim().parse().ok()
 }
 
@@ -185,6 +231,7 @@ mod tests {
             address_in("bare broadcast        ws://127.0.0.1:80"),
             address
         );
+        assert_eq!(address_in("listening on 127.0.0.1:80"), address);
         assert_eq!(address_in("STOMP over TCP        127.0.0.1:80"), None);
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Framed {
     socket: Socket<TokioIo<Upgraded>>,
     /// Whether frames are those of SockJS.
     is_framed: bool,
+    /// The opening frame may not have gone out.
+    is_opening: bool,
     /// Messages of the last frame that were not taken yet.
     pending: VecDeque<String>,
     state: State,
@@ -44,6 +46,7 @@ impl Framed {
         Self {
             socket,
             is_framed,
+            is_opening: is_framed,
             pending: VecDeque::new(),
             state: State::Open,
         }
@@ -67,6 +70,10 @@ impl Framed {
     ) -> Poll<io::Result<Option<Incoming>>> {
         if let Some(message) = self.pending.pop_front() {
             return Poll::Ready(Ok(Some(Incoming::Message(message.into()))));
+        }
+        // Clients say nothing before it, and an application that waits for them flushes nothing.
+        if self.is_opening && self.poll_flush(context)?.is_ready() {
+            self.is_opening = false;
         }
         let read = ready!(self.socket.poll_read(context));
         let lost = read
