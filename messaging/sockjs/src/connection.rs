@@ -131,12 +131,7 @@ impl Connection {
     /// The client's next message; `None` when the session is over.
     pub async fn recv(&mut self) -> Option<String> {
         loop {
-            let read = poll_fn(|context| {
-                // What was pushed before goes out meanwhile, the frame that opens the session first of all.
-                let _told_by_reading = self.poll_flush(context);
-                self.poll_read(context)
-            })
-            .await;
+            let read = poll_fn(|context| self.poll_read(context)).await;
             let bytes = match read {
                 Ok(Some(Incoming::Message(bytes))) => bytes,
                 Ok(Some(Incoming::Alive)) => continue,
