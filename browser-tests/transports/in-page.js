@@ -87,3 +87,39 @@ export function stomp({ url, transports, token, topic, sends, patience }) {
     client.connect({ Authorization: `Bearer ${token}`, host: 'landside' }, connected, failed, failed);
   });
 }
+
+/** The same over Socket.IO, by the events of docs/clients: what is refused is told in the acknowledgement. */
+export function socketIo({ url, version, transports, ends, token, topic, sends, patience }) {
+  return new Promise((resolve) => {
+    const seen = { answers: [], live: false };
+    const finish = (end) => {
+      clearTimeout(giveUp);
+      resolve({ ...seen, end });
+    };
+    const giveUp = setTimeout(() => finish('nothing more came'), patience);
+    const socket = window.io(url, { transports, reconnection: false, ...(version === 2 ? { query: { token } } : { auth: { token } }) });
+    const look = () => {
+      seen.transport = socket.io.engine.transport.name;
+      if (seen.live && seen.answers.length === sends.length && seen.transport === ends) socket.close();
+    };
+    socket.on('connect', () => {
+      socket.emit('subscribe', { destination: topic }, (answer) => {
+        seen.subscribed = answer;
+        for (const send of sends) {
+          socket.emit('send', send, (refused) => {
+            seen.answers.push(refused);
+            look();
+          });
+        }
+      });
+    });
+    socket.on('message', ({ destination, body }) => {
+      // JSON comes as what it says.
+      seen.live = seen.live || (destination === topic && typeof body === 'object');
+      look();
+    });
+    socket.on('connect_error', (error) => finish(`no connection: ${error.message}`));
+    socket.on('error', (error) => finish(`error: ${JSON.stringify(error)}`));
+    socket.on('disconnect', (reason) => finish(reason));
+  });
+}

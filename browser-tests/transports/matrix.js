@@ -3,8 +3,8 @@
 import { startBrowser } from '../browser.js';
 import { missingNginx, startNginx } from './nginx.js';
 import { startEcho, startPages, startSite } from './services.js';
-import { TRANSPORTS } from './transports.js';
-import { tryEcho, tryStomp } from './trials.js';
+import { SOCKET_IO, TRANSPORTS } from './transports.js';
+import { tryEcho, trySocketIo, tryStomp } from './trials.js';
 
 /** Cells at once: each is a browser's page, and waits more than it works. */
 const CELLS_AT_ONCE = 4;
@@ -12,6 +12,7 @@ const CELLS_AT_ONCE = 4;
 const SUITES = [
   { name: 'echo over SockJS', start: startEcho, rows: TRANSPORTS, attempt: tryEcho },
   { name: 'STOMP over SockJS', start: startSite, rows: TRANSPORTS, attempt: tryStomp },
+  { name: 'Socket.IO', start: startSite, rows: SOCKET_IO, attempt: trySocketIo },
 ];
 
 const ROADS = [
@@ -26,17 +27,25 @@ const isQuick = ({ suite, road, origin, row }) => suite === SUITES[0] && origin.
   && (road.name === 'direct' || ['websocket', 'xhr-streaming', 'htmlfile'].includes(row.name));
 
 /** What runs now and must not outlive this process. */
-const running = new Set();
+const running = [];
 
 async function started(starting) {
   const one = await starting;
-  running.add(one);
+  running.push(one);
   return one;
 }
 
-async function stopped(one) {
-  await one.stop();
-  running.delete(one);
+/** A service with what stands before it: started when the first suite asks, for all that do. Returns the port of each road as well. */
+const services = new Map();
+function serviceOf({ start }, pages) {
+  if (!services.has(start)) {
+    services.set(start, (async () => {
+      const service = await started(start(pages));
+      const ports = await Promise.all(ROADS.filter((road) => !road.missing()).map(async (road) => [road.name, (await started(road.start(service))).port]));
+      return { service, ports: { blank: pages.port, ...Object.fromEntries(ports) } };
+    })());
+  }
+  return services.get(start);
 }
 
 const columnsOf = () => ROADS.flatMap((road) => ORIGINS.map((origin) => ({ road, origin })));
@@ -84,10 +93,7 @@ async function trySuite(suite, cells, browser, pages) {
   }
   const waiting = cells.filter((cell) => !cell.state);
   if (waiting.length === 0) return;
-  const service = await started(suite.start(pages));
-  const roads = ROADS.filter((road) => waiting.some((cell) => cell.road === road));
-  const starts = await Promise.all(roads.map((road) => started(road.start(service))));
-  const ports = { blank: pages.port, ...Object.fromEntries(roads.map((road, index) => [road.name, starts[index].port])) };
+  const { service, ports } = await serviceOf(suite, pages);
   const work = async () => {
     for (let cell = waiting.shift(); cell; cell = waiting.shift()) {
       const reason = await tryCell(cell, browser, service, ports);
@@ -96,8 +102,6 @@ async function trySuite(suite, cells, browser, pages) {
     }
   };
   await Promise.all(Array.from({ length: CELLS_AT_ONCE }, work));
-  await Promise.all(starts.map(stopped));
-  await stopped(service);
 }
 
 /** A suite's table in Markdown, as README.md has it; `notes` collects the reasons that stand under all of them. */
@@ -129,6 +133,8 @@ async function main([first, ...rest]) {
   for (const { suite, cells } of plan) await trySuite(suite, cells, browser, pages);
   await browser.close();
   pages.stop();
+  // The last that was started first: a proxy before what stands behind it.
+  while (running.length > 0) await running.pop().stop();
 
   const notes = [];
   for (const { suite, cells } of plan) console.log(`\n${table(suite, cells, notes)}`);

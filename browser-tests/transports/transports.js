@@ -2,7 +2,10 @@
 
 const OWN_ORIGIN_ONLY = 'the client takes htmlfile for a server of the page\'s own origin only; for others it has iframe-htmlfile';
 
-/** `wire`: the last parts of the URLs that its requests go to. `reader`: the one of them that is asked again and again. */
+/**
+ * `wire`: the last parts of the URLs that its requests go to. `streams`: the one of them whose answers end at the server's limit,
+ * so that it is asked again. `not`: origins that it is not for.
+ */
 export const TRANSPORTS = [
   { name: 'websocket', wire: ['websocket'] },
   { name: 'xhr-streaming', wire: ['xhr_streaming', 'xhr_send'], streams: 'xhr_streaming' },
@@ -19,9 +22,9 @@ export const TRANSPORTS = [
   { name: 'by itself, without window.WebSocket', chosen: 'xhr-streaming', wire: ['xhr_streaming', 'xhr_send'], streams: 'xhr_streaming' },
 ];
 
-/** How socket.io-client is told to connect. */
+/** How socket.io-client is told to connect; `ends` is what it must use at last. */
 export const SOCKET_IO = [4, 2].flatMap((version) => [
-  { name: `socket.io-client ${version}, polling`, version, transports: ['polling'], ends: 'polling' },
-  { name: `socket.io-client ${version}, websocket`, version, transports: ['websocket'], ends: 'websocket' },
-  { name: `socket.io-client ${version}, by itself`, version, transports: ['polling', 'websocket'], ends: 'websocket' },
+  { name: `socket.io-client ${version}, polling`, version, transports: ['polling'], wire: ['polling'], ends: 'polling' },
+  { name: `socket.io-client ${version}, websocket`, version, transports: ['websocket'], wire: ['websocket'], ends: 'websocket' },
+  { name: `socket.io-client ${version}, from polling to websocket`, version, transports: ['polling', 'websocket'], wire: ['polling', 'websocket'], ends: 'websocket' },
 ]);

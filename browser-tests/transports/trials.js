@@ -1,6 +1,6 @@
 // One cell of the matrix, tried: what a page does, and what must have come of it. Each returns null, or what went wrong.
 
-import { SOCKJS, STOMP } from './clients.js';
+import { SOCKET_IO, SOCKJS, STOMP } from './clients.js';
 import * as inPage from './in-page.js';
 
 /** Nothing here takes this long unless it never comes; half of it is what a client gives one transport. */
@@ -13,10 +13,13 @@ const ODD = ['\u2028', '\u2029', '\u{1f6eb}\u{1f600}', '\0', '\u0001\b\t\n\f\r\u
 const MESSAGES = Array.from({ length: 40 }, (_, index) => `${index} ${ODD.slice(index % ODD.length).concat(ODD).join(' ')}`);
 const AT_ONCE = 30;
 
-/** Remembers the page's requests: what they asked for last in their path, and with which headers. */
+/** Remembers the page's requests: what they ask for last in their path, or the transport they name, and with which headers. */
 function watch(page) {
   const requests = [];
-  const note = (url, headers) => requests.push({ last: new URL(url).pathname.split('/').pop(), headers });
+  const note = (text, headers) => {
+    const url = new URL(text);
+    requests.push({ last: url.searchParams.get('transport') ?? url.pathname.split('/').pop(), headers });
+  };
   page.on('request', (request) => note(request.url(), request.headers()));
   page.on('websocket', (socket) => note(socket.url(), {}));
   return requests;
@@ -64,15 +67,24 @@ export async function tryEcho(page, transport, base) {
   return unseen(transport, requests);
 }
 
+/** What a device of the product refuses, with an answer that repeats the name of the command. */
+const commands = () => MESSAGES.map((_, index) => ({ key: crypto.randomUUID(), name: `command ${index} \u{1f6eb} 주차장 \u2028\0` }));
+
+/** The first answer that does not repeat the command of its number. */
+function notRepeated(answers) {
+  const at = answers.findIndex((answer, index) => !answer.includes(`command ${index} \u{1f6eb} 주차장`));
+  return at < 0 ? null : `answer ${at} is ${answers[at]}`;
+}
+
 /** STOMP to the product. */
 export async function tryStomp(page, transport, base, site) {
   const requests = watch(page);
   await load(page, transport, SOCKJS, STOMP);
-  const sends = MESSAGES.map((message, index) => ({
+  const sends = commands().map((command, index) => ({
     destination: `/app/devices/${site.device}/commands`,
     // NUL ends a frame for this client, and it trims what it reads.
-    headers: { receipt: `<${message.replaceAll('\0', '')}>` },
-    body: JSON.stringify({ key: crypto.randomUUID(), name: `command ${index} \u{1f6eb} 주차장 \u2028\0` }),
+    headers: { receipt: `<${MESSAGES[index].replaceAll('\0', '')}>` },
+    body: JSON.stringify(command),
   }));
   const seen = await page.evaluate(inPage.stomp, {
     url: `${base}/sockjs`, transports: choice(transport), token: site.token, topic: `/topic/devices/${site.device}`, sends, patience: PATIENCE_MS,
@@ -80,9 +92,27 @@ export async function tryStomp(page, transport, base, site) {
   const wrong = wrongTransport(transport, seen);
   if (wrong) return wrong;
   const lost = difference(sends.map(({ headers }) => headers.receipt), seen.answers.map(([receipt]) => receipt), seen.end)
-    ?? seen.answers.map(([, body], index) => (body.includes(`command ${index} \u{1f6eb} 주차장`) ? null : `answer ${index} is ${body}`)).find(Boolean);
+    ?? notRepeated(seen.answers.map(([, body]) => body));
   if (lost) return lost;
   if (!seen.live) return 'nothing live came from the topic';
   if (seen.version !== '1.2' || seen.end !== 'disconnected') return `STOMP ${seen.version}, the end: ${seen.end}`;
   return unseen({ ...transport, streams: undefined }, requests);
+}
+
+/** Socket.IO to the product. */
+export async function trySocketIo(page, { version, transports, ends, wire }, base, site) {
+  const requests = watch(page);
+  await page.evaluate(SOCKET_IO[version]());
+  const sends = commands().map((body) => ({ destination: `/app/devices/${site.device}/commands`, body }));
+  const seen = await page.evaluate(inPage.socketIo, {
+    url: base, version, transports, ends, token: site.token, topic: `/topic/devices/${site.device}`, sends, patience: PATIENCE_MS,
+  });
+  if (seen.transport !== ends) return `connected by ${seen.transport}, not by ${ends}; the end: ${seen.end}`;
+  if (!seen.subscribed?.ok) return `not subscribed: ${JSON.stringify(seen.subscribed)}`;
+  if (seen.answers.length !== sends.length) return `${seen.answers.length} of ${sends.length} answers came; the end: ${seen.end}`;
+  const wrong = notRepeated(seen.answers.map(({ ok, message }) => `${ok} ${message}`));
+  if (wrong) return wrong;
+  if (!seen.live) return 'nothing live came from the topic';
+  if (seen.end !== 'io client disconnect') return `the end: ${seen.end}`;
+  return unseen({ wire }, requests);
 }
