@@ -15,7 +15,9 @@ use crate::socket::Framed;
 use crate::statistics::Counters;
 use crate::transport::Transport;
 
-/// What the application may know of the request that began a session.
+/// What the application may know of the request that began a session. It holds the buffer that the request was read
+/// into, some 8 KiB: whoever keeps it does so for as long as the session lasts, so take what is wanted and drop it. A
+/// parameter `_` of an `async fn` is kept until the function returns.
 #[derive(Debug, Clone)]
 pub struct Opening {
     /// Its URL, as the service saw it.
