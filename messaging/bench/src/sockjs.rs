@@ -39,8 +39,9 @@ pub fn frame(bytes: &[u8]) -> Result<Frame, Broken> {
         b"o" => Ok(Frame::Open),
         b"h" => Ok(Frame::HeartBeat),
         [b'a', list @ ..] => from_slice(list)
+            .ok()
             .map(Frame::Messages)
-            .map_err(|_| Broken("an a-frame without a list of strings")),
+            .ok_or(Broken("an a-frame without a list of strings")),
         [b'c', rest @ ..] => Ok(Frame::Close(String::from_utf8_lossy(rest).into_owned())),
         _ => Err(Broken("no frame of SockJS")),
     }

@@ -21,7 +21,9 @@ struct Arguments {
     client_url: String,
 }
 
-async fn echo(mut connection: Connection, _: Opening) {
+async fn echo(mut connection: Connection, opening: Opening) {
+    // It holds the buffer that the request was read into.
+    drop(opening);
     while let Some(message) = connection.recv().await {
         if connection.send(&message).await.is_err() {
             return;

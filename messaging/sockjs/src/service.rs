@@ -22,7 +22,7 @@ use crate::answer::{
 };
 use crate::asker::Asker;
 use crate::config::Config;
-use crate::connection::{Connection, Opening};
+use crate::connection::{Bounds, Connection, Opening};
 use crate::iframe::{Page, form_answer_policy};
 use crate::origin::Origins;
 use crate::registry::Registry;
@@ -303,6 +303,14 @@ impl Inner {
             );
         }
         response
+    }
+
+    fn bounds(&self, stranger_bytes: Option<usize>) -> Bounds {
+        Bounds {
+            stranger_bytes,
+            body_limit: self.config.message_bytes,
+            outbox_bytes: self.config.outbox_bytes,
+        }
     }
 
     fn asker(&self, parts: &Parts) -> Asker {

@@ -115,7 +115,7 @@ impl Site {
                 Instant::now() < ends,
                 "landside-server is not ready in time"
             );
-            thread::sleep(Duration::from_millis(100));
+            thread::park_timeout(Duration::from_millis(100));
         }
     }
 

@@ -90,8 +90,11 @@ fn number(digits: &[u8], radix: u32) -> Option<usize> {
     usize::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()
 }
 
+/// A body, and how many bytes it takes on the wire.
+type Body<'a> = (Cow<'a, [u8]>, usize);
+
 /// What stands in the chunks, and how long they are with the end after them.
-fn chunks(bytes: &[u8]) -> Result<Option<(Cow<'_, [u8]>, usize)>, Broken> {
+fn chunks(bytes: &[u8]) -> Result<Option<Body<'_>>, Broken> {
     let mut body = Vec::new();
     let mut at = 0;
     loop {

@@ -309,7 +309,9 @@ fn take_message(
     echo: &mut Echo,
 ) -> Result<(), Broken> {
     if framing == Framing::Raw {
-        let text = std::str::from_utf8(payload).map_err(|_| Broken("a message that is no text"))?;
+        let text = std::str::from_utf8(payload)
+            .ok()
+            .ok_or(Broken("a message that is no text"))?;
         echo.take(text);
         return Ok(());
     }

@@ -1,6 +1,8 @@
-//! The load generator against the bare broadcast, as processes. No times are asserted.
+//! The load generators as processes, against the bare broadcast and a small SockJS server. No times are asserted.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod sockjs;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 use super::{Inner, opening};
 use crate::answer::{EVENTS, HTML, SCRIPT, TEXT, answer, set};
-use crate::connection::{Allowance, Connection};
+use crate::connection::{Connection, Road};
 use crate::frame::{self, Callback, Form};
 use crate::iframe::html_file_policy;
 use crate::polled::{Desk, Polled, Receiving};
@@ -96,12 +96,9 @@ impl Inner {
             if let Some(seat) = seat {
                 let desk = Desk::new(Arc::clone(&session), self.config.disconnect_delay);
                 let counters = Arc::clone(&self.counters);
-                let allowance = Allowance {
-                    left: self.config.stranger_bytes,
-                    body_limit: self.config.message_bytes,
-                };
+                let bounds = self.bounds(self.config.stranger_bytes);
                 let connection =
-                    Connection::of_requests(desk, transport, asker.peer, allowance, counters);
+                    Connection::new(Road::Polled(desk), transport, asker.peer, bounds, counters);
                 let handling = self.handle(connection, opening(parts));
                 let life = Life(Some((Arc::clone(&session), seat)));
                 tokio::spawn(async move {
