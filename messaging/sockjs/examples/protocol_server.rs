@@ -58,7 +58,10 @@ async fn main() -> anyhow::Result<()> {
         }),
         ..config.clone()
     };
-    let without_websocket = config.clone().without(Transport::WebSocket);
+    let without_websocket = config
+        .clone()
+        .without(Transport::WebSocket)
+        .without(Transport::RawWebSocket);
     let app = Router::new()
         .nest_service("/echo", SockJs::new(config.clone(), echo))
         .nest_service(

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -13,6 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use super::{Inner, opening};
 use crate::answer::{EVENTS, HTML, SCRIPT, TEXT, answer, set};
@@ -26,6 +28,10 @@ use crate::statistics::Refusal;
 use crate::transport::Transport;
 
 const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// A client that breaks one request off and makes another may be heard in the wrong order, since they come over two
+/// connections: before the second is sent away, the first has this long to be seen to be gone.
+const OVERTAKEN: Duration = Duration::from_millis(50);
 
 impl Inner {
     pub(super) async fn receive(
@@ -42,7 +48,12 @@ impl Inner {
             Transport::Xhr | Transport::Jsonp => Stay::Poll,
             _ => Stay::Stream,
         };
-        let mut response = match self.attach(id, transport, parts, &form, stay) {
+        let mut attached = self.attach(id, transport, parts, &form, stay);
+        if matches!(attached, Err(Denied::Busy)) {
+            sleep(OVERTAKEN).await;
+            attached = self.attach(id, transport, parts, &form, stay);
+        }
+        let mut response = match attached {
             Ok(receiving) => respond(receiving, &form, stay, transport).await,
             Err(Denied::Busy) => {
                 let refusal = form.wrap(&frame::close(2010, "Another connection still open"));
