@@ -46,11 +46,15 @@ test: ## everything that CI runs
 	@$(STEP) queries $(IN_DATABASE) tools/sqlx-queries check
 	@$(STEP) interop messaging/interop/run stomp.py stompjs
 	@$(STEP) browser browser-tests/run
+	@$(STEP) transports browser-tests/transports/run quick
 
-interop: ## every STOMP client of another make against the broker, those that `make test` leaves out as well
+interop: ## every STOMP client of another make, and every transport on every road: what `make test` leaves out as well
 	@tools/setup interop || echo 'interop: going on with the clients whose runtime is here'
-	@cargo build --package broker --example open_broker
+	@$(ASSETS)
+	@cargo build --workspace --bins
+	@cargo build --package broker --example open_broker --package sockjs --example protocol_server
 	@messaging/interop/run
+	@browser-tests/transports/run
 
 fuzz: ## fuzz what STOMP and SockJS read, and their sessions, FUZZ_SECONDS (600) for each of eight targets
 	@messaging/fuzz/run

@@ -13,8 +13,8 @@ const STOP_PATIENCE_MS = 60_000;
 
 export const PASSWORD = 'browser-test-password';
 
-/** Starts a demo and waits until it says where it is. */
-export async function startDemo() {
+/** Starts a demo and waits until it says where it is. Pages of `origins` may connect as well as its own. */
+export async function startDemo({ origins = [] } = {}) {
   const data = await mkdtemp(join(tmpdir(), 'landside-browser-'));
   await chmod(data, 0o755); // Postgres runs as another user where this one is root.
   const [http, stomp, metrics] = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
@@ -26,6 +26,7 @@ export async function startDemo() {
       LANDSIDE_HTTP: http,
       LANDSIDE_STOMP: stomp,
       LANDSIDE_METRICS: metrics,
+      LANDSIDE_ORIGINS: origins.join(' '),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -93,7 +94,7 @@ class Demo {
 }
 
 /** Ports that were free a moment ago: all are held at once, so that they differ. */
-async function freePorts(count) {
+export async function freePorts(count) {
   const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
     server.listen(0, '127.0.0.1', () => resolve(server));

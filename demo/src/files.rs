@@ -9,7 +9,7 @@ use contract::{AgentId, Role, Text};
 use serde::Serialize;
 use simulators::AirportConfig;
 
-use crate::settings::{PASSWORD, Settings};
+use crate::settings::{Listen, PASSWORD, Settings};
 
 /// The airport, as the simulators read it.
 pub(crate) const AIRPORT: &str = include_str!("../airport.toml");
@@ -103,12 +103,18 @@ pub(crate) fn all(
 #[derive(Serialize)]
 struct ServerFile<'a> {
     data: PathBuf,
-    http: ListenSection,
+    http: HttpSection<'a>,
     stomp: ListenSection,
     metrics: ListenSection,
     inventory: InventorySection<'a>,
     access: AccessSection,
     zone: Vec<ZoneSection<'a>>,
+}
+
+#[derive(Serialize)]
+struct HttpSection<'a> {
+    listen: String,
+    origins: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -133,14 +139,17 @@ struct ZoneSection<'a> {
 }
 
 fn server(layout: &Layout, settings: &Settings, airport: &AirportConfig) -> String {
-    let [http, stomp, metrics] = settings.listens().map(|listen| ListenSection {
+    let section = |listen: Listen| ListenSection {
         listen: listen.address.to_string(),
-    });
+    };
     render(&ServerFile {
         data: layout.file("server"),
-        http,
-        stomp,
-        metrics,
+        http: HttpSection {
+            listen: settings.http.address.to_string(),
+            origins: &settings.origins,
+        },
+        stomp: section(settings.stomp),
+        metrics: section(settings.metrics),
         inventory: InventorySection {
             approve: &airport.agents,
         },

@@ -1,4 +1,4 @@
-//! What the environment says: addresses, the data directory, the password.
+//! What the environment says: addresses, the data directory, the password, who else may connect.
 //!
 //! Pure: the environment is passed in as a function.
 
@@ -13,6 +13,7 @@ pub(crate) const PASSWORD: &str = "LANDSIDE_DEMO_PASSWORD";
 const HTTP: &str = "LANDSIDE_HTTP";
 const STOMP: &str = "LANDSIDE_STOMP";
 const METRICS: &str = "LANDSIDE_METRICS";
+const ORIGINS: &str = "LANDSIDE_ORIGINS";
 const DATA: &str = "LANDSIDE_DATA";
 
 /// What `--help` says about the environment.
@@ -22,6 +23,7 @@ Environment:
   LANDSIDE_HTTP           where pages and API are served [127.0.0.1:8080]
   LANDSIDE_STOMP          where STOMP over TCP is served [127.0.0.1:61613]
   LANDSIDE_METRICS        where metrics are served [127.0.0.1:9464]
+  LANDSIDE_ORIGINS        pages of which other origins may connect, such as http://127.0.0.1:9000, with blanks between [none]
   LANDSIDE_DATA           the data directory; starting again goes on from the same data [./var/demo]
 
 Only loopback addresses are accepted: the demo's password is no protection from a network.";
@@ -43,6 +45,8 @@ pub struct Settings {
     pub(crate) http: Listen,
     pub(crate) stomp: Listen,
     pub(crate) metrics: Listen,
+    /// As the server reads them, which checks them as well.
+    pub(crate) origins: Vec<String>,
     pub(crate) data: PathBuf,
 }
 
@@ -74,6 +78,11 @@ impl Settings {
             http: listen(HTTP, 8080)?,
             stomp: listen(STOMP, 61613)?,
             metrics: listen(METRICS, 9464)?,
+            origins: text(ORIGINS)?
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
             data: environment(DATA).map_or_else(|| PathBuf::from("var/demo"), PathBuf::from),
         };
         settings.check()?;
@@ -159,6 +168,7 @@ mod tests {
         );
         assert_eq!(defaults.data, PathBuf::from("var/demo"));
         assert_eq!(defaults.password, None);
+        assert!(defaults.origins.is_empty());
         assert_eq!(
             settings(&[(PASSWORD, ""), (HTTP, ""), (DATA, "")]).unwrap(),
             defaults
@@ -172,6 +182,7 @@ mod tests {
             (HTTP, "localhost:9000"),
             (STOMP, "[::1]:9001"),
             (METRICS, "127.9.9.9:9002"),
+            (ORIGINS, " http://a.example  https://b.example:81"),
             (DATA, "/data"),
         ])
         .unwrap();
@@ -181,6 +192,7 @@ mod tests {
             ["127.0.0.1:9000", "[::1]:9001", "127.9.9.9:9002"]
         );
         assert_eq!(set.password.as_deref(), Some("비밀 번호"));
+        assert_eq!(set.origins, ["http://a.example", "https://b.example:81"]);
         assert_eq!(set.data, PathBuf::from("/data"));
     }
 

@@ -86,10 +86,11 @@ impl App {
     }
 }
 
-/// Nothing but our own files, no inline script or style, no framing. `ws:` and `wss:` to ourselves are covered by 'self'
-/// in current browsers only, so the scheme of older ones is named too.
+/// Nothing but our own files, no inline script or style, no framing by others; SockJS has hidden frames of our own.
+/// `ws:` and `wss:` to ourselves are covered by 'self' in current browsers only, so the scheme of older ones is named
+/// too.
 const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self' ws: wss:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+     connect-src 'self' ws: wss:; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The longest form or command is a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;

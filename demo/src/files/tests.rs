@@ -12,7 +12,8 @@ fn airport() -> AirportConfig {
 }
 
 fn written(name: &str) -> toml::Table {
-    let settings = Settings::from_environment(|_| None).unwrap();
+    let origins = |name: &str| (name == "LANDSIDE_ORIGINS").then(|| "http://a.example".into());
+    let settings = Settings::from_environment(origins).unwrap();
     let layout = Layout::new(PathBuf::from("/data"));
     let (_, text) = all(&layout, &settings, &airport())
         .into_iter()
@@ -26,6 +27,10 @@ fn the_server_gets_its_addresses_zones_and_agents() {
     let server = written("server.toml");
     assert_eq!(server["data"].as_str(), Some("/data/server"));
     assert_eq!(server["http"]["listen"].as_str(), Some("127.0.0.1:8080"));
+    assert_eq!(
+        server["http"]["origins"][0].as_str(),
+        Some("http://a.example")
+    );
     assert_eq!(server["stomp"]["listen"].as_str(), Some("127.0.0.1:61613"));
     assert_eq!(server["metrics"]["listen"].as_str(), Some("127.0.0.1:9464"));
     assert_eq!(server["access"]["file"].as_str(), Some("/data/access.toml"));

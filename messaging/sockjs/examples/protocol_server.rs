@@ -16,6 +16,9 @@ struct Arguments {
     /// Sessions of one address, of all: nobody else is there.
     #[arg(long, default_value_t = 20_000)]
     sessions: usize,
+    /// Where `sockjs-client` is served, for the page in hidden frames.
+    #[arg(long, default_value = "http://localhost/sockjs.js")]
+    client_url: String,
 }
 
 async fn echo(mut connection: Connection, opening: Opening) {
@@ -33,13 +36,13 @@ async fn close(connection: Connection, _: Opening) {
 }
 
 /// Suites cut answers off at 4,096 bytes, and come from anywhere.
-fn config(sessions: usize) -> Config {
+fn config(sessions: usize, client_url: String) -> Config {
     Config {
         response_limit: 4096,
         sessions,
         sessions_per_address: sessions,
         origins: Origins::Any,
-        client_url: Some("http://localhost/sockjs.js".to_owned()),
+        client_url: Some(client_url),
         ..Config::default()
     }
 }
@@ -47,7 +50,7 @@ fn config(sessions: usize) -> Config {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let config = config(arguments.sessions);
+    let config = config(arguments.sessions, arguments.client_url);
     let with_cookie = Config {
         cookie: Some(StickyCookie {
             name: "JSESSIONID".to_owned(),
@@ -55,7 +58,10 @@ async fn main() -> anyhow::Result<()> {
         }),
         ..config.clone()
     };
-    let without_websocket = config.clone().without(Transport::WebSocket);
+    let without_websocket = config
+        .clone()
+        .without(Transport::WebSocket)
+        .without(Transport::RawWebSocket);
     let app = Router::new()
         .nest_service("/echo", SockJs::new(config.clone(), echo))
         .nest_service(

@@ -33,6 +33,9 @@ pub struct Config {
     /// Bytes of messages that wait for the application, 32 for each message added. 256 KiB, which one body may exceed.
     /// When they are reached, the next body waits for [`Self::patience`] and is then answered with 503.
     pub inbox_bytes: usize,
+    /// Bytes that may wait for the client before [`crate::Connection::send`] waits as well. 64 KiB: half of what one
+    /// answer brings. One message may exceed it.
+    pub outbox_bytes: usize,
     /// How long a body may take to come, and to be taken by the application. 15 s: whoever is slower holds memory that
     /// others need.
     pub patience: Duration,
@@ -87,6 +90,7 @@ impl Default for Config {
             message_bytes: 256 * 1024,
             stranger_bytes: None,
             inbox_bytes: 256 * 1024,
+            outbox_bytes: 64 * 1024,
             patience: Duration::from_secs(15),
             sessions: 10_000,
             sessions_per_address: 1024,

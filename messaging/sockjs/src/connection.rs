@@ -3,17 +3,24 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::polled::Desk;
 use crate::socket::Framed;
 use crate::statistics::Counters;
 use crate::transport::Transport;
+
+/// How long a WebSocket that was dropped has for its last words.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What the application may know of the request that began a session. It holds the buffer that the request was read
 /// into, some 8 KiB: whoever keeps it does so for as long as the session lasts, so take what is wanted and drop it. A
@@ -56,56 +63,43 @@ pub struct Connection {
     road: Road,
     transport: Transport,
     peer: SocketAddr,
-    allowance: Allowance,
+    bounds: Bounds,
     counters: Arc<Counters>,
 }
 
-/// What a client may send.
+/// What bounds a session that was begun.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub(crate) struct Bounds {
     /// Bytes that a stranger may still send; `None`: it is let in, or the socket counts.
-    pub(crate) left: Option<usize>,
-    /// Bytes of a request's body, once it is let in.
+    pub(crate) stranger_bytes: Option<usize>,
+    /// Bytes of a request's body, once the client is let in.
     pub(crate) body_limit: usize,
+    /// Bytes that may wait for the client before [`Connection::send`] waits as well.
+    pub(crate) outbox_bytes: usize,
 }
 
+/// What carries a session.
 #[derive(Debug)]
-enum Road {
+pub(crate) enum Road {
     Socket(Box<Framed>),
     Polled(Desk),
+    /// The connection is dropped.
+    Over,
 }
 
 impl Connection {
-    pub(crate) fn of_socket(
-        socket: Framed,
+    pub(crate) fn new(
+        road: Road,
         transport: Transport,
         peer: SocketAddr,
+        bounds: Bounds,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            road: Road::Socket(Box::new(socket)),
+            road,
             transport,
             peer,
-            allowance: Allowance {
-                left: None,
-                body_limit: 0,
-            },
-            counters,
-        }
-    }
-
-    pub(crate) fn of_requests(
-        desk: Desk,
-        transport: Transport,
-        peer: SocketAddr,
-        allowance: Allowance,
-        counters: Arc<Counters>,
-    ) -> Self {
-        Self {
-            road: Road::Polled(desk),
-            transport,
-            peer,
-            allowance,
+            bounds,
             counters,
         }
     }
@@ -123,17 +117,23 @@ impl Connection {
 
     /// The client is a stranger no more: [`crate::Config::stranger_bytes`] no longer counts.
     pub fn let_in(&mut self) {
-        self.allowance.left = None;
+        self.bounds.stranger_bytes = None;
         match &mut self.road {
             Road::Socket(socket) => socket.let_in(),
-            Road::Polled(desk) => desk.let_in(self.allowance.body_limit),
+            Road::Polled(desk) => desk.let_in(self.bounds.body_limit),
+            Road::Over => {}
         }
     }
 
     /// The client's next message; `None` when the session is over.
     pub async fn recv(&mut self) -> Option<String> {
         loop {
-            let read = poll_fn(|context| self.poll_read(context)).await;
+            let read = poll_fn(|context| {
+                // What `send` left goes out meanwhile; whether it did, reading tells as well.
+                let _ = self.poll_flush(context);
+                self.poll_read(context)
+            })
+            .await;
             let bytes = match read {
                 Ok(Some(Incoming::Message(bytes))) => bytes,
                 Ok(Some(Incoming::Alive)) => continue,
@@ -155,7 +155,8 @@ impl Connection {
         }
     }
 
-    /// Sends a message, and waits until the client has asked for it, or its connection has taken it.
+    /// Sends a message. When more than [`crate::Config::outbox_bytes`] wait for the client, it waits until the client has
+    /// asked for them, or its connection has taken them.
     ///
     /// # Errors
     /// [`Closed`]: the session is over.
@@ -164,7 +165,11 @@ impl Connection {
             return Err(Closed);
         }
         self.push(message);
-        let flushed = poll_fn(|context| self.poll_flush(context)).await;
+        let flushed = poll_fn(|context| match self.poll_flush(context) {
+            Poll::Pending if self.backlog() <= self.bounds.outbox_bytes => Poll::Ready(Ok(())),
+            flushed => flushed,
+        })
+        .await;
         if flushed.is_err() || !self.is_open() {
             return Err(Closed);
         }
@@ -187,6 +192,7 @@ impl Connection {
         let incoming = match &mut self.road {
             Road::Socket(socket) => ready!(socket.poll_read(context))?,
             Road::Polled(desk) => ready!(desk.poll_read(context)),
+            Road::Over => None,
         };
         if let Some(Incoming::Message(message)) = &incoming {
             self.count(message.len())?;
@@ -196,7 +202,7 @@ impl Connection {
 
     fn count(&mut self, bytes: usize) -> io::Result<()> {
         self.counters.message_in(self.transport, bytes);
-        let Some(left) = &mut self.allowance.left else {
+        let Some(left) = &mut self.bounds.stranger_bytes else {
             return Ok(());
         };
         match left.checked_sub(bytes) {
@@ -205,7 +211,7 @@ impl Connection {
                 Ok(())
             }
             None => {
-                self.allowance.left = None;
+                self.bounds.stranger_bytes = None;
                 let message = "too much was sent before the peer was let in: wait for the answer";
                 Err(io::Error::new(io::ErrorKind::InvalidData, message))
             }
@@ -219,6 +225,7 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.push(message),
             Road::Polled(desk) => desk.push(message),
+            Road::Over => {}
         }
     }
 
@@ -227,6 +234,7 @@ impl Connection {
         match &self.road {
             Road::Socket(socket) => socket.backlog(),
             Road::Polled(desk) => desk.backlog(),
+            Road::Over => 0,
         }
     }
 
@@ -235,6 +243,7 @@ impl Connection {
         match &self.road {
             Road::Socket(socket) => socket.progress(),
             Road::Polled(desk) => desk.progress(),
+            Road::Over => 0,
         }
     }
 
@@ -246,6 +255,7 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.poll_flush(context),
             Road::Polled(desk) => desk.poll_flush(context).map(Ok),
+            Road::Over => Poll::Ready(Ok(())),
         }
     }
 
@@ -265,6 +275,7 @@ impl Connection {
                 desk.close(code, reason);
                 Poll::Ready(Ok(()))
             }
+            Road::Over => Poll::Ready(Ok(())),
         }
     }
 
@@ -272,6 +283,7 @@ impl Connection {
         match &self.road {
             Road::Socket(socket) => socket.is_open(),
             Road::Polled(desk) => desk.is_open(),
+            Road::Over => false,
         }
     }
 
@@ -280,6 +292,21 @@ impl Connection {
         match &mut self.road {
             Road::Socket(socket) => socket.give_up(),
             Road::Polled(desk) => desk.close(1002, "Protocol error"),
+            Road::Over => {}
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// A WebSocket's last words take a moment: the answer to the client's good-bye, or ours and the client's answer.
+    fn drop(&mut self) {
+        if let Road::Socket(mut socket) = mem::replace(&mut self.road, Road::Over)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move {
+                // Who takes nothing needs no word.
+                let _ = timeout(GOODBYE, socket.say_goodbye()).await;
+            });
         }
     }
 }

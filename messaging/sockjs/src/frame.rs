@@ -142,7 +142,7 @@ fn html_head(callback: &Callback) -> String {
     var c = parent.{};
     c.start();
     function p(d) {{c.message(d);}};
-    window.onload = c.stop;
+    window.onload = function() {{c.stop();}};
   </script>",
         callback.0
     );

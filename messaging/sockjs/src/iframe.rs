@@ -103,6 +103,11 @@ pub(crate) fn html_file_policy(origins: &Origins) -> HeaderValue {
     ))
 }
 
+/// What the answer to a form may do, which pages send into a hidden frame: nothing, in frames of allowed pages.
+pub(crate) fn form_answer_policy(origins: &Origins) -> HeaderValue {
+    header_value(format!("default-src 'none'{}", framed_by(origins)))
+}
+
 fn framed_by(origins: &Origins) -> String {
     match origins {
         Origins::Any => String::new(),
@@ -155,5 +160,9 @@ mod tests {
             "{far}"
         );
         assert!(!policy("/s.js", &Origins::Any).contains("frame-ancestors"));
+        assert_eq!(
+            form_answer_policy(&listed),
+            "default-src 'none'; frame-ancestors 'self' https://a.example"
+        );
     }
 }

@@ -4,7 +4,8 @@
 //! ```
 //! use sockjs::{Config, Connection, Opening, SockJs};
 //!
-//! async fn echo(mut connection: Connection, _: Opening) {
+//! async fn echo(mut connection: Connection, opening: Opening) {
+//!     drop(opening); // It holds the request's buffer; say who asks from it, and let it go.
 //!     while let Some(message) = connection.recv().await {
 //!         if connection.send(&message).await.is_err() {
 //!             return;
@@ -25,7 +26,7 @@
 //! - **A broken connection ends the session** (`1002`), since nobody knows what of its last answer arrived. Protocols that
 //!   must not lose anything number their messages. [`Config::repeat_unconfirmed`] keeps the last poll's messages for
 //!   those that bear repetition.
-//! - **Back-pressure.** [`Connection::send`] waits until the client has taken the message; a client whose messages the
+//! - **Back-pressure.** [`Connection::send`] waits when the client takes too little; a client whose messages the
 //!   application does not take waits with its next request.
 //! - **Bounds.** Bodies, messages, what waits, sessions of all and of one address: see [`Config`]. Who is over one is
 //!   told which, and nobody else notices.

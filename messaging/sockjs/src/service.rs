@@ -18,12 +18,12 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use crate::answer::{
-    self, JSON, TEXT, answer, method_not_allowed, never_kept, not_found, preflight, readable, stick,
+    JSON, TEXT, answer, method_not_allowed, never_kept, not_found, preflight, readable, set, stick,
 };
 use crate::asker::Asker;
 use crate::config::Config;
-use crate::connection::{Connection, Opening};
-use crate::iframe::Page;
+use crate::connection::{Bounds, Connection, Opening};
+use crate::iframe::{Page, form_answer_policy};
 use crate::origin::Origins;
 use crate::registry::Registry;
 use crate::route::{Endpoint, Route, route};
@@ -252,6 +252,10 @@ impl Inner {
             Endpoint::XhrSend | Endpoint::JsonpSend => self.send(id, endpoint, parts, body).await,
         };
         never_kept(&mut response);
+        if endpoint == Endpoint::JsonpSend {
+            let policy = form_answer_policy(self.origins_of(Transport::Jsonp));
+            set(&mut response, header::CONTENT_SECURITY_POLICY, policy);
+        }
         let has_cors = match endpoint {
             Endpoint::Receive(transport) => transport.has_cors(),
             Endpoint::XhrSend => true,
@@ -292,13 +296,21 @@ impl Inner {
         };
         let mut response = answer(status, TEXT, reason);
         if matches!(refusal, Refusal::TooMany | Refusal::TooManyOfAddress) {
-            answer::set(
+            set(
                 &mut response,
                 header::RETRY_AFTER,
                 header::HeaderValue::from_static("5"),
             );
         }
         response
+    }
+
+    fn bounds(&self, stranger_bytes: Option<usize>) -> Bounds {
+        Bounds {
+            stranger_bytes,
+            body_limit: self.config.message_bytes,
+            outbox_bytes: self.config.outbox_bytes,
+        }
     }
 
     fn asker(&self, parts: &Parts) -> Asker {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -166,6 +167,20 @@ impl Framed {
             reason: reason.to_owned(),
         };
         self.socket.poll_close(context, Some(close))
+    }
+}
+
+impl Framed {
+    /// Closes, and lets the client close as well: what it still sends is read, since a connection that is closed with
+    /// unread bytes loses what was written.
+    pub(crate) async fn say_goodbye(&mut self) -> io::Result<()> {
+        poll_fn(|context| self.poll_close(context, 1000, "Normal closure")).await?;
+        while self.state != State::GivenUp
+            && poll_fn(|context| self.socket.poll_read(context))
+                .await?
+                .is_some()
+        {}
+        Ok(())
     }
 }
 

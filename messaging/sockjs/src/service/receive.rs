@@ -4,7 +4,8 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -12,10 +13,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Frame;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use super::{Inner, opening};
 use crate::answer::{EVENTS, HTML, SCRIPT, TEXT, answer, set};
-use crate::connection::{Allowance, Connection};
+use crate::connection::{Connection, Road};
 use crate::frame::{self, Callback, Form};
 use crate::iframe::html_file_policy;
 use crate::polled::{Desk, Polled, Receiving};
@@ -25,6 +28,10 @@ use crate::statistics::Refusal;
 use crate::transport::Transport;
 
 const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// A client that breaks one request off and makes another may be heard in the wrong order, since they come over two
+/// connections: before the second is sent away, the first has this long to be seen to be gone.
+const OVERTAKEN: Duration = Duration::from_millis(50);
 
 impl Inner {
     pub(super) async fn receive(
@@ -41,15 +48,22 @@ impl Inner {
             Transport::Xhr | Transport::Jsonp => Stay::Poll,
             _ => Stay::Stream,
         };
-        let mut response = match self.attach(id, transport, parts, &form, stay) {
+        let mut attached = self.attach(id, transport, parts, &form, stay);
+        if matches!(attached, Err(Denied::Busy)) {
+            sleep(OVERTAKEN).await;
+            attached = self.attach(id, transport, parts, &form, stay);
+        }
+        let mut response = match attached {
             Ok(receiving) => respond(receiving, &form, stay, transport).await,
             Err(Denied::Busy) => {
-                let bytes = form.wrap(&frame::close(2010, "Another connection still open"));
-                let mut body = Vec::new();
-                if stay == Stay::Stream {
-                    body.extend_from_slice(&form.prelude());
-                }
-                body.extend_from_slice(&bytes);
+                let refusal = form.wrap(&frame::close(2010, "Another connection still open"));
+                let body = match stay {
+                    Stay::Poll => Body::from(refusal),
+                    Stay::Stream => Body::new(Stream {
+                        prelude: Some(form.prelude()),
+                        rest: Rest::Refusal(Some(refusal)),
+                    }),
+                };
                 answer(StatusCode::OK, content_type(transport), body)
             }
             Err(Denied::Refused(refusal)) => return self.refuse(refusal),
@@ -93,14 +107,15 @@ impl Inner {
             if let Some(seat) = seat {
                 let desk = Desk::new(Arc::clone(&session), self.config.disconnect_delay);
                 let counters = Arc::clone(&self.counters);
-                let allowance = Allowance {
-                    left: self.config.stranger_bytes,
-                    body_limit: self.config.message_bytes,
-                };
+                let bounds = self.bounds(self.config.stranger_bytes);
                 let connection =
-                    Connection::of_requests(desk, transport, asker.peer, allowance, counters);
+                    Connection::new(Road::Polled(desk), transport, asker.peer, bounds, counters);
                 let handling = self.handle(connection, opening(parts));
-                tokio::spawn(live(handling, Arc::clone(&session), seat));
+                let life = Life(Some((Arc::clone(&session), seat)));
+                tokio::spawn(async move {
+                    handling.await;
+                    drop(life);
+                });
             }
             match attached {
                 Ok(receiving) => return Ok(receiving),
@@ -137,11 +152,21 @@ enum Denied {
     Refused(Refusal),
 }
 
-/// The life of a session: the application handles it, then it is remembered for a while.
-async fn live(handling: impl Future<Output = ()>, session: Arc<Polled>, seat: Seat) {
-    handling.await;
-    session.forgotten().await;
-    drop(seat);
+/// The life of a session: dropped when the application has handled it or has panicked, and the session is remembered for
+/// a while after that.
+struct Life(Option<(Arc<Polled>, Seat)>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Some((session, seat)) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move {
+                session.forgotten().await;
+                drop(seat);
+            });
+        }
+    }
 }
 
 fn form_of(transport: Transport, query: Option<&str>) -> Result<Form, &'static str> {
@@ -172,10 +197,10 @@ async fn respond(
     transport: Transport,
 ) -> Response {
     let body = match stay {
-        Stay::Poll => Body::from(receiving.frame().await.unwrap_or_default()),
+        Stay::Poll => Body::from(receiving.only_frame().await.unwrap_or_default()),
         Stay::Stream => Body::new(Stream {
             prelude: Some(form.prelude()),
-            receiving,
+            rest: Rest::Frames(receiving),
         }),
     };
     answer(StatusCode::OK, content_type(transport), body)
@@ -184,7 +209,13 @@ async fn respond(
 /// The body of a streaming answer: each frame is a chunk of its own.
 struct Stream {
     prelude: Option<Bytes>,
-    receiving: Receiving,
+    rest: Rest,
+}
+
+enum Rest {
+    Frames(Receiving),
+    /// One frame that says why there are no others.
+    Refusal(Option<Bytes>),
 }
 
 impl hyper::body::Body for Stream {
@@ -198,12 +229,17 @@ impl hyper::body::Body for Stream {
         if let Some(prelude) = self.prelude.take() {
             return Poll::Ready(Some(Ok(Frame::data(prelude))));
         }
-        self.receiving
-            .poll_frame(context)
-            .map(|frame| frame.map(|bytes| Ok(Frame::data(bytes))))
+        let frame = match &mut self.rest {
+            Rest::Frames(receiving) => ready!(receiving.poll_frame(context)),
+            Rest::Refusal(refusal) => refusal.take(),
+        };
+        Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.receiving.is_over()
+        match &self.rest {
+            Rest::Frames(receiving) => receiving.is_over(),
+            Rest::Refusal(refusal) => refusal.is_none(),
+        }
     }
 }

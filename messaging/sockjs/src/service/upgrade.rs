@@ -13,7 +13,7 @@ use websocket::WebSocketUpgrade;
 use super::{Inner, opening, text_of};
 use crate::answer::{TEXT, answer, method_not_allowed};
 use crate::asker::Asker;
-use crate::connection::{Connection, Opening};
+use crate::connection::{Connection, Opening, Road};
 use crate::registry::Seat;
 use crate::socket::Framed;
 use crate::transport::Transport;
@@ -85,8 +85,11 @@ impl Inner {
         if self.config.stranger_bytes.is_none() {
             socket.let_in();
         }
-        let connection =
-            Connection::of_socket(socket, transport, asker.peer, Arc::clone(&self.counters));
+        // The socket counts what a stranger sends, pings and framing included.
+        let bounds = self.bounds(None);
+        let counters = Arc::clone(&self.counters);
+        let road = Road::Socket(Box::new(socket));
+        let connection = Connection::new(road, transport, asker.peer, bounds, counters);
         let handling = self.handle(connection, opening);
         drop(self);
         handling.await;

@@ -221,6 +221,20 @@ async fn what_nobody_receives_is_kept_in_order() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_poll_comes_in_one_frame() {
+    let site = Site::four().await;
+    for receiver in Receiver::ALL {
+        let session = site.opened("/echo").await;
+        let expected: Vec<String> = (0..8).map(|number| number.to_string()).collect();
+        for number in &expected {
+            site.send(&session, format!(r#"["{number}"]"#)).await;
+        }
+        let frame = receiver.first(&site, &session).await;
+        assert_eq!(messages(&frame), expected, "{receiver:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_messages_of_one_request_stay_in_order() {
     let site = Site::four().await;
     let session = site.opened("/echo").await;
