@@ -2,6 +2,7 @@
 //! who is to be woken when it changes.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +27,9 @@ pub(crate) fn alarm(at: Instant) -> Pin<Box<Sleep>> {
     Box::pin(sleep_until(at.into()))
 }
 
+/// A poll costs a request: it brings what the application is just about to say, if that takes no longer than this.
+const TURN: Duration = Duration::from_millis(5);
+
 #[derive(Debug)]
 pub(crate) struct Polled {
     state: Mutex<State>,
@@ -33,6 +37,8 @@ pub(crate) struct Polled {
     room: Notify,
     /// A request waits for room: there is one at most.
     waiting: AtomicBool,
+    /// The application waits for more.
+    idle: Notify,
     /// Bytes that a body may have: less while its sender is a stranger.
     body_limit: AtomicUsize,
 }
@@ -41,6 +47,8 @@ pub(crate) struct Polled {
 struct State {
     session: Session,
     application: Option<Waker>,
+    /// The client sent something, and the application has not waited for more since.
+    at_work: bool,
     /// The application waits until everything was taken.
     flushing: bool,
     receiver: Option<Waker>,
@@ -82,6 +90,7 @@ impl Polled {
         let state = State {
             session: Session::new(terms, now()),
             application: None,
+            at_work: false,
             flushing: false,
             receiver: None,
         };
@@ -89,6 +98,7 @@ impl Polled {
             state: Mutex::new(state),
             room: Notify::new(),
             waiting: AtomicBool::new(false),
+            idle: Notify::new(),
             body_limit: AtomicUsize::new(body_limit),
         }
     }
@@ -159,8 +169,21 @@ impl Polled {
     fn take_in(&self, messages: &mut Vec<String>) -> Taken {
         let mut state = self.state();
         let taken = state.session.receive(messages, now());
+        state.at_work = true;
         state.wake_application();
         taken
+    }
+
+    /// Waits a moment for the application to answer what the client has sent.
+    async fn answered(&self) {
+        let idle = self.idle.notified();
+        tokio::pin!(idle);
+        // From here on it is not missed.
+        idle.as_mut().enable();
+        if self.state().at_work {
+            // Either way the frame is what there is by then.
+            let _ = timeout(TURN, idle).await;
+        }
     }
 
     /// Ends the session, if the application has not done so.
@@ -220,7 +243,7 @@ impl Receiving {
             match state.session.next(self.id, now()) {
                 Next::Frame { bytes, is_last } => {
                     self.is_over = is_last;
-                    if std::mem::take(&mut state.flushing) {
+                    if mem::take(&mut state.flushing) {
                         state.wake_application();
                     }
                     return Poll::Ready(Some(bytes));
@@ -238,8 +261,9 @@ impl Receiving {
         }
     }
 
-    /// The next frame, as [`Self::poll_frame`].
-    pub(crate) async fn frame(&mut self) -> Option<Bytes> {
+    /// The one frame of a poll.
+    pub(crate) async fn only_frame(&mut self) -> Option<Bytes> {
+        self.session.answered().await;
         poll_fn(|context| self.poll_frame(context)).await
     }
 
@@ -292,6 +316,9 @@ impl Desk {
                 Heard::Alive => return Poll::Ready(Some(Incoming::Alive)),
                 Heard::Ended => return Poll::Ready(None),
                 Heard::Nothing => {
+                    if mem::take(&mut state.at_work) {
+                        self.session.idle.notify_waiters();
+                    }
                     keep(&mut state.application, context);
                     state.session.deadline().unwrap_or(now + self.look_again)
                 }

@@ -197,7 +197,7 @@ async fn respond(
     transport: Transport,
 ) -> Response {
     let body = match stay {
-        Stay::Poll => Body::from(receiving.frame().await.unwrap_or_default()),
+        Stay::Poll => Body::from(receiving.only_frame().await.unwrap_or_default()),
         Stay::Stream => Body::new(Stream {
             prelude: Some(form.prelude()),
             rest: Rest::Frames(receiving),
