@@ -23,6 +23,7 @@ use crate::keeper::SiteKeeper;
 use crate::live::LiveHandle;
 use crate::site::Site;
 use crate::store::Store;
+use crate::transport::socketio;
 
 mod api;
 mod asset;
@@ -133,6 +134,10 @@ pub(crate) fn router(app: App) -> Router {
         // Without SockJS's framing it is the same WebSocket.
         .route("/sockjs/websocket", get(websocket))
         .nest_service("/sockjs", app.roads.sockjs.clone())
+        .merge(socketio::routes(
+            app.roads.broker.clone(),
+            app.roads.origins.clone(),
+        ))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::not_found)

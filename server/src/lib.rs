@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! agents, machines ─▶ gateway ─┬─▶ live ──────────────┐
-//!  (STOMP: WebSocket, TCP)     ├─▶ alarm ─▶ store     ├─▶ announce ─▶ broker ─▶ pages, programs
+//!  (STOMP, Socket.IO)          ├─▶ alarm ─▶ store     ├─▶ announce ─▶ broker ─▶ pages, programs
 //!                              └─▶ command ─▶ store ──┘
 //! people, programs ─▶ http ─────▶ alarm, command, live, store
 //! ```
@@ -21,7 +21,7 @@
 //! | `observability` | every metric |
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
-//! | `transport` | roads to the broker that it does not build itself: SockJS |
+//! | `transport` | roads to the broker that it does not build itself: SockJS, Socket.IO |
 //! | `wire` | reading what others send |
 //! | `http` | routes, pages, API |
 

@@ -54,8 +54,13 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         session::serve(&self.shared, transport, peer)
     }
 
-    /// After the shutdown: waits until the connections of [`Self::upgrade_websocket`] have ended. Those of `listen_*` and
-    /// `serve_*` are waited for there.
+    /// As [`Self::serve`], in a task of its own: [`Self::ended`] waits for it.
+    pub fn spawn<T: Transport + 'static>(&self, transport: T, peer: SocketAddr) {
+        self.shared.upgraded.spawn(self.serve(transport, peer));
+    }
+
+    /// After the shutdown: waits until the connections of [`Self::upgrade_websocket`] and [`Self::spawn`] have ended.
+    /// Those of `listen_*` and `serve_*` are waited for there.
     pub async fn ended(&self) {
         self.shared.upgraded.close();
         self.shared.upgraded.wait().await;

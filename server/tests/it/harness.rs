@@ -136,6 +136,11 @@ impl TestServer {
         self.database.drop().await;
     }
 
+    /// Where everything else is.
+    pub(crate) fn http_address(&self) -> std::net::SocketAddr {
+        self.running().addresses().http
+    }
+
     /// Where STOMP over TCP is served.
     pub(crate) fn stomp_address(&self) -> std::net::SocketAddr {
         self.running().addresses().stomp

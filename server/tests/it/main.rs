@@ -13,6 +13,8 @@ mod ingest;
 mod pages;
 mod processes;
 mod restart;
+mod socketio;
+mod socketio_client;
 mod sockjs;
 mod stomp_client;
 mod tidy;

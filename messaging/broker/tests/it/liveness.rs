@@ -128,9 +128,7 @@ async fn a_part_of_a_message_is_a_sign_of_life() {
     assert_eq!(bytes.len(), 208);
     for byte in bytes {
         let below = socket.get_mut();
-        tokio::io::AsyncWriteExt::write_all(below, &[byte])
-            .await
-            .unwrap();
+        AsyncWriteExt::write_all(below, &[byte]).await.unwrap();
         sleep(Duration::from_secs(15)).await;
     }
     assert!(matches!(
