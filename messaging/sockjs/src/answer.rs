@@ -141,8 +141,8 @@ pub(crate) fn stick(response: &mut Response, asked: &HeaderMap, config: &Config)
     let Some(StickyCookie { name, value }) = &config.cookie else {
         return;
     };
-    let value = cookie(asked, name).unwrap_or(value);
-    match HeaderValue::from_str(&format!("{name}={value}; path=/")) {
+    let value = cookie(asked, name).unwrap_or(value.as_bytes());
+    match HeaderValue::from_bytes(&[name.as_bytes(), b"=", value, b"; path=/"].concat()) {
         Ok(sticky) => set(response, header::SET_COOKIE, sticky),
         Err(error) => tracing::warn!(%error, name, "the cookie for balancers is no header value"),
     }

@@ -66,17 +66,12 @@ fn is_trusted(address: IpAddr, proxies: &[IpAddr]) -> bool {
 /// The last address of `X-Forwarded-For` that no trusted proxy has: what stands before it, anybody may have written.
 fn client_address(connection: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
     let mut address = connection;
-    let told = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect::<Vec<_>>();
+    let told: Vec<_> = parts_of(headers, FORWARDED_FOR, b',').collect();
     for before in told.into_iter().rev() {
         if !is_trusted(address, proxies) {
             break;
         }
-        let Some(parsed) = address_of(before.trim()) else {
+        let Some(parsed) = str::from_utf8(before).ok().and_then(address_of) else {
             break;
         };
         address = parsed;
@@ -90,16 +85,20 @@ fn address_of(text: &str) -> Option<IpAddr> {
     text.parse().or_else(|_| with_port()).ok()
 }
 
-/// The value of the first cookie of this name.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// What all headers of this name list. As bytes: one part that is no text shall not hide the others.
+fn parts_of(headers: &HeaderMap, name: HeaderName, separator: u8) -> impl Iterator<Item = &[u8]> {
     headers
-        .get_all(header::COOKIE)
+        .get_all(name)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| value)
+        .flat_map(move |value| value.as_bytes().split(move |byte| *byte == separator))
+        .map(<[u8]>::trim_ascii)
+}
+
+/// The value of the first cookie of this name.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    parts_of(headers, header::COOKIE, b';')
+        .filter_map(|pair| pair.strip_prefix(name.as_bytes()))
+        .find_map(|rest| rest.strip_prefix(b"="))
 }
 
 #[cfg(test)]
@@ -111,7 +110,10 @@ mod tests {
     fn check(connection: &str, told: &[&str], proxies: &[&str], expected: &str) {
         let mut headers = HeaderMap::new();
         for value in told {
-            headers.append(FORWARDED_FOR, HeaderValue::from_str(value).unwrap());
+            headers.append(
+                FORWARDED_FOR,
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         }
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let proxies: Vec<_> = proxies.iter().map(|text| address(text)).collect();
@@ -132,6 +134,7 @@ mod tests {
             "1.2.3.4",
         );
         check("10.0.0.1", &["1.2.3.4:5678"], &["10.0.0.1"], "1.2.3.4");
+        check("10.0.0.1", &["ÿ, 1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
         check("10.0.0.1", &["nonsense"], &["10.0.0.1"], "10.0.0.1");
         check("::ffff:10.0.0.1", &["1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
     }
@@ -144,8 +147,13 @@ mod tests {
             HeaderValue::from_static("a=1; JSESSIONID=x=y"),
         );
         headers.append(header::COOKIE, HeaderValue::from_static("b=2"));
-        assert_eq!(cookie(&headers, "JSESSIONID"), Some("x=y"));
-        assert_eq!(cookie(&headers, "b"), Some("2"));
+        assert_eq!(cookie(&headers, "JSESSIONID"), Some(&b"x=y"[..]));
+        assert_eq!(cookie(&headers, "b"), Some(&b"2"[..]));
+        headers.insert(
+            header::COOKIE,
+            HeaderValue::from_bytes(b"a=\xff; b=3").unwrap(),
+        );
+        assert_eq!(cookie(&headers, "b"), Some(&b"3"[..]));
         assert_eq!(cookie(&headers, "SESSIONID"), None);
     }
 }

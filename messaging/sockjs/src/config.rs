@@ -20,15 +20,15 @@ pub struct Config {
     /// A session whose client is away for so long is over, and a session that is over is remembered for so long, so that
     /// its client is told. 5 s, as with other servers.
     pub disconnect_delay: Duration,
-    /// A WebSocket that says nothing for so long is pinged. 25 s.
+    /// A WebSocket that says nothing for so long is pinged. 25 s; zero: never.
     pub ping_interval: Duration,
     /// It is lost when it says nothing for so long after that. 10 s.
     pub ping_timeout: Duration,
     /// Bytes of one request's body, and of one WebSocket message. 256 KiB. A longer body is answered with 413, a longer
     /// message ends the connection; nothing of it is taken in.
     pub message_bytes: usize,
-    /// Bytes that a client may send until [`crate::Connection::let_in`], in one body and in all: who must say first who
-    /// they are. `None`, the default: everybody is let in at once.
+    /// Bytes that a client may send until [`crate::Connection::let_in`], bodies whole and all together: who must say first
+    /// who they are. `None`, the default: everybody is let in at once.
     pub stranger_bytes: Option<usize>,
     /// Bytes of messages that wait for the application, 32 for each message added. 256 KiB, which one body may exceed.
     /// When they are reached, the next body waits for [`Self::patience`] and is then answered with 503.
@@ -118,6 +118,23 @@ impl Config {
     #[must_use]
     pub fn without(mut self, transport: Transport) -> Self {
         self.transports.remove(&transport);
+        self
+    }
+
+    /// With spans of time that can be added to a moment: "never" is a hundred years.
+    pub(crate) fn clamped(mut self) -> Self {
+        const SHORTEST: Duration = Duration::from_millis(1);
+        const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+        for span in [
+            &mut self.heartbeat,
+            &mut self.disconnect_delay,
+            &mut self.ping_timeout,
+            &mut self.patience,
+        ] {
+            *span = (*span).clamp(SHORTEST, LONGEST);
+        }
+        // Zero is a word of its own there: no pings.
+        self.ping_interval = self.ping_interval.min(LONGEST);
         self
     }
 

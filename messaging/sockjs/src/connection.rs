@@ -71,10 +71,6 @@ pub struct Connection {
 /// What bounds a session that was begun.
 #[derive(Debug)]
 pub(crate) struct Bounds {
-    /// Bytes that a stranger may still send; `None`: it is let in, or the socket counts.
-    pub(crate) stranger_bytes: Option<usize>,
-    /// Bytes of a request's body, once the client is let in.
-    pub(crate) body_limit: usize,
     /// Bytes that may wait for the client before [`Connection::send`] waits as well.
     pub(crate) outbox_bytes: usize,
     /// How long it waits for a client that takes nothing.
@@ -121,10 +117,9 @@ impl Connection {
 
     /// The client is a stranger no more: [`crate::Config::stranger_bytes`] no longer counts.
     pub fn let_in(&mut self) {
-        self.bounds.stranger_bytes = None;
         match &mut self.carrier {
             Carrier::Socket(socket, _) => socket.let_in(),
-            Carrier::Polled(side) => side.let_in(self.bounds.body_limit),
+            Carrier::Polled(side) => side.let_in(),
             Carrier::Over => {}
         }
     }
@@ -206,27 +201,9 @@ impl Connection {
             Carrier::Over => None,
         };
         if let Some(Incoming::Message(message)) = &incoming {
-            self.count(message.len())?;
+            self.counters.message_in(self.transport, message.len());
         }
         Poll::Ready(Ok(incoming))
-    }
-
-    fn count(&mut self, bytes: usize) -> io::Result<()> {
-        self.counters.message_in(self.transport, bytes);
-        let Some(left) = &mut self.bounds.stranger_bytes else {
-            return Ok(());
-        };
-        match left.checked_sub(bytes) {
-            Some(rest) => {
-                *left = rest;
-                Ok(())
-            }
-            None => {
-                self.bounds.stranger_bytes = None;
-                let message = "too much was sent before the peer was let in: wait for the answer";
-                Err(io::Error::new(io::ErrorKind::InvalidData, message))
-            }
-        }
     }
 
     /// Takes a message, to be written by [`Self::poll_flush`]. Whoever pushes looks at [`Self::backlog`]: everything

@@ -27,6 +27,9 @@ pub(crate) fn alarm(at: Instant) -> Pin<Box<Sleep>> {
     Box::pin(sleep_until(at.into()))
 }
 
+/// Bodies of one session that are read at once. 4: clients send one after the other, and each takes memory while it comes.
+const BODIES: usize = 4;
+
 /// A poll costs a request: it brings what the application is just about to say, if that takes no longer than this.
 const TURN: Duration = Duration::from_millis(5);
 
@@ -39,8 +42,10 @@ pub(crate) struct Polled {
     waiting: AtomicBool,
     /// The application waits for more.
     idle: Notify,
-    /// Bytes that a body may have: less while its sender is a stranger.
-    body_limit: AtomicUsize,
+    /// Bytes that the client may still send while it is a stranger; [`usize::MAX`]: it is none.
+    stranger_bytes: AtomicUsize,
+    /// Requests whose bodies are being read.
+    bodies: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -86,7 +91,7 @@ pub(crate) enum NotTaken {
 }
 
 impl Polled {
-    pub(crate) fn new(terms: Terms, body_limit: usize) -> Self {
+    pub(crate) fn new(terms: Terms, stranger_bytes: Option<usize>) -> Self {
         let state = State {
             session: Session::new(terms, now()),
             application: None,
@@ -99,7 +104,8 @@ impl Polled {
             room: Notify::new(),
             waiting: AtomicBool::new(false),
             idle: Notify::new(),
-            body_limit: AtomicUsize::new(body_limit),
+            stranger_bytes: AtomicUsize::new(stranger_bytes.unwrap_or(usize::MAX)),
+            bodies: AtomicUsize::new(0),
         }
     }
 
@@ -107,9 +113,27 @@ impl Polled {
         self.state.lock().expect("nothing panics while it is held")
     }
 
-    /// Bytes that a request's body may have now.
-    pub(crate) fn body_limit(&self) -> usize {
-        self.body_limit.load(Ordering::Relaxed)
+    /// Bytes that a stranger may still send; [`usize::MAX`]: it is none.
+    pub(crate) fn stranger_bytes(&self) -> usize {
+        self.stranger_bytes.load(Ordering::Acquire)
+    }
+
+    /// The client has sent a body. Whether it might.
+    pub(crate) fn spend(&self, bytes: usize) -> bool {
+        let spend = |left: usize| match left {
+            usize::MAX => Some(left),
+            left => left.checked_sub(bytes),
+        };
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        self.stranger_bytes
+            .fetch_update(order.0, order.1, spend)
+            .is_ok()
+    }
+
+    /// A place among the bodies that are being read, if there is one.
+    pub(crate) fn begin_body(&self) -> Option<Body<'_>> {
+        let body = Body(&self.bodies);
+        (self.bodies.fetch_add(1, Ordering::AcqRel) < BODIES).then_some(body)
     }
 
     /// A request wants to receive.
@@ -214,6 +238,15 @@ impl Polled {
             };
             sleep_until(deadline.into()).await;
         }
+    }
+}
+
+/// One of [`Polled::begin_body`], counted until it is dropped.
+pub(crate) struct Body<'a>(&'a AtomicUsize);
+
+impl Drop for Body<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -340,9 +373,11 @@ impl ApplicationSide {
         self.alarm.as_mut().poll(context)
     }
 
-    /// Bodies may be this long from now on.
-    pub(crate) fn let_in(&self, body_limit: usize) {
-        self.session.body_limit.store(body_limit, Ordering::Relaxed);
+    /// The client is a stranger no more.
+    pub(crate) fn let_in(&self) {
+        self.session
+            .stranger_bytes
+            .store(usize::MAX, Ordering::Release);
     }
 
     pub(crate) fn push(&self, text: &str) {
@@ -387,5 +422,6 @@ impl ApplicationSide {
 impl Drop for ApplicationSide {
     fn drop(&mut self) {
         self.session.close(1000, "Normal closure");
+        self.session.state().session.deafen();
     }
 }

@@ -65,6 +65,7 @@ impl SockJs {
         A: Fn(Connection, Opening) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
+        let config = config.clamped();
         let iframe = config
             .client_url
             .as_deref()
@@ -302,6 +303,13 @@ impl Inner {
             ),
         };
         let mut response = answer(status, TEXT, reason);
+        if refusal == Refusal::ForeignOrigin {
+            set(
+                &mut response,
+                header::VARY,
+                header::HeaderValue::from_static("Origin"),
+            );
+        }
         if matches!(refusal, Refusal::TooMany | Refusal::TooManyOfAddress) {
             set(
                 &mut response,
@@ -318,10 +326,8 @@ impl Inner {
         origins.allow(&parts.uri, &parts.headers)
     }
 
-    fn bounds(&self, stranger_bytes: Option<usize>) -> Bounds {
+    fn bounds(&self) -> Bounds {
         Bounds {
-            stranger_bytes,
-            body_limit: self.config.message_bytes,
             outbox_bytes: self.config.outbox_bytes,
             patience: self.config.patience,
         }

@@ -14,6 +14,9 @@ use crate::frame::{self, Form, HEARTBEAT, OPEN};
 /// Bytes that a waiting message holds besides its text.
 const MESSAGE_OVERHEAD: usize = 32;
 
+/// Messages for which an empty inbox keeps room.
+const INBOX_KEPT: usize = 16;
+
 /// What bounds a session.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -321,6 +324,10 @@ impl Session {
         if let Some(message) = self.inbox.pop_front() {
             self.heard = false;
             self.inbox_bytes -= weight(&message);
+            if self.inbox.is_empty() {
+                // One body of many messages shall not cost its room for good.
+                self.inbox.shrink_to(INBOX_KEPT);
+            }
             return Heard::Message(message);
         }
         if self.life != Life::Open {
@@ -362,6 +369,12 @@ impl Session {
         if self.life == Life::Open {
             self.end(code, reason, now);
         }
+    }
+
+    /// The application hears nothing any more: what waits for it is dropped.
+    pub fn deafen(&mut self) {
+        self.inbox = VecDeque::new();
+        self.inbox_bytes = 0;
     }
 
     fn end(&mut self, code: u16, reason: &str, now: Instant) {

@@ -70,6 +70,9 @@ impl Framed {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Incoming>>> {
         if let Some(message) = self.pending.pop_front() {
+            if self.pending.is_empty() {
+                self.pending = VecDeque::new();
+            }
             return Poll::Ready(Ok(Some(Incoming::Message(message.into()))));
         }
         // Clients say nothing before it, and an application that waits for them flushes nothing.

@@ -33,6 +33,9 @@ const FRAGMENT: usize = WRITE_BUFFER;
 /// What was written and answers to pings together; beyond it nothing is lost, it only waits.
 const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + 2 * FRAGMENT;
 
+/// What a message in the queue holds besides its bytes: many short ones hold more than they say.
+const QUEUED: usize = size_of::<Message>();
+
 /// What a broken connection still sends goes here and is forgotten.
 const SCRAP: usize = 4 * 1024;
 
@@ -285,6 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             let written = self.write(Frame::message(frame.head, OpCode::Data(kind), true));
             self.outgoing.failed = written.err();
         } else {
+            self.outgoing.backlog += QUEUED;
             self.outgoing.queue.push_back(frame);
         }
     }

@@ -97,7 +97,7 @@ impl Inner {
         let asker = self.asker(parts);
         loop {
             let found = self.registry.find_or_begin(id, &asker, || {
-                Polled::new(self.terms(), self.first_body_limit())
+                Polled::new(self.terms(), self.config.stranger_bytes)
             });
             let (session, seat) = match found.map_err(Denied::Refused)? {
                 Found::There(session) => (session, None),
@@ -107,7 +107,7 @@ impl Inner {
             if let Some(seat) = seat {
                 let side = ApplicationSide::new(Arc::clone(&session), self.config.disconnect_delay);
                 let counters = Arc::clone(&self.counters);
-                let bounds = self.bounds(self.config.stranger_bytes);
+                let bounds = self.bounds();
                 let connection = Connection::new(
                     Carrier::Polled(side),
                     transport,
@@ -129,14 +129,6 @@ impl Inner {
                 Err(Refused::Gone) => self.registry.forget(id, &session),
             }
         }
-    }
-
-    /// Who must be let in first cannot make this server hold long bodies before.
-    fn first_body_limit(&self) -> usize {
-        let most = self.config.message_bytes;
-        self.config
-            .stranger_bytes
-            .map_or(most, |bytes| bytes.min(most))
     }
 
     fn terms(&self) -> Terms {

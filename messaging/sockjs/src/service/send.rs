@@ -29,7 +29,13 @@ impl Inner {
             Ok(None) => return not_found(),
             Err(refusal) => return self.refuse(refusal),
         };
-        let body = match timeout(self.config.patience, read(body, session.body_limit())).await {
+        let Some(_reading) = session.begin_body() else {
+            return self
+                .not_taken("too many requests of this session at once: send one at a time\n");
+        };
+        let limit = self.config.message_bytes.min(session.stranger_bytes());
+        let body = match timeout(self.config.patience, read(body, limit)).await {
+            Ok(Ok(body)) if !session.spend(body.len()) => return self.refuse(Refusal::TooLong),
             Ok(Ok(body)) => body,
             Ok(Err(Unread::TooLong)) => return self.refuse(Refusal::TooLong),
             // Nobody is there to read an answer.

@@ -89,8 +89,7 @@ impl Inner {
         if self.config.stranger_bytes.is_none() {
             socket.let_in();
         }
-        // The socket counts what a stranger sends, pings and framing included.
-        let bounds = self.bounds(None);
+        let bounds = self.bounds();
         let counters = Arc::clone(&self.counters);
         let carrier = Carrier::Socket(Box::new(socket), seat);
         let connection = Connection::new(carrier, transport, asker.peer, bounds, counters);
