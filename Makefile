@@ -63,13 +63,13 @@ bench-codec: ## the codec in MB/s, and whether it is slower than recorded (RECOR
 	@cargo bench --package stomp --bench codec
 
 # Arguments go to the runner: make bench BENCH='--quick --only fan-out'.
-bench: ## broker and SockJS server against their peers: speed, latency, memory, overload; then the codec
+bench: ## broker and SockJS server against their peers: speed, latency, memory, overload; then the codec, and the bytes
 	@tools/setup bench || echo 'going on: a peer that is missing is not measured'
 	@cargo build --release --package broker --example open_broker
 	@cargo build --release --package sockjs --example protocol_server
 	@cargo build --release --package bench --bins
 	@target/release/bench $(BENCH)
-	@$(MAKE) --no-print-directory bench-codec
+	@$(MAKE) --no-print-directory bench-codec bench-bytes
 
 bench-bytes: ## what one value costs on the wire: the API asked, STOMP, SockJS, Socket.IO
 	@tools/setup

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ::sockjs::{Origins, SockJs};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRef, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
@@ -169,10 +169,11 @@ fn set(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<Header
 async fn websocket(
     State(roads): State<Roads>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    uri: Uri,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    if !roads.origins.allow(&headers) {
+    if !roads.origins.allow(&uri, &headers) {
         let message = "pages of this origin may not connect here\n";
         return (StatusCode::FORBIDDEN, message).into_response();
     }

@@ -15,7 +15,7 @@
   var GAP_LIMIT = 1000;     /* Milliseconds that it may take before the page counts as lost. */
   var BACK_SHOWN = 5000;    /* Milliseconds that the good news stays. */
   var ASLEEP = 15000;       /* A tick this late in sight means that the computer slept. */
-  /* SockJS has more, for pages of other servers; the content security of ours forbids those. */
+  /* SockJS has more, for pages of other servers and for browsers too old for these pages. */
   var TRANSPORTS = ["websocket", "xhr-streaming", "xhr-polling"];
   var SLOW = 1500;          /* A search for a transport this long is worth to be spared the next pages. */
   var REMEMBERED = 600000;  /* Milliseconds that they are; then a better one has its chance again. */

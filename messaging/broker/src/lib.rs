@@ -106,7 +106,6 @@ pub mod message;
 pub mod publisher;
 pub mod tcp;
 pub mod websocket;
-pub mod wire;
 
 mod connections;
 mod listen;
@@ -116,6 +115,7 @@ mod position;
 mod router;
 mod server;
 mod session;
+mod wire;
 
 pub use ::websocket::WebSocketUpgrade;
 pub use config::{BrokerConfig, DurableLimits, KeepAlive, QueueLimits, RetainedLimits};

@@ -76,12 +76,18 @@ fn client_address(connection: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -
         if !is_trusted(address, proxies) {
             break;
         }
-        let Ok(parsed) = before.trim().parse::<IpAddr>() else {
+        let Some(parsed) = address_of(before.trim()) else {
             break;
         };
         address = parsed;
     }
     address.to_canonical()
+}
+
+/// Some proxies write the port as well.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+    text.parse().or_else(|_| with_port()).ok()
 }
 
 /// The value of the first cookie of this name.
@@ -125,6 +131,7 @@ mod tests {
             &["10.0.0.1", "10.0.0.2"],
             "1.2.3.4",
         );
+        check("10.0.0.1", &["1.2.3.4:5678"], &["10.0.0.1"], "1.2.3.4");
         check("10.0.0.1", &["nonsense"], &["10.0.0.1"], "10.0.0.1");
         check("::ffff:10.0.0.1", &["1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
     }

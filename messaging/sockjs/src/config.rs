@@ -54,9 +54,12 @@ pub struct Config {
     pub bind_to_address: bool,
     /// What is offered. Everything.
     pub transports: BTreeSet<Transport>,
+    /// Sub-protocols that a raw WebSocket may ask for, best first. None: a browser that asks for one gives up.
+    pub subprotocols: Vec<&'static str>,
     /// From which pages. Only those of the same origin.
     pub origins: Origins,
-    /// Other origins for some transports.
+    /// Other origins for some transports. A page that [`Self::origins`] lets in may use every transport by the page for
+    /// hidden frames, whose requests come from this server's own origin.
     pub origins_of: BTreeMap<Transport, Origins>,
     /// A cookie on every URL of sessions, by which balancers keep a client at one node. None.
     pub cookie: Option<StickyCookie>,
@@ -65,8 +68,9 @@ pub struct Config {
     pub client_url: Option<String>,
     /// The URL that clients shall use from now on, such as that of this node behind a balancer; told by `info`. None.
     pub base_url: Option<String>,
-    /// A poll's messages are kept until the next poll, and brought again when that comes over another connection or when
-    /// the answer could not be written. Off: messages may then come twice, which the application's protocol must bear.
+    /// A poll's messages are kept until the next poll, and brought once more when that comes over another connection; and
+    /// a poll that breaks off ends nothing. Off: messages may come twice, which the application's protocol must bear, and
+    /// behind a proxy the connection is the proxy's own and says little.
     pub repeat_unconfirmed: bool,
 }
 
@@ -98,6 +102,7 @@ impl Default for Config {
             owner_cookie: None,
             bind_to_address: false,
             transports: Transport::ALL.into(),
+            subprotocols: Vec::new(),
             origins: Origins::SAME,
             origins_of: BTreeMap::new(),
             cookie: None,

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::polled::Desk;
+use crate::polled::ApplicationSide;
+use crate::registry::Seat;
 use crate::socket::Framed;
 use crate::statistics::Counters;
 use crate::transport::Transport;
@@ -60,7 +61,7 @@ impl std::error::Error for Closed {}
 /// that do several things at once; nothing waits inside them. Dropped, it closes the session with 1000.
 #[derive(Debug)]
 pub struct Connection {
-    road: Road,
+    carrier: Carrier,
     transport: Transport,
     peer: SocketAddr,
     bounds: Bounds,
@@ -76,27 +77,30 @@ pub(crate) struct Bounds {
     pub(crate) body_limit: usize,
     /// Bytes that may wait for the client before [`Connection::send`] waits as well.
     pub(crate) outbox_bytes: usize,
+    /// How long it waits for a client that takes nothing.
+    pub(crate) patience: Duration,
 }
 
 /// What carries a session.
 #[derive(Debug)]
-pub(crate) enum Road {
-    Socket(Box<Framed>),
-    Polled(Desk),
+pub(crate) enum Carrier {
+    /// With its place among the sessions.
+    Socket(Box<Framed>, Seat),
+    Polled(ApplicationSide),
     /// The connection is dropped.
     Over,
 }
 
 impl Connection {
     pub(crate) fn new(
-        road: Road,
+        carrier: Carrier,
         transport: Transport,
         peer: SocketAddr,
         bounds: Bounds,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            road,
+            carrier,
             transport,
             peer,
             bounds,
@@ -118,10 +122,10 @@ impl Connection {
     /// The client is a stranger no more: [`crate::Config::stranger_bytes`] no longer counts.
     pub fn let_in(&mut self) {
         self.bounds.stranger_bytes = None;
-        match &mut self.road {
-            Road::Socket(socket) => socket.let_in(),
-            Road::Polled(desk) => desk.let_in(self.bounds.body_limit),
-            Road::Over => {}
+        match &mut self.carrier {
+            Carrier::Socket(socket, _) => socket.let_in(),
+            Carrier::Polled(side) => side.let_in(self.bounds.body_limit),
+            Carrier::Over => {}
         }
     }
 
@@ -156,24 +160,31 @@ impl Connection {
     }
 
     /// Sends a message. When more than [`crate::Config::outbox_bytes`] wait for the client, it waits until the client has
-    /// asked for them, or its connection has taken them.
+    /// asked for them, or its connection has taken them; not longer than [`crate::Config::patience`] at a time.
     ///
     /// # Errors
-    /// [`Closed`]: the session is over.
+    /// [`Closed`]: the session is over, or the client took nothing for too long, which ends it.
     pub async fn send(&mut self, message: &str) -> Result<(), Closed> {
         if !self.is_open() {
             return Err(Closed);
         }
         self.push(message);
-        let flushed = poll_fn(|context| match self.poll_flush(context) {
-            Poll::Pending if self.backlog() <= self.bounds.outbox_bytes => Poll::Ready(Ok(())),
-            flushed => flushed,
-        })
-        .await;
-        if flushed.is_err() || !self.is_open() {
-            return Err(Closed);
+        loop {
+            let (progress, patience) = (self.progress(), self.bounds.patience);
+            let flushed = poll_fn(|context| match self.poll_flush(context) {
+                Poll::Pending if self.backlog() <= self.bounds.outbox_bytes => Poll::Ready(Ok(())),
+                flushed => flushed,
+            });
+            match timeout(patience, flushed).await {
+                Ok(Ok(())) if self.is_open() => return Ok(()),
+                Err(_) if self.progress() != progress => {}
+                Ok(_) => return Err(Closed),
+                Err(_) => {
+                    self.give_up();
+                    return Err(Closed);
+                }
+            }
         }
-        Ok(())
     }
 
     /// Closes the session: what was sent before still reaches the client, then `code` (3000 to 4999 are the
@@ -189,10 +200,10 @@ impl Connection {
     /// The connection is lost; or, of kind `InvalidData`, the client sent what is no message, or too much before it was
     /// let in: it can still be told.
     pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Incoming>>> {
-        let incoming = match &mut self.road {
-            Road::Socket(socket) => ready!(socket.poll_read(context))?,
-            Road::Polled(desk) => ready!(desk.poll_read(context)),
-            Road::Over => None,
+        let incoming = match &mut self.carrier {
+            Carrier::Socket(socket, _) => ready!(socket.poll_read(context))?,
+            Carrier::Polled(side) => ready!(side.poll_read(context)),
+            Carrier::Over => None,
         };
         if let Some(Incoming::Message(message)) = &incoming {
             self.count(message.len())?;
@@ -222,28 +233,28 @@ impl Connection {
     /// waits in memory.
     pub fn push(&mut self, message: &str) {
         self.counters.message_out(self.transport, message.len());
-        match &mut self.road {
-            Road::Socket(socket) => socket.push(message),
-            Road::Polled(desk) => desk.push(message),
-            Road::Over => {}
+        match &mut self.carrier {
+            Carrier::Socket(socket, _) => socket.push(message),
+            Carrier::Polled(side) => side.push(message),
+            Carrier::Over => {}
         }
     }
 
     /// Bytes pushed and not flushed yet.
     pub fn backlog(&self) -> usize {
-        match &self.road {
-            Road::Socket(socket) => socket.backlog(),
-            Road::Polled(desk) => desk.backlog(),
-            Road::Over => 0,
+        match &self.carrier {
+            Carrier::Socket(socket, _) => socket.backlog(),
+            Carrier::Polled(side) => side.backlog(),
+            Carrier::Over => 0,
         }
     }
 
     /// Rises when the client takes something: tells a slow one from a dead one.
     pub fn progress(&self) -> u64 {
-        match &self.road {
-            Road::Socket(socket) => socket.progress(),
-            Road::Polled(desk) => desk.progress(),
-            Road::Over => 0,
+        match &self.carrier {
+            Carrier::Socket(socket, _) => socket.progress(),
+            Carrier::Polled(side) => side.progress(),
+            Carrier::Over => 0,
         }
     }
 
@@ -252,10 +263,10 @@ impl Connection {
     /// # Errors
     /// The connection is lost.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.road {
-            Road::Socket(socket) => socket.poll_flush(context),
-            Road::Polled(desk) => desk.poll_flush(context).map(Ok),
-            Road::Over => Poll::Ready(Ok(())),
+        match &mut self.carrier {
+            Carrier::Socket(socket, _) => socket.poll_flush(context),
+            Carrier::Polled(side) => side.poll_flush(context).map(Ok),
+            Carrier::Over => Poll::Ready(Ok(())),
         }
     }
 
@@ -269,30 +280,30 @@ impl Connection {
         code: u16,
         reason: &str,
     ) -> Poll<io::Result<()>> {
-        match &mut self.road {
-            Road::Socket(socket) => socket.poll_close(context, code, reason),
-            Road::Polled(desk) => {
-                desk.close(code, reason);
+        match &mut self.carrier {
+            Carrier::Socket(socket, _) => socket.poll_close(context, code, reason),
+            Carrier::Polled(side) => {
+                side.close(code, reason);
                 Poll::Ready(Ok(()))
             }
-            Road::Over => Poll::Ready(Ok(())),
+            Carrier::Over => Poll::Ready(Ok(())),
         }
     }
 
     fn is_open(&self) -> bool {
-        match &self.road {
-            Road::Socket(socket) => socket.is_open(),
-            Road::Polled(desk) => desk.is_open(),
-            Road::Over => false,
+        match &self.carrier {
+            Carrier::Socket(socket, _) => socket.is_open(),
+            Carrier::Polled(side) => side.is_open(),
+            Carrier::Over => false,
         }
     }
 
     /// What the client sent makes no sense: the protocol wants a WebSocket to end without a word.
     fn give_up(&mut self) {
-        match &mut self.road {
-            Road::Socket(socket) => socket.give_up(),
-            Road::Polled(desk) => desk.close(1002, "Protocol error"),
-            Road::Over => {}
+        match &mut self.carrier {
+            Carrier::Socket(socket, _) => socket.give_up(),
+            Carrier::Polled(side) => side.close(1002, "Protocol error"),
+            Carrier::Over => {}
         }
     }
 }
@@ -300,12 +311,13 @@ impl Connection {
 impl Drop for Connection {
     /// A WebSocket's last words take a moment: the answer to the client's good-bye, or ours and the client's answer.
     fn drop(&mut self) {
-        if let Road::Socket(mut socket) = mem::replace(&mut self.road, Road::Over)
+        if let Carrier::Socket(mut socket, seat) = mem::replace(&mut self.carrier, Carrier::Over)
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move {
                 // Who takes nothing needs no word.
                 let _ = timeout(GOODBYE, socket.say_goodbye()).await;
+                drop(seat);
             });
         }
     }

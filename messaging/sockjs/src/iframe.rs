@@ -52,10 +52,7 @@ impl Page {
         );
         let mut hasher = DefaultHasher::new();
         hasher.write(html.as_bytes());
-        let script = url::Url::parse(client_url).map_or_else(
-            |_| "'self'".to_owned(),
-            |client| client.origin().ascii_serialization(),
-        );
+        let script = script_source(client_url);
         let policy = format!(
             "default-src 'none'; script-src {script} {SCRIPT_HASH}; connect-src 'self'; frame-src 'self'; base-uri 'none'{}",
             framed_by(origins)
@@ -69,9 +66,15 @@ impl Page {
     }
 
     pub(crate) fn answer(&self, asked: &HeaderMap) -> Response {
+        let etag = self.etag.to_str().unwrap_or_default();
+        // A proxy that compresses makes a weak tag of ours; the bytes are the same.
         let known = asked
             .get(header::IF_NONE_MATCH)
-            .is_some_and(|tag| *tag == self.etag);
+            .and_then(|tags| tags.to_str().ok())
+            .is_some_and(|tags| {
+                tags.split(',')
+                    .any(|tag| tag.trim().trim_start_matches("W/") == etag)
+            });
         let mut response = if known {
             silent(StatusCode::NOT_MODIFIED)
         } else {
@@ -92,6 +95,18 @@ impl Page {
             );
         }
         response
+    }
+}
+
+/// Where the policy lets the client come from: this server, or the host that its URL names.
+fn script_source(client_url: &str) -> String {
+    let host = client_url
+        .strip_prefix("//")
+        .and_then(|rest| rest.split('/').next());
+    match (host, url::Url::parse(client_url)) {
+        (Some(host), _) => host.to_owned(),
+        (None, Ok(client)) => client.origin().ascii_serialization(),
+        (None, Err(_)) => "'self'".to_owned(),
     }
 }
 
@@ -159,6 +174,8 @@ mod tests {
             far.ends_with("frame-ancestors 'self' https://a.example"),
             "{far}"
         );
+        let near = policy("//cdn.example/sockjs.js", &listed);
+        assert!(near.contains("script-src cdn.example '"), "{near}");
         assert!(!policy("/s.js", &Origins::Any).contains("frame-ancestors"));
         assert_eq!(
             form_answer_policy(&listed),

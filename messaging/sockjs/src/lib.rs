@@ -23,8 +23,8 @@
 //! # What is promised
 //! - **Order.** Messages of one session come in the order in which they were sent, both ways.
 //! - **A close is told.** What was said before [`Connection::close`] still goes out, then code and reason.
-//! - **A broken connection ends the session** (`1002`), since nobody knows what of its last answer arrived. Protocols that
-//!   must not lose anything number their messages. [`Config::repeat_unconfirmed`] keeps the last poll's messages for
+//! - **A request that breaks off while it waits ends the session** (`1002`), since nobody knows what of its answer arrived.
+//!   Whether a complete answer arrived, only the client knows. Protocols that must not lose anything number their messages. [`Config::repeat_unconfirmed`] keeps the last poll's messages for
 //!   those that bear repetition.
 //! - **Back-pressure.** [`Connection::send`] waits when the client takes too little; a client whose messages the
 //!   application does not take waits with its next request.

@@ -4,7 +4,8 @@
 //! programs name none and may come. Where old transports make a browser name none (scripts and frames), it is found in
 //! what else the browser says.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Uri, header};
 
 /// Says where a request comes from, in today's browsers.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -23,8 +24,8 @@ impl Origins {
     /// The server's own pages only.
     pub const SAME: Self = Self::Listed(Vec::new());
 
-    /// Whether a request with these headers may be answered.
-    pub fn allow(&self, headers: &HeaderMap) -> bool {
+    /// Whether a request to this URI with these headers may be answered.
+    pub fn allow(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let Self::Listed(listed) = self else {
             return true;
         };
@@ -33,7 +34,9 @@ impl Origins {
                 .get(name)
                 .map(|value| value.to_str().unwrap_or_default())
         };
-        let host = text(header::HOST).unwrap_or_default();
+        // HTTP/2 has it in the URI.
+        let asked = uri.authority().map(Authority::as_str);
+        let host = asked.or_else(|| text(header::HOST)).unwrap_or_default();
         let may = |origin: &str| {
             is_of_host(origin, host) || listed.iter().any(|may| may.eq_ignore_ascii_case(origin))
         };
@@ -91,7 +94,11 @@ mod tests {
         for (name, value) in headers {
             map.insert(name, HeaderValue::from_str(value).unwrap());
         }
-        assert_eq!(origins.allow(&map), expected, "{origins:?} {headers:?}");
+        assert_eq!(
+            origins.allow(&Uri::from_static("/"), &map),
+            expected,
+            "{origins:?} {headers:?}"
+        );
     }
 
     #[test]
@@ -150,6 +157,19 @@ mod tests {
             &[(FETCH_SITE, "cross-site"), (header::REFERER, page)],
             true,
         );
+    }
+
+    #[test]
+    fn the_host_may_stand_in_the_uri() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("https://land.side"),
+        );
+        let uri = |text| Uri::from_static(text);
+        assert!(Origins::SAME.allow(&uri("https://land.side/echo"), &headers));
+        assert!(!Origins::SAME.allow(&uri("https://other.side/echo"), &headers));
+        assert!(!Origins::SAME.allow(&uri("/echo"), &headers));
     }
 
     #[test]

@@ -5,32 +5,86 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-/// Why a body is refused. As text it is the protocol's own words.
+/// Why a body is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadError {
     /// Nothing was sent.
     Missing,
     /// It is no JSON, or no array of strings.
     Broken,
+    /// More messages at once than [`MOST_MESSAGES`].
+    TooMany,
+}
+
+/// Messages of one body. 4,096: far more than a client collects while it waits, and a body of nothing but empty ones must
+/// not take many times its own room.
+pub const MOST_MESSAGES: usize = 4096;
+
+impl PayloadError {
+    /// What to answer: for the first two, the protocol's own words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "Payload expected.",
+            Self::Broken => "Broken JSON encoding.",
+            Self::TooMany => "More than 4096 messages at once: send fewer.",
+        }
+    }
 }
 
 impl fmt::Display for PayloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "Payload expected.",
-            Self::Broken => "Broken JSON encoding.",
-        })
+        f.write_str(self.as_str())
     }
 }
 
-/// What may stand in a WebSocket message.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    Many(Vec<String>),
-    One(String),
+/// The messages of an array; those beyond [`MOST_MESSAGES`] are read and not kept.
+struct Messages {
+    kept: Vec<String>,
+    are_all: bool,
+}
+
+impl Messages {
+    fn all(self) -> Result<Vec<String>, PayloadError> {
+        if self.are_all {
+            Ok(self.kept)
+        } else {
+            Err(PayloadError::TooMany)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Messages {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Messages;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Messages, A::Error> {
+        let mut read = Messages {
+            kept: Vec::new(),
+            are_all: true,
+        };
+        while let Some(message) = members.next_element::<String>()? {
+            if read.kept.len() < MOST_MESSAGES {
+                read.kept.push(message);
+            } else {
+                read.are_all = false;
+            }
+        }
+        Ok(read)
+    }
 }
 
 /// The messages of a body of `xhr_send`.
@@ -41,7 +95,7 @@ pub fn of_body(body: &[u8]) -> Result<Vec<String>, PayloadError> {
     if body.is_empty() {
         return Err(PayloadError::Missing);
     }
-    broken_unless(serde_json::from_slice(body))
+    broken_unless(serde_json::from_slice(body)).and_then(Messages::all)
 }
 
 /// The messages of a body of `jsonp_send`: a form's field `d` when `content_type` says that it is a form, else as
@@ -64,15 +118,16 @@ pub fn of_form(content_type: Option<&str>, body: &[u8]) -> Result<Vec<String>, P
 /// The messages of one WebSocket message: an array of strings, or one string; nothing is none.
 ///
 /// # Errors
-/// [`PayloadError::Broken`]
+/// [`PayloadError::Broken`], [`PayloadError::TooMany`]
 pub fn of_socket(text: &[u8]) -> Result<Vec<String>, PayloadError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    broken_unless(serde_json::from_slice(text)).map(|read| match read {
-        OneOrMany::Many(messages) => messages,
-        OneOrMany::One(message) => vec![message],
-    })
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'"') {
+        return broken_unless(serde_json::from_slice(text)).map(|message| vec![message]);
+    }
+    of_body(text)
 }
 
 fn broken_unless<T>(read: serde_json::Result<T>) -> Result<T, PayloadError> {
@@ -87,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use PayloadError::{Broken, Missing};
+    use PayloadError::{Broken, Missing, TooMany};
 
     type Read = Result<Vec<String>, PayloadError>;
 
@@ -116,6 +171,17 @@ mod tests {
             check(of_body(broken.as_bytes()), Err(Broken));
         }
         check(of_body(b"[\"\xff\"]"), Err(Broken));
+    }
+
+    #[test]
+    fn one_body_has_so_many_messages_and_no_more() {
+        let body = |count: usize| format!("[{}]", vec![r#""""#; count].join(","));
+        assert_eq!(
+            of_body(body(MOST_MESSAGES).as_bytes()).map(|read| read.len()),
+            Ok(MOST_MESSAGES)
+        );
+        check(of_body(body(MOST_MESSAGES + 1).as_bytes()), Err(TooMany));
+        check(of_socket(body(MOST_MESSAGES + 1).as_bytes()), Err(TooMany));
     }
 
     #[test]

@@ -121,11 +121,12 @@ impl Polled {
     ) -> Result<Receiving, Refused> {
         let now = now();
         let mut state = self.state();
-        let id = state.session.attach(form, stay, via, now)?;
-        // Who received before and no longer may finds out.
+        let attached = state.session.attach(form, stay, via, now);
+        // Who received before and no longer may finds out; so does the application of a session that is over by now.
         state.wake_receiver();
         state.wake_application();
         drop(state);
+        let id = attached?;
         Ok(Receiving {
             session: Arc::clone(self),
             id,
@@ -169,7 +170,7 @@ impl Polled {
     fn take_in(&self, messages: &mut Vec<String>) -> Taken {
         let mut state = self.state();
         let taken = state.session.receive(messages, now());
-        state.at_work = true;
+        state.at_work |= taken == Taken::In;
         state.wake_application();
         taken
     }
@@ -190,9 +191,11 @@ impl Polled {
     pub(crate) fn close(&self, code: u16, reason: &str) {
         let mut state = self.state();
         state.session.close(code, reason, now());
+        state.at_work = false;
         state.wake_receiver();
         drop(state);
         self.room.notify_one();
+        self.idle.notify_waiters();
     }
 
     /// Waits until the session may be forgotten, after its end.
@@ -285,7 +288,7 @@ impl Drop for Receiving {
 
 /// The application's side.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct ApplicationSide {
     session: Arc<Polled>,
     /// Goes off when it is time to see whether the client stayed away.
     alarm: Pin<Box<Sleep>>,
@@ -293,7 +296,7 @@ pub(crate) struct Desk {
     look_again: Duration,
 }
 
-impl Desk {
+impl ApplicationSide {
     pub(crate) fn new(session: Arc<Polled>, disconnect_delay: Duration) -> Self {
         Self {
             session,
@@ -324,12 +327,17 @@ impl Desk {
                 }
             };
             drop(state);
-            let earlier = self.alarm.deadline().into_std() > next;
-            if earlier || self.alarm.is_elapsed() {
-                self.alarm.as_mut().reset(next.into());
-            }
-            ready!(self.alarm.as_mut().poll(context));
+            ready!(self.poll_alarm(context, next));
         }
+    }
+
+    /// Ready when it is time to look again: at `next`, or before.
+    fn poll_alarm(&mut self, context: &mut Context<'_>, next: Instant) -> Poll<()> {
+        let is_late = self.alarm.deadline().into_std() > next;
+        if is_late || self.alarm.is_elapsed() {
+            self.alarm.as_mut().reset(next.into());
+        }
+        self.alarm.as_mut().poll(context)
     }
 
     /// Bodies may be this long from now on.
@@ -350,15 +358,21 @@ impl Desk {
     }
 
     /// Ready when everything was taken by a receiver, or nobody will.
-    pub(crate) fn poll_flush(&self, context: &Context<'_>) -> Poll<()> {
-        let mut state = self.session.state();
-        if state.session.backlog() == 0 || !state.session.is_open() {
-            return Poll::Ready(());
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let now = now();
+            let mut state = self.session.state();
+            state.session.pass(now);
+            if state.session.backlog() == 0 || !state.session.is_open() {
+                return Poll::Ready(());
+            }
+            state.flushing = true;
+            keep(&mut state.application, context);
+            state.wake_receiver();
+            let next = state.session.deadline();
+            drop(state);
+            ready!(self.poll_alarm(context, next.unwrap_or(now + self.look_again)));
         }
-        state.flushing = true;
-        keep(&mut state.application, context);
-        state.wake_receiver();
-        Poll::Pending
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -370,7 +384,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for ApplicationSide {
     fn drop(&mut self) {
         self.session.close(1000, "Normal closure");
     }

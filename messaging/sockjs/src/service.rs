@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::connection::{Bounds, Connection, Opening};
 use crate::iframe::{Page, form_answer_policy};
 use crate::origin::Origins;
+use crate::payload::PayloadError;
 use crate::registry::Registry;
 use crate::route::{Endpoint, Route, route};
 use crate::statistics::{Counters, Refusal, Statistics};
@@ -162,10 +163,11 @@ impl Inner {
     }
 
     fn info(&self, parts: &Parts) -> Response {
-        let offered = || self.config.transports.iter();
-        let open_to_asker =
-            offered().any(|transport| self.config.origins_of(*transport).allow(&parts.headers));
-        if !open_to_asker {
+        let transports = self.config.transports.iter();
+        let offered: Vec<_> = transports
+            .filter(|transport| self.may_come(**transport, parts))
+            .collect();
+        if offered.is_empty() {
             return self.refuse(Refusal::ForeignOrigin);
         }
         match parts.method {
@@ -173,16 +175,16 @@ impl Inner {
             Method::OPTIONS => return preflight(&parts.headers, "OPTIONS, GET"),
             _ => return method_not_allowed("OPTIONS, GET"),
         }
-        let offers_all = self.config.transports.len() == Transport::ALL.len();
+        let offers_all = offered.len() == Transport::ALL.len();
         let info = Info {
-            websocket: self.config.transports.contains(&Transport::WebSocket),
+            websocket: offered.contains(&&Transport::WebSocket),
             // A word of the protocol that no client reads: who may come is decided for each request.
             origins: ["*:*"],
             cookie_needed: self.config.cookie.is_some(),
             entropy: rand::random(),
             base_url: self.config.base_url.as_deref(),
             transports: (!offers_all)
-                .then(|| offered().map(|transport| transport.name()).collect()),
+                .then(|| offered.iter().map(|transport| transport.name()).collect()),
         };
         let body = serde_json::to_string(&info).expect("strings, numbers and truths are JSON");
         let mut response = answer(StatusCode::OK, JSON, body);
@@ -201,7 +203,7 @@ impl Inner {
         if !self.config.transports.contains(&transport) {
             return not_found();
         }
-        if !self.config.origins_of(transport).allow(&parts.headers) {
+        if !self.may_come(transport, parts) {
             return self.refuse(Refusal::ForeignOrigin);
         }
         respond()
@@ -222,9 +224,10 @@ impl Inner {
         if offered.is_empty() {
             return not_found();
         }
-        let allowed =
-            |transport: &&Transport| self.config.origins_of(**transport).allow(&parts.headers);
-        if !offered.iter().any(allowed) {
+        if !offered
+            .iter()
+            .any(|transport| self.may_come(**transport, parts))
+        {
             return self.refuse(Refusal::ForeignOrigin);
         }
         let (method, preflighted) = match endpoint {
@@ -289,7 +292,11 @@ impl Inner {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is too long: send less at once\n",
             ),
-            Refusal::Broken | Refusal::TooSlow => (
+            Refusal::Broken => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                PayloadError::Broken.as_str(),
+            ),
+            Refusal::TooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
                 "the body took too long to come\n",
             ),
@@ -305,11 +312,18 @@ impl Inner {
         response
     }
 
+    /// Whether a request of this origin may use the transport.
+    fn may_come(&self, transport: Transport, parts: &Parts) -> bool {
+        let origins = self.config.origins_of(transport);
+        origins.allow(&parts.uri, &parts.headers)
+    }
+
     fn bounds(&self, stranger_bytes: Option<usize>) -> Bounds {
         Bounds {
             stranger_bytes,
             body_limit: self.config.message_bytes,
             outbox_bytes: self.config.outbox_bytes,
+            patience: self.config.patience,
         }
     }
 

@@ -83,7 +83,8 @@ pub enum Heard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Open,
-    /// Whoever asks is told so for a while; [`Session::farewell`] says what.
+    /// Since it was closed, or somebody took the last of what was said before. Whoever asks is told so for a while;
+    /// [`Session::farewell`] says what.
     Closed(Instant),
     /// The client stayed away: nobody remembers.
     Gone,
@@ -108,6 +109,11 @@ struct Batch {
     via: Option<SocketAddr>,
 }
 
+/// What a waiting message holds.
+fn weight(message: &str) -> usize {
+    message.len() + MESSAGE_OVERHEAD
+}
+
 #[derive(Debug)]
 pub struct Session {
     terms: Terms,
@@ -130,6 +136,8 @@ pub struct Session {
     /// Since when there is no receiver.
     alone_since: Instant,
     unconfirmed: Option<Batch>,
+    /// So many messages at the front of `outbox` come for the second time, which is the last.
+    repeated: usize,
 }
 
 impl Session {
@@ -149,6 +157,7 @@ impl Session {
             receivers: 0,
             alone_since: now,
             unconfirmed: None,
+            repeated: 0,
         }
     }
 
@@ -183,14 +192,15 @@ impl Session {
     }
 
     /// The next poll is here: what the last one brought has arrived when this one comes over the same connection, since
-    /// nobody asks again there before the answer is complete. Else it is brought again.
+    /// nobody asks again there before the answer is complete. Over another one, nobody knows: it is brought once more.
     fn settle(&mut self, via: Option<SocketAddr>) {
         let Some(batch) = self.unconfirmed.take() else {
             return;
         };
-        if via.is_none() || batch.via != via {
+        if via.is_some() && batch.via.is_some() && batch.via != via {
+            self.repeated += batch.messages.len();
             for message in batch.messages.into_iter().rev() {
-                self.outbox_bytes += message.len();
+                self.outbox_bytes += weight(&message);
                 self.outbox.push_front(message);
             }
         }
@@ -210,6 +220,9 @@ impl Session {
             self.opened = true;
             OPEN.to_owned()
         } else if !self.outbox.is_empty() {
+            if let Life::Closed(since) = &mut self.life {
+                *since = now;
+            }
             self.batch(stay, via)
         } else if self.life != Life::Open {
             is_last = true;
@@ -240,13 +253,15 @@ impl Session {
                 break;
             }
             length += message.len();
+            self.outbox_bytes -= weight(message);
             batch.extend(self.outbox.pop_front());
         }
-        self.outbox_bytes -= length;
         let frame = frame::messages(batch.iter().map(AsRef::as_ref));
+        let repeated = self.repeated.min(batch.len());
+        self.repeated -= repeated;
         if self.terms.repeat_unconfirmed && stay == Stay::Poll {
             self.unconfirmed = Some(Batch {
-                messages: batch,
+                messages: batch.split_off(repeated),
                 via,
             });
         }
@@ -289,7 +304,7 @@ impl Session {
         }
         self.heard = true;
         for message in messages.drain(..) {
-            self.inbox_bytes += message.len() + MESSAGE_OVERHEAD;
+            self.inbox_bytes += weight(&message);
             self.inbox.push_back(message);
         }
         Taken::In
@@ -305,7 +320,7 @@ impl Session {
         self.pass(now);
         if let Some(message) = self.inbox.pop_front() {
             self.heard = false;
-            self.inbox_bytes -= message.len() + MESSAGE_OVERHEAD;
+            self.inbox_bytes -= weight(&message);
             return Heard::Message(message);
         }
         if self.life != Life::Open {
@@ -322,12 +337,12 @@ impl Session {
         if self.life == Life::Open {
             let mut quoted = String::new();
             frame::quote(text, &mut quoted);
-            self.outbox_bytes += quoted.len();
+            self.outbox_bytes += weight(&quoted);
             self.outbox.push_back(quoted.into());
         }
     }
 
-    /// Bytes said and not taken by a receiver yet.
+    /// Bytes said and not taken by a receiver yet, and some for each message.
     pub fn backlog(&self) -> usize {
         self.outbox_bytes
     }

@@ -69,6 +69,10 @@ pub(super) fn describe() {
 pub(super) fn observe(sockjs: &SockJs) {
     let statistics = sockjs.statistics();
     for (transport, counts) in Transport::ALL.into_iter().zip(&statistics.transports) {
+        // `/sockjs/websocket` is the broker's own WebSocket, and counted there.
+        if transport == Transport::RawWebSocket {
+            continue;
+        }
         gauge!(OPEN, "transport" => transport.name()).set(counts.open as f64);
         for (name, _, figure) in COUNTERS {
             counter!(name, "transport" => transport.name()).absolute(figure(counts));

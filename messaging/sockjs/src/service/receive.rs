@@ -18,10 +18,10 @@ use tokio::time::sleep;
 
 use super::{Inner, opening};
 use crate::answer::{EVENTS, HTML, SCRIPT, TEXT, answer, set};
-use crate::connection::{Connection, Road};
+use crate::connection::{Carrier, Connection};
 use crate::frame::{self, Callback, Form};
 use crate::iframe::html_file_policy;
-use crate::polled::{Desk, Polled, Receiving};
+use crate::polled::{ApplicationSide, Polled, Receiving};
 use crate::registry::{Found, Seat};
 use crate::session::{Refused, Stay, Terms};
 use crate::statistics::Refusal;
@@ -105,11 +105,16 @@ impl Inner {
             };
             let attached = session.attach(form.clone(), stay, asker.via);
             if let Some(seat) = seat {
-                let desk = Desk::new(Arc::clone(&session), self.config.disconnect_delay);
+                let side = ApplicationSide::new(Arc::clone(&session), self.config.disconnect_delay);
                 let counters = Arc::clone(&self.counters);
                 let bounds = self.bounds(self.config.stranger_bytes);
-                let connection =
-                    Connection::new(Road::Polled(desk), transport, asker.peer, bounds, counters);
+                let connection = Connection::new(
+                    Carrier::Polled(side),
+                    transport,
+                    asker.peer,
+                    bounds,
+                    counters,
+                );
                 let handling = self.handle(connection, opening(parts));
                 let life = Life(Some((Arc::clone(&session), seat)));
                 tokio::spawn(async move {

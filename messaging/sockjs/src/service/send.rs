@@ -64,8 +64,14 @@ impl Inner {
     }
 
     fn not_read(&self, error: PayloadError) -> Response {
-        self.counters.refused(Refusal::Broken);
-        answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string())
+        match error {
+            PayloadError::Broken => self.refuse(Refusal::Broken),
+            PayloadError::TooMany => self.refuse(Refusal::TooLong),
+            PayloadError::Missing => {
+                self.counters.refused(Refusal::Broken);
+                answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.as_str())
+            }
+        }
     }
 
     fn not_taken(&self, reason: &'static str) -> Response {

@@ -13,7 +13,7 @@ use websocket::WebSocketUpgrade;
 use super::{Inner, opening, text_of};
 use crate::answer::{TEXT, answer, method_not_allowed};
 use crate::asker::Asker;
-use crate::connection::{Connection, Opening, Road};
+use crate::connection::{Carrier, Connection, Opening};
 use crate::registry::Seat;
 use crate::socket::Framed;
 use crate::transport::Transport;
@@ -45,6 +45,10 @@ impl Inner {
         let handshake = match WebSocketUpgrade::from_parts(&mut parts) {
             Ok(handshake) => handshake,
             Err(response) => return *response,
+        };
+        let handshake = match transport {
+            Transport::RawWebSocket => handshake.offer(&self.config.subprotocols),
+            _ => handshake,
         };
         let (response, upgrade) = handshake.accept();
         tokio::spawn(Arc::clone(self).serve_socket(
@@ -88,12 +92,11 @@ impl Inner {
         // The socket counts what a stranger sends, pings and framing included.
         let bounds = self.bounds(None);
         let counters = Arc::clone(&self.counters);
-        let road = Road::Socket(Box::new(socket));
-        let connection = Connection::new(road, transport, asker.peer, bounds, counters);
+        let carrier = Carrier::Socket(Box::new(socket), seat);
+        let connection = Connection::new(carrier, transport, asker.peer, bounds, counters);
         let handling = self.handle(connection, opening);
         drop(self);
         handling.await;
-        drop(seat);
     }
 }
 

@@ -404,9 +404,9 @@ proptest! {
                 }
             }
             prop_assert!(taken <= said && heard <= sent);
-            let waiting: usize = session.outbox.iter().map(|message| message.len()).sum();
+            let waiting: usize = session.outbox.iter().map(|message| weight(message)).sum();
             prop_assert_eq!(session.backlog(), waiting);
-            let inbox: usize = session.inbox.iter().map(|message| message.len() + MESSAGE_OVERHEAD).sum();
+            let inbox: usize = session.inbox.iter().map(|message| weight(message)).sum();
             prop_assert_eq!(session.inbox_bytes, inbox);
             prop_assert!(inbox < terms().inbox_bytes + MESSAGE_OVERHEAD + 2);
         }

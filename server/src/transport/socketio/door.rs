@@ -160,7 +160,7 @@ async fn serve<G: Guard, H: Handler<G::Principal>>(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let origin = match door.origin_of(request.headers()) {
+    let origin = match door.origin_of(request.uri(), request.headers()) {
         Ok(origin) => origin,
         Err(refusal) => return *refusal,
     };
@@ -180,9 +180,10 @@ async fn serve<G: Guard, H: Handler<G::Principal>>(
 /// Browsers ask before a page of another origin sends bytes.
 async fn preflight<G: Guard, H: Handler<G::Principal>>(
     State(door): State<Door<G, H>>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match door.origin_of(&headers) {
+    match door.origin_of(&uri, &headers) {
         Ok(Some(origin)) => {
             let yes = HeaderValue::from_static;
             let allowed = [
@@ -202,8 +203,12 @@ async fn preflight<G: Guard, H: Handler<G::Principal>>(
 
 impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
     /// Of which page the request is, if of any.
-    fn origin_of(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Box<Response>> {
-        if !self.origins.allow(headers) {
+    fn origin_of(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderValue>, Box<Response>> {
+        if !self.origins.allow(uri, headers) {
             let message = "pages of this origin may not connect here";
             return Err(Box::new(refuse(StatusCode::FORBIDDEN, FORBIDDEN, message)));
         }
