@@ -1,11 +1,16 @@
 //! STOMP over SockJS: the same broker, the same guard, by plain HTTP requests.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
+use futures_util::{SinkExt, StreamExt};
 use reqwest::Client;
-use reqwest::header::{COOKIE, ORIGIN};
+use reqwest::header::{COOKIE, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use serde_json::json;
+use tokio::time::timeout;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::TestServer;
+use crate::harness::{PATIENCE, TestServer};
 
 /// A client that polls.
 struct Polling {
@@ -181,5 +186,57 @@ async fn hidden_frames_load_the_very_file_that_the_pages_load() {
     );
     let script = text(client).await;
     assert!(script.contains("sockjs-client v1.6"), "{client}");
+    server.stop().await;
+}
+
+/// A client of STOMP changes only its URL: the WebSocket below `/sockjs` is one without frames of SockJS.
+#[tokio::test]
+async fn the_raw_websocket_is_one_of_stomp() {
+    let server = TestServer::start().await;
+    let url = server.url("/sockjs/websocket").replacen("http", "ws", 1);
+    let mut request = url.into_client_request().unwrap();
+    let offered = HeaderValue::from_static("v10.stomp, v12.stomp");
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, offered);
+    let (mut socket, response) = connect_async(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "v12.stomp");
+
+    let token = server.token("program").await;
+    let connect = format!("CONNECT\naccept-version:1.2\nhost:landside\npasscode:{token}\n\n\0");
+    socket.send(Message::text(connect)).await.unwrap();
+    let answer = timeout(PATIENCE, socket.next()).await.unwrap();
+    let connected = answer.unwrap().unwrap().into_text().unwrap();
+    assert!(
+        connected.starts_with("CONNECTED\n") && connected.contains("\nversion:1.2\n"),
+        "{connected}"
+    );
+    drop(socket);
+    server.stop().await;
+}
+
+/// The figure of one series in what the metrics say; 0 when nothing was counted.
+fn figure(metrics: &str, series: &str) -> u64 {
+    let told = |line: &str| line.strip_prefix(series)?.trim().parse().ok();
+    metrics.lines().find_map(told).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn the_metrics_tell_of_sessions_and_refusals() {
+    let server = TestServer::start().await;
+    let opened = r#"landside_sockjs_opened_total{transport="xhr"}"#;
+    let origin = r#"landside_sockjs_refused_total{reason="origin"}"#;
+    Polling::open(&server, "counted", "").await;
+    let foreign = Client::new()
+        .post(server.url("/sockjs/000/foreign/xhr"))
+        .header(ORIGIN, "http://evil.example");
+    let status = foreign.send().await.unwrap().status();
+    assert_eq!(status, StatusCode::FORBIDDEN);
+
+    // Servers of other tests count in the same process, so that there may be more.
+    let metrics = server.metrics().await;
+    assert!(figure(&metrics, opened) >= 1, "{metrics}");
+    assert!(figure(&metrics, origin) >= 1, "{metrics}");
     server.stop().await;
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sockjs::{Config, Origins, Transport};
 
 use crate::harness::{
-    Heard, Receiver, Site, Socket, echo_with, get, handshake, messages, open, post, session,
+    Receiver, Site, Socket, echo_with, get, handshake, messages, open, post, session,
 };
 
 #[tokio::test]
@@ -63,18 +63,27 @@ async fn streams_ask_proxies_not_to_collect_them() {
     }
 }
 
-/// A message is a text; in a page it must stay one.
+/// A message is a text; in a page it must stay one, and not make a comment of what follows either.
 #[tokio::test]
 async fn no_message_ends_the_script_that_carries_it() {
     let site = Site::serving(echo_with(open())).await;
-    let hostile = "</script><script>alert(1)</script><!-- </SCRIPT >";
+    for hostile in [
+        "</script><script>alert(1)</script><!-- </SCRIPT >",
+        "<!--<script>",
+        "]]><![CDATA[",
+    ] {
+        no_markup_of(hostile, &site).await;
+    }
+}
+
+async fn no_markup_of(hostile: &str, site: &Site) {
     for receiver in [Receiver::HtmlFile, Receiver::Jsonp] {
         let session = site.opened("/echo").await;
         site.send(&session, serde_json::to_string(&[hostile]).unwrap())
             .await;
         let piece = match receiver {
             Receiver::HtmlFile => {
-                let mut frames = receiver.open(&site, &session).await;
+                let mut frames = receiver.open(site, &session).await;
                 frames.stream().await.piece().await.unwrap()
             }
             _ => {
@@ -83,10 +92,10 @@ async fn no_message_ends_the_script_that_carries_it() {
             }
         };
         let carried = piece
-            .strip_suffix("</script>\r\n")
-            .unwrap_or(&piece)
-            .to_lowercase();
-        assert!(!carried.contains("</script"), "{receiver:?}: {piece}");
+            .strip_prefix("<script>")
+            .and_then(|rest| rest.strip_suffix("</script>\r\n"))
+            .unwrap_or(&piece);
+        assert!(!carried.contains('<'), "{receiver:?}: {piece}");
         assert_eq!(messages(&receiver.unwrap(&piece)), [hostile]);
     }
 }
@@ -256,44 +265,4 @@ async fn what_a_lost_poll_brought_is_brought_again_where_that_is_wanted() {
         }
     }
     assert!(!Config::default().repeat_unconfirmed);
-}
-
-/// What a session's life on every transport leaves in the statistics.
-#[tokio::test]
-async fn what_was_done_is_counted_by_transport() {
-    let service = sockjs::SockJs::new(open(), crate::harness::echo);
-    let router = axum::Router::new().nest_service("/echo", service.clone());
-    let site = Site::serving(router).await;
-    for receiver in Receiver::ALL {
-        let session = session("/echo");
-        let mut frames = receiver.open(&site, &session).await;
-        frames.expect("o").await;
-        if !receiver.is_streaming() {
-            frames.end().await;
-            frames = receiver.open(&site, &session).await;
-        }
-        site.send(&session, r#"["four"]"#).await;
-        frames.expect(r#"a["four"]"#).await;
-    }
-    let mut raw = Socket::open(&site, "/echo/websocket").await;
-    raw.send("four").await;
-    assert_eq!(raw.heard().await, Heard::Text("four".to_owned()));
-    let mut socket = Socket::open(&site, &format!("{}/websocket", session("/echo"))).await;
-    socket.expect("o").await;
-    socket.send(r#"["four"]"#).await;
-    socket.expect(r#"a["four"]"#).await;
-
-    for (transport, counted) in Transport::ALL.iter().zip(service.statistics().transports) {
-        assert_eq!(counted.opened, 1, "{transport}");
-        assert_eq!(
-            (counted.messages_in, counted.bytes_in),
-            (1, 4),
-            "{transport}"
-        );
-        assert_eq!(
-            (counted.messages_out, counted.bytes_out),
-            (1, 4),
-            "{transport}"
-        );
-    }
 }

@@ -8,6 +8,7 @@
     reason = "a test that panics says so, and helpers are tests as well"
 )]
 
+mod application;
 mod base;
 mod bounds;
 mod closing;
@@ -27,6 +28,8 @@ mod laws;
 mod properties;
 mod raw_websocket;
 mod session;
+mod statistics;
+mod strangers;
 mod timing;
 mod websocket;
 mod xhr;

@@ -20,6 +20,8 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
             "\\n",
             "a",
             "</script>",
+            "<!--",
+            "<script>",
             "d=",
             "&",
             "%5B",

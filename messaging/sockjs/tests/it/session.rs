@@ -80,12 +80,7 @@ async fn what_is_sent_comes_back_on_every_transport() {
     let site = Site::four().await;
     for receiver in Receiver::ALL {
         let session = session("/echo");
-        let mut frames = receiver.open(&site, &session).await;
-        frames.expect("o").await;
-        if !receiver.is_streaming() {
-            frames.end().await;
-            frames = receiver.open(&site, &session).await;
-        }
+        let mut frames = receiver.opened(&site, &session).await;
         site.send(&session, r#"["x"]"#).await;
         frames.expect(r#"a["x"]"#).await;
         if !receiver.is_streaming() {

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use sockjs::Config;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::harness::{
-    Heard, Receiver, Seen, Site, Socket, Watched, four_services, limited, open, post, session,
+    Heard, Receiver, Seen, Site, Socket, Watched, echo_with, four_services, limited, open, post,
+    session,
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -131,6 +133,29 @@ async fn a_receiver_that_comes_back_in_time_finds_its_messages() {
     }
 }
 
+/// What is said to it may be more than waits for a client, so that the application waits to say it.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_between_two_polls_takes_up_no_place() {
+    let outbox = Config::default().outbox_bytes;
+    for receiver in [Receiver::Xhr, Receiver::Jsonp] {
+        for said in [1, 2 * outbox] {
+            let site = Site::in_memory(echo_with(Config {
+                sessions: 1,
+                ..open()
+            }));
+            let leaving = session("/echo");
+            assert_eq!(receiver.first(&site, &leaving).await, "o");
+            let message = "x".repeat(said);
+            site.send(&leaving, format!("[\"{message}\"]")).await;
+            let next = receiver.request(&session("/echo"));
+            assert_eq!(site.ask(&next).await.status(), 503, "{receiver:?} {said}");
+            sleep(Duration::from_secs(6)).await;
+            let first = receiver.first(&site, &session("/echo")).await;
+            assert_eq!(first, "o", "{receiver:?} {said}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_waiting_receiver_keeps_its_session() {
     let mut watched = Watched::in_memory(open());
@@ -151,13 +176,8 @@ async fn an_aborted_receiver_ends_its_session_at_once() {
     for receiver in Receiver::ALL {
         let mut watched = Watched::in_memory(open());
         let session = session("/echo");
-        let mut frames = receiver.open(&watched.site, &session).await;
-        frames.expect("o").await;
+        let frames = receiver.opened(&watched.site, &session).await;
         assert!(matches!(watched.seen().await, Seen::Opened(_)));
-        if !receiver.is_streaming() {
-            frames.end().await;
-            frames = receiver.open(&watched.site, &session).await;
-        }
         // Everybody has done what there was to do.
         sleep(Duration::from_millis(1)).await;
         assert_eq!(watched.seen_by_now(), None);
@@ -206,7 +226,7 @@ async fn a_raw_socket_gets_no_heart_beat_but_a_ping() {
 /// The values that a client may rely on.
 #[test]
 fn the_defaults_are_those_of_the_protocol() {
-    let config = sockjs::Config::default();
+    let config = Config::default();
     assert_eq!(config.heartbeat, HEARTBEAT);
     assert_eq!(config.disconnect_delay, GONE);
     assert_eq!(config.response_limit, 128 * 1024);

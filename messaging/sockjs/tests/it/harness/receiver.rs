@@ -81,6 +81,17 @@ impl Receiver {
         self.ask(site, &self.request(session)).await
     }
 
+    /// Opens a session, and asks again where the opening frame is a whole answer: what comes next are messages.
+    pub(crate) async fn opened(self, site: &Site, session: &str) -> Frames {
+        let mut frames = self.open(site, session).await;
+        frames.expect("o").await;
+        if self.is_streaming() {
+            return frames;
+        }
+        frames.end().await;
+        self.open(site, session).await
+    }
+
     /// Asks with a request of one's own.
     pub(crate) async fn ask(self, site: &Site, request: &Request) -> Frames {
         let mut wire = site.connect().await;
