@@ -197,7 +197,7 @@ impl Connection {
     pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Incoming>>> {
         let incoming = match &mut self.carrier {
             Carrier::Socket(socket, _) => ready!(socket.poll_read(context))?,
-            Carrier::Polled(side) => ready!(side.poll_read(context)),
+            Carrier::Polled(side) => ready!(side.poll_read(context))?,
             Carrier::Over => None,
         };
         if let Some(Incoming::Message(message)) = &incoming {

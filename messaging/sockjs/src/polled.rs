@@ -2,6 +2,7 @@
 //! who is to be woken when it changes.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -54,6 +55,8 @@ struct State {
     application: Option<Waker>,
     /// The client sent something, and the application has not waited for more since.
     at_work: bool,
+    /// A stranger did, which the application does not know yet.
+    sent_too_much: bool,
     /// The application waits until everything was taken.
     flushing: bool,
     receiver: Option<Waker>,
@@ -96,6 +99,7 @@ impl Polled {
             session: Session::new(terms, now()),
             application: None,
             at_work: false,
+            sent_too_much: false,
             flushing: false,
             receiver: None,
         };
@@ -112,22 +116,28 @@ impl Polled {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it is held")
     }
-
-    /// Bytes that a stranger may still send; [`usize::MAX`]: it is none.
-    pub(crate) fn stranger_bytes(&self) -> usize {
-        self.stranger_bytes.load(Ordering::Acquire)
+    /// Whether the client is not let in yet.
+    pub(crate) fn is_strangers(&self) -> bool {
+        self.stranger_bytes.load(Ordering::Acquire) != usize::MAX
     }
 
-    /// The client has sent a body. Whether it might.
+    /// The client has sent a body. Whether it might: if not, the application is told.
     pub(crate) fn spend(&self, bytes: usize) -> bool {
         let spend = |left: usize| match left {
             usize::MAX => Some(left),
             left => left.checked_sub(bytes),
         };
         let order = (Ordering::AcqRel, Ordering::Acquire);
-        self.stranger_bytes
+        let might = self
+            .stranger_bytes
             .fetch_update(order.0, order.1, spend)
-            .is_ok()
+            .is_ok();
+        if !might {
+            let mut state = self.state();
+            state.sent_too_much = true;
+            state.wake_application();
+        }
+        might
     }
 
     /// A place among the bodies that are being read, if there is one.
@@ -337,9 +347,11 @@ impl ApplicationSide {
             look_again: disconnect_delay,
         }
     }
-
-    /// What the client did next; `None` at the end.
-    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Incoming>> {
+    /// What the client did next; `None` at the end; an error of kind `InvalidData` when a stranger sent too much.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Incoming>>> {
         loop {
             let now = now();
             let mut state = self.session.state();
@@ -347,10 +359,15 @@ impl ApplicationSide {
                 Heard::Message(message) => {
                     drop(state);
                     self.session.room.notify_one();
-                    return Poll::Ready(Some(Incoming::Message(message.into())));
+                    return Poll::Ready(Ok(Some(Incoming::Message(message.into()))));
                 }
-                Heard::Alive => return Poll::Ready(Some(Incoming::Alive)),
-                Heard::Ended => return Poll::Ready(None),
+                Heard::Alive => return Poll::Ready(Ok(Some(Incoming::Alive))),
+                Heard::Ended => return Poll::Ready(Ok(None)),
+                Heard::Nothing if mem::take(&mut state.sent_too_much) => {
+                    let message =
+                        "too much was sent before the peer was let in: wait for the answer";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, message)));
+                }
                 Heard::Nothing => {
                     if mem::take(&mut state.at_work) {
                         self.session.idle.notify_waiters();

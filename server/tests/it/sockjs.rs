@@ -142,6 +142,8 @@ async fn strangers_send_little() {
         StatusCode::PAYLOAD_TOO_LARGE,
         "that makes more than 64 KiB"
     );
+    let error = client.stomp().await;
+    assert!(error.contains("code:malformed-message"), "{error}");
     server.stop().await;
 }
 

@@ -33,7 +33,12 @@ impl Inner {
             return self
                 .not_taken("too many requests of this session at once: send one at a time\n");
         };
-        let limit = self.config.message_bytes.min(session.stranger_bytes());
+        let most = self.config.message_bytes;
+        let of_strangers = self
+            .config
+            .stranger_bytes
+            .filter(|_| session.is_strangers());
+        let limit = of_strangers.map_or(most, |bytes| bytes.min(most));
         let body = match timeout(self.config.patience, read(body, limit)).await {
             Ok(Ok(body)) if !session.spend(body.len()) => return self.refuse(Refusal::TooLong),
             Ok(Ok(body)) => body,

@@ -104,8 +104,8 @@ async fn all_that_a_stranger_sends_is_bounded() {
     let body = format!("[\"{quarter}\"]");
     for receiver in Receiver::ALL {
         let session = session("/echo");
-        let mut frames = receiver.opened(&site, &session).await;
-        for _ in 0..4 {
+        let mut frames = receiver.opened(&site, &session).await; // What surrounds the texts counts as well.
+        for _ in 0..3 {
             site.send(&session, body.as_str()).await;
             let frame = frames.next().await.unwrap();
             assert_eq!(messages(&frame), [quarter.as_str()]);
@@ -114,14 +114,13 @@ async fn all_that_a_stranger_sends_is_bounded() {
                 frames = receiver.open(&site, &session).await;
             }
         }
-        site.send(&session, r#"["x"]"#).await;
+        assert_eq!(sent(&site, &session, &body).await[0], 413);
         frames.expect(r#"c[1002,"Protocol error"]"#).await;
         frames.end().await;
     }
     for path in SOCKETS {
         let mut socket = socket(&site, path).await;
         let (message, answer) = framed(path, &quarter);
-        // What surrounds the texts counts as well.
         for _ in 0..3 {
             socket.send(&message).await;
             socket.expect(&answer).await;
@@ -179,7 +178,7 @@ async fn an_application_is_told_and_can_tell() {
 
     let session = site.opened("/echo").await;
     site.send(&session, body_of(STRANGER)).await;
-    site.send(&session, r#"["12345"]"#).await;
+    assert_eq!(sent(&site, &session, r#"["12345"]"#).await, [413; 2]);
     assert_eq!(error().await, Some(io::ErrorKind::InvalidData));
     assert_eq!(site.messages(&session, 1).await, ["who are you?"]);
     assert_eq!(site.poll(&session).await, "c[3000,\"Go away!\"]\n");
