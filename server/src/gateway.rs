@@ -47,7 +47,8 @@ impl Guard for Doorkeeper {
     ) -> Result<Admission<Principal>, Denied> {
         let token = broker::token_of(frame).ok_or_else(|| {
             Denied::unauthenticated(
-                "a token is needed: send it as `Authorization: Bearer …` or as `passcode`",
+                // Clients read this before they know that colons are escaped: there is none.
+                "a token is needed; send it as `passcode`, or behind `Bearer` in `Authorization` (in Socket.IO as `token`)",
             )
         })?;
         let checked = self.tokens.check(token).map_err(|error| match error {

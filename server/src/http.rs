@@ -174,7 +174,7 @@ async fn websocket(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if !roads.origins.allow(&uri, &headers) {
-        let message = "pages of this origin may not connect here\n";
+        let message = "pages of this origin may not connect here, unless `[http] origins` of the server names it\n";
         return (StatusCode::FORBIDDEN, message).into_response();
     }
     roads.broker.upgrade_websocket(upgrade, peer)

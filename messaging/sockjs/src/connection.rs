@@ -28,7 +28,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// parameter `_` of an `async fn` is kept until the function returns.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// Its URL, as the service saw it.
+    /// Its URL, without the service's prefix.
     pub uri: Uri,
     /// Its headers. A cookie says who a browser belongs to, not who asks: any page can make a browser send it.
     pub headers: HeaderMap,
@@ -124,7 +124,7 @@ impl Connection {
         }
     }
 
-    /// The client's next message; `None` when the session is over.
+    /// The client's next message; `None` when the session is over. Nothing is lost when the wait is given up.
     pub async fn recv(&mut self) -> Option<String> {
         loop {
             let read = poll_fn(|context| {
@@ -155,7 +155,9 @@ impl Connection {
     }
 
     /// Sends a message. When more than [`crate::Config::outbox_bytes`] wait for the client, it waits until the client has
-    /// asked for them, or its connection has taken them; not longer than [`crate::Config::patience`] at a time.
+    /// asked for them, or its connection has taken them; not longer than [`crate::Config::patience`] at a time. When the
+    /// wait is given up, the message still goes out. Call [`Self::recv`] as well: who only sends notices late that a
+    /// client has gone.
     ///
     /// # Errors
     /// [`Closed`]: the session is over, or the client took nothing for too long, which ends it.

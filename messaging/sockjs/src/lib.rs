@@ -17,7 +17,8 @@
 //! let app: axum::Router = axum::Router::new().nest_service("/echo", echo);
 //! ```
 //!
-//! In the page: `new SockJS("/echo")`, from npm's `sockjs-client`. The example `protocol_server` runs the services that
+//! Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, or nothing is bounded by address. In the page:
+//! `new SockJS("/echo")`, from npm's `sockjs-client`; pages of other origins only when [`Config::origins`] names them. The example `protocol_server` runs the services that
 //! public conformance suites want; `CONFORMANCE.md` says which rule of the protocol is kept where.
 //!
 //! # What is promised

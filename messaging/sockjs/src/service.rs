@@ -285,7 +285,7 @@ impl Inner {
             ),
             Refusal::ForeignOrigin => (
                 StatusCode::FORBIDDEN,
-                "pages of this origin may not connect here\n",
+                "pages of this origin may not connect here, unless the server's settings name it\n",
             ),
             // As if there were none.
             Refusal::NotTheOwner => return not_found(),

@@ -65,10 +65,10 @@ pub struct Checked {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// It was good once.
-    #[error("the token has expired: get a new one")]
+    #[error("the token has expired; get a new one")]
     Expired,
     /// It is not one of ours, or not for us.
-    #[error("the token is not valid: {0}")]
+    #[error("the token is none of this server's, or damaged ({0}); get a new one")]
     Invalid(String),
 }
 

@@ -13,8 +13,8 @@ use crate::http::Broker;
 /// Each character of a frame may take two in JSON (a line's end is one of them); more is for bodies that nobody sends.
 const JSON_PER_BYTE: usize = 2;
 
-/// What SockJS says when a session ends. Why, the ERROR frame before it has told.
-const CLOSE: (u16, &str) = (3000, "Go away!");
+/// What SockJS says when a session ends.
+const CLOSE: (u16, &str) = (3000, "The session is over; ERROR said why");
 
 /// What the settings of the server decide.
 pub(crate) struct Settings {

@@ -236,3 +236,21 @@ async fn what_is_no_client_is_refused() {
     assert_eq!(answer.status(), 403);
     server.stop().await;
 }
+
+/// Engine.IO's own reader would never come back from these.
+#[tokio::test]
+async fn a_length_that_ends_within_a_character_holds_up_nobody() {
+    let server = TestServer::start().await;
+    let http = reqwest::Client::new();
+    for body in ["1:😀x".as_bytes(), b"1:\xf0\x9f\x98\x80\xff"] {
+        let url = server.url("/socket.io/?EIO=3&transport=polling");
+        let opened = http.get(&url).send().await.unwrap().text().await.unwrap();
+        let (_, rest) = opened.split_once("\"sid\":\"").unwrap();
+        let (sid, _) = rest.split_once('"').unwrap();
+        let post = http.post(format!("{url}&sid={sid}")).body(body.to_vec());
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(10), post.send()).await;
+        let answer = answer.expect("the server answers").unwrap();
+        assert_eq!(answer.status(), 400);
+    }
+    server.stop().await;
+}

@@ -112,11 +112,16 @@ impl SocketIo {
     /// Opens a session and is let in.
     pub(crate) async fn connect(address: SocketAddr, engine: Engine, by: By, token: &str) -> Self {
         let mut client = Self::begin(address, engine, by, token).await;
-        let expected = match engine {
-            Engine::Three => "0".to_owned(),
-            Engine::Four => format!("0{}", json!({"sid": client.sid})),
+        let Said::Text(said) = client.next().await else {
+            panic!("the answer to connecting is text");
         };
-        assert_eq!(client.next().await, Said::Text(expected));
+        match engine {
+            Engine::Three => assert_eq!(said, "0"),
+            // Its public name is not the one by which it is reached.
+            Engine::Four => {
+                assert!(said.starts_with("0{\"sid\":\"") && !said.contains(&client.sid))
+            }
+        }
         client
     }
 

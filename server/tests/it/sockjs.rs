@@ -90,7 +90,10 @@ async fn polling_reaches_the_broker_and_its_guard() {
         .await;
     let error = client.stomp().await;
     assert!(error.contains("code:forbidden"), "{error}");
-    assert_eq!(client.poll().await, "c[3000,\"Go away!\"]\n");
+    assert_eq!(
+        client.poll().await,
+        "c[3000,\"The session is over; ERROR said why\"]\n"
+    );
     server.stop().await;
 }
 
@@ -100,7 +103,10 @@ async fn a_bad_token_is_told_and_ends_the_session() {
     let client = Polling::open(&server, "a-session", "").await;
     let error = client.connect("nonsense").await;
     assert!(error.contains("code:unauthenticated"), "{error}");
-    assert_eq!(client.poll().await, "c[3000,\"Go away!\"]\n");
+    assert_eq!(
+        client.poll().await,
+        "c[3000,\"The session is over; ERROR said why\"]\n"
+    );
     server.stop().await;
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -20,6 +19,7 @@ use engineioxide::service::EngineIoService;
 use engineioxide::socket::Sid;
 use hyper_util::rt::TokioIo;
 use sockjs::Origins;
+use tokio::time::timeout;
 use tower_service::Service;
 use url::form_urlencoded;
 
@@ -46,6 +46,9 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For the whole of a POST to come. 20 s: the longest one over a slow phone.
 const POST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The type of a body whose packets are not text.
+const BINARY: &str = "application/octet-stream";
 
 struct Door<G: Guard, H: Handler<G::Principal>> {
     engine: EngineIoService<Exchange<G, H>>,
@@ -209,14 +212,14 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
         headers: &HeaderMap,
     ) -> Result<Option<HeaderValue>, Box<Response>> {
         if !self.origins.allow(uri, headers) {
-            let message = "pages of this origin may not connect here";
+            let message = "pages of this origin may not connect here, unless `[http] origins` of the server names it";
             return Err(Box::new(refuse(StatusCode::FORBIDDEN, FORBIDDEN, message)));
         }
         Ok(headers.get(header::ORIGIN).cloned())
     }
 
     async fn serve(self, peer: SocketAddr, request: Request) -> Result<Response, Box<Response>> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let refuse = |status, code, message| Err(Box::new(refuse(status, code, message)));
         let query = Query::read(parts.uri.query().unwrap_or_default());
         let Some(revision) = query.revision else {
@@ -246,6 +249,8 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
         let uri = bare_uri(revision, &query, known.as_ref().map(|(sid, _)| *sid));
         match known {
             _ if query.is_websocket => {
+                // Before the line knows of it: what is no handshake leaves it as it was.
+                let handshake = WebSocketUpgrade::from_parts(&mut parts)?;
                 let line = match known {
                     Some((_, line)) if line.begin_websocket() => line,
                     Some(_) => {
@@ -254,7 +259,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                     }
                     None => Arc::new(Line::new(revision, query.token)),
                 };
-                self.websocket(uri, parts, Opening { line, peer })
+                Ok(self.websocket(uri, handshake, Opening { line, peer }))
             }
             Some((_, line)) if parts.method == Method::POST => {
                 self.post(uri, &parts.headers, body, &line).await
@@ -289,7 +294,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
         // Whole already: Engine.IO has put it together.
         let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
         if parts.status == StatusCode::OK {
-            let binary = HeaderValue::from_static("application/octet-stream");
+            let binary = HeaderValue::from_static(BINARY);
             let is_binary = parts.headers.get(header::CONTENT_TYPE) == Some(&binary);
             line.client_took(tally::in_payload(line.revision, is_binary, &body));
         }
@@ -320,30 +325,42 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, &too_much.to_string());
             }
         }
-        let mut request = Request::new(body);
+        // Whole, since Engine.IO would look at all that has come again with each piece.
+        let body = match timeout(POST_TIMEOUT, to_bytes(body, MESSAGE_BYTES)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a POST of Socket.IO was not read");
+                line.client_ended();
+                let message = "the POST is too long, or did not come to its end";
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, message);
+            }
+            Err(_late) => {
+                line.client_ended();
+                return refuse(StatusCode::REQUEST_TIMEOUT, "the POST did not come in time");
+            }
+        };
+        let kind = headers.get(header::CONTENT_TYPE);
+        let is_text = kind != Some(&HeaderValue::from_static(BINARY));
+        if line.revision == Revision::Old && is_text && !tally::is_text_payload(&body) {
+            line.client_ended();
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "these are no packets of Engine.IO 3",
+            );
+        }
+        let mut request = Request::new(Body::from(body));
         *request.uri_mut() = uri;
         *request.method_mut() = Method::POST;
-        if let Some(kind) = headers.get(header::CONTENT_TYPE) {
+        if let Some(kind) = kind {
             request
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, kind.clone());
         }
-        match tokio::time::timeout(POST_TIMEOUT, self.ask(request)).await {
-            Ok(answer) => Ok(answer),
-            Err(_late) => {
-                line.client_ended();
-                refuse(StatusCode::REQUEST_TIMEOUT, "the POST did not come in time")
-            }
-        }
+        Ok(self.ask(request).await)
     }
 
-    fn websocket(
-        mut self,
-        uri: Uri,
-        mut parts: Parts,
-        opening: Opening,
-    ) -> Result<Response, Box<Response>> {
-        let (answer, upgrade) = WebSocketUpgrade::from_parts(&mut parts)?.accept();
+    fn websocket(mut self, uri: Uri, handshake: WebSocketUpgrade, opening: Opening) -> Response {
+        let (answer, upgrade) = handshake.accept();
         let mut request = Request::new(());
         *request.uri_mut() = uri;
         let line = Arc::clone(&opening.line);
@@ -363,7 +380,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                 }
             }
         });
-        Ok(answer)
+        answer
     }
 }
 

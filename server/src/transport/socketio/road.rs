@@ -9,9 +9,11 @@ use broker::{Transport, WireFrame};
 use bytes::Bytes;
 use engineioxide::{DisconnectReason, Socket};
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use super::exchange::{Lines, Seat};
 use super::line::Line;
+use super::packet::Revision;
 
 /// Packets that Engine.IO holds for a client.
 pub(super) const PACKETS: usize = 32;
@@ -25,6 +27,9 @@ const OUR_BYTES: usize = 64 * 1024;
 
 pub(super) struct Road {
     socket: Arc<Socket<Seat>>,
+    /// What the client is told that it is called. Whoever knows Engine.IO's own name can be the client, and pages show
+    /// this one around; old clients take Engine.IO's, whatever they are told.
+    name: String,
     line: Arc<Line>,
     lines: Lines,
     /// The lengths of what Engine.IO has and the client has not taken.
@@ -35,8 +40,13 @@ pub(super) struct Road {
 
 impl Road {
     pub(super) fn new(socket: Arc<Socket<Seat>>, line: Arc<Line>, lines: Lines) -> Self {
+        let name = match line.revision {
+            Revision::Old => socket.id.to_string(),
+            Revision::New => Uuid::new_v4().simple().to_string(),
+        };
         Self {
             socket,
+            name,
             line,
             lines,
             on_the_way: VecDeque::new(),
@@ -93,7 +103,7 @@ impl Transport for Road {
     }
 
     fn push(&mut self, frame: WireFrame) {
-        self.line.push(&frame, self.socket.id.as_str());
+        self.line.push(&frame, &self.name);
     }
 
     fn backlog(&self) -> usize {

@@ -96,6 +96,39 @@ fn is_message(packet: &[u8]) -> bool {
     matches!(packet.first(), Some(&MESSAGE | b'b'))
 }
 
+/// Whether a POST of an old client is `<length>:<packet>…` to its end. Engine.IO's reader does not come back from a length
+/// that ends within a character.
+pub(super) fn is_text_payload(payload: &[u8]) -> bool {
+    let Ok(mut payload) = std::str::from_utf8(payload) else {
+        return false;
+    };
+    while !payload.is_empty() {
+        let Some((length, rest)) = payload.split_once(':') else {
+            return false;
+        };
+        let are_digits = length.bytes().all(|octet| octet.is_ascii_digit());
+        let Some(mut units) = length
+            .parse::<usize>()
+            .ok()
+            .filter(|units| are_digits && *units > 0)
+        else {
+            return false;
+        };
+        let mut characters = rest.chars();
+        while units > 0 {
+            let Some(left) = characters
+                .next()
+                .and_then(|character| units.checked_sub(character.len_utf16()))
+            else {
+                return false;
+            };
+            units = left;
+        }
+        payload = characters.as_str();
+    }
+    true
+}
+
 /// `<length>:<packet>…`, the length in the units of JavaScript.
 fn in_text(mut payload: &str) -> usize {
     let mut messages = 0;
@@ -131,6 +164,30 @@ fn in_lengths(mut payload: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_packets_of_old_clients_are_passed_on() {
+        for (payload, expected) in [
+            ("", true),
+            ("1:2", true),
+            ("2:40", true),
+            ("3:4😀", true),
+            ("2:4é1:2", true),
+            ("1:😀x", false),
+            ("1:😀", false),
+            ("2:4😀", false),
+            ("0:", false),
+            ("0:x", false),
+            (":x", false),
+            ("+1:2", false),
+            ("5:4", false),
+            ("2", false),
+            ("99999999999999999999999:2", false),
+        ] {
+            assert_eq!(is_text_payload(payload.as_bytes()), expected, "{payload}");
+        }
+        assert!(!is_text_payload(b"1:\xf0\x9f\x98\x80\xff"));
+    }
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![first];

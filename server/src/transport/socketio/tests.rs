@@ -208,8 +208,8 @@ async fn strangers_are_few_and_the_oldest_goes() {
         assert!(server.broker.publisher().statistics().strangers <= 4);
         let mut last = others.pop().unwrap();
         last.text("0{\"token\":\"a\"}").await;
-        let connected = format!("0{}", json!({"sid": last.sid}));
-        assert_eq!(last.next().await, Said::Text(connected));
+        let answer = last.next().await;
+        assert!(matches!(answer, Said::Text(said) if said.starts_with("0{\"sid\":")));
     }
 }
 

@@ -78,13 +78,15 @@ impl Translator {
     /// A socket that has just come; old clients ask to be let in by coming.
     pub(super) fn new(revision: Revision, token: Option<String>) -> Self {
         // The broker is ours: what it says needs no bounds.
-        let decoder = Decoder::new(Limits {
+        let mut decoder = Decoder::new(Limits {
             line_bytes: usize::MAX,
             head_bytes: usize::MAX,
             headers: usize::MAX,
             body_bytes: usize::MAX,
             ..Limits::default()
         });
+        // What CONNECT offers, in which an ERROR comes that refuses it.
+        decoder.set_version(Version::V1_2);
         let mut translator = Self {
             revision,
             token,
@@ -243,7 +245,6 @@ impl Translator {
         match frame.command {
             Command::Connected => {
                 self.phase = Phase::Open;
-                self.decoder.set_version(Version::V1_2);
                 self.tell(Outgoing::connected(self.revision, sid));
                 let subscribe = Frame::new(Command::Subscribe)
                     .with_header("id", REFUSALS)
