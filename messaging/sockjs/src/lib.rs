@@ -18,15 +18,16 @@
 //! ```
 //!
 //! Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, or nothing is bounded by address. In the page:
-//! `new SockJS("/echo")`, from npm's `sockjs-client`; pages of other origins only when [`Config::origins`] names them. The example `protocol_server` runs the services that
-//! public conformance suites want; `CONFORMANCE.md` says which rule of the protocol is kept where.
+//! `new SockJS("/echo")`, from npm's `sockjs-client`; pages of other origins only when [`Config::origins`] names them. The
+//! example `protocol_server` runs the services that public conformance suites want; `CONFORMANCE.md` says which rule of
+//! the protocol is kept where.
 //!
 //! # What is promised
 //! - **Order.** Messages of one session come in the order in which they were sent, both ways.
 //! - **A close is told.** What was said before [`Connection::close`] still goes out, then code and reason.
 //! - **A request that breaks off while it waits ends the session** (`1002`), since nobody knows what of its answer arrived.
-//!   Whether a complete answer arrived, only the client knows. Protocols that must not lose anything number their messages. [`Config::repeat_unconfirmed`] keeps the last poll's messages for
-//!   those that bear repetition.
+//!   Whether a complete answer arrived, only the client knows. Protocols that must not lose anything number their
+//!   messages. [`Config::repeat_unconfirmed`] keeps the last poll's messages for those that bear repetition.
 //! - **Back-pressure.** [`Connection::send`] waits when the client takes too little; a client whose messages the
 //!   application does not take waits with its next request.
 //! - **Bounds.** Bodies, messages, what waits, sessions of all and of one address: see [`Config`]. Who is over one is

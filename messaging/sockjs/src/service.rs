@@ -90,7 +90,7 @@ impl SockJs {
         self.inner.counters.read(self.inner.registry.len())
     }
 
-    /// Waits until the application has handled all sessions, after it ended them; none may begin any more.
+    /// Waits until the application has handled all sessions: once it ends them, and the HTTP server takes no more requests.
     pub async fn ended(&self) {
         self.inner.handling.close();
         self.inner.handling.wait().await;

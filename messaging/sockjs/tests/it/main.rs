@@ -1,7 +1,8 @@
 //! The SockJS protocol from outside, on the bytes of the wire: written from the protocol's description, not from the code.
 //!
 //! The library serves its four test services in the process. With `SOCKJS_SERVER=127.0.0.1:8081` the tests of the
-//! protocol itself ask the server at that address instead; those that need a configuration of their own stay here. `laws` and `properties` look inside: what holds for every input.
+//! protocol itself ask the server at that address instead; those that need a configuration of their own stay here.
+//! `laws` and `properties` look inside: what holds for every input.
 
 #![expect(
     clippy::unwrap_used,
