@@ -3,12 +3,11 @@
 //! A message means the same, is guarded the same and is answered the same, whichever way it came.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use broker::{Action, Admission, Denied, Guard, Handler, Refusal, SessionInfo};
+use broker::{Action, Admission, Denied, Guard, Handler, Peer, Refusal, SessionInfo};
 use contract::alarm::Acknowledge;
 use contract::command::{CommandRequest, CommandResult};
 use contract::destination::AlarmAction;
@@ -44,7 +43,7 @@ impl Guard for Doorkeeper {
     async fn authenticate(
         &self,
         frame: &Frame,
-        _peer: SocketAddr,
+        _peer: &Peer,
     ) -> Result<Admission<Principal>, Denied> {
         let token = broker::token_of(frame).ok_or_else(|| {
             Denied::unauthenticated(

@@ -177,5 +177,5 @@ async fn websocket(
         let message = "pages of this origin may not connect here, unless `[http] origins` of the server names it\n";
         return (StatusCode::FORBIDDEN, message).into_response();
     }
-    roads.broker.upgrade_websocket(upgrade, peer)
+    roads.broker.upgrade_websocket(upgrade, peer.into())
 }

@@ -16,8 +16,8 @@ use axum::response::Response;
 use axum::routing::any;
 use broker::destination::{REPLY_TO, covers};
 use broker::{
-    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Publisher, Refusal,
-    SessionInfo, WebSocketUpgrade, token_of,
+    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Peer, Publisher,
+    Refusal, SessionInfo, WebSocketUpgrade, token_of,
 };
 use stomp::Frame;
 use tokio::net::TcpListener;
@@ -36,11 +36,7 @@ enum Visitor {
 impl Guard for Porter {
     type Principal = Visitor;
 
-    async fn authenticate(
-        &self,
-        frame: &Frame,
-        _: SocketAddr,
-    ) -> Result<Admission<Visitor>, Denied> {
+    async fn authenticate(&self, frame: &Frame, _: &Peer) -> Result<Admission<Visitor>, Denied> {
         let (principal, subject) = match token_of(frame) {
             Some("visitor") => (Visitor::Visitor, "a visitor"),
             Some("attendant") => (Visitor::Attendant, "the attendant"),
@@ -101,7 +97,7 @@ async fn upgrade(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     handshake: WebSocketUpgrade,
 ) -> Response {
-    broker.upgrade_websocket(handshake, peer)
+    broker.upgrade_websocket(handshake, peer.into())
 }
 
 #[tokio::main]

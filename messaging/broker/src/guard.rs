@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use stomp::Frame;
+
+use crate::peer::Peer;
 
 /// What a client wants to do with a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,7 +79,7 @@ pub trait Guard: Send + Sync + 'static {
     fn authenticate(
         &self,
         frame: &Frame,
-        peer: SocketAddr,
+        peer: &Peer,
     ) -> impl Future<Output = Result<Admission<Self::Principal>, Denied>> + Send;
 
     /// Whether `principal` may do `action` with `destination`: asked on each SEND and SUBSCRIBE, again at COMMIT for the

@@ -110,6 +110,7 @@ pub mod websocket;
 mod connections;
 mod listen;
 mod outbox;
+mod peer;
 mod permits;
 mod position;
 mod router;
@@ -122,6 +123,7 @@ pub use config::{BrokerConfig, DurableLimits, KeepAlive, QueueLimits, RetainedLi
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, RENEWED, Refusal, SessionInfo};
 pub use message::Outgoing;
+pub use peer::Peer;
 pub use permits::TurnedAway;
 pub use position::{Position, SessionId, UnknownPosition};
 pub use publisher::{Delivery, Publisher, Statistics};

@@ -126,10 +126,13 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
 
     fn authenticate(&mut self, frame: Frame) {
         let shared = Arc::clone(&self.shared);
-        let (peer, limit) = (self.peer, shared.publisher.config().stomp.connect_timeout);
+        let (peer, limit) = (
+            self.peer.clone(),
+            shared.publisher.config().stomp.connect_timeout,
+        );
         let rights = shared.publisher.rights();
         self.work = Some(Box::pin(async move {
-            let asked = timeout(limit, shared.guard.authenticate(&frame, peer)).await;
+            let asked = timeout(limit, shared.guard.authenticate(&frame, &peer)).await;
             Done::Authenticated(asked.unwrap_or_else(|_| Err(cannot_ask())), rights)
         }));
     }
@@ -139,7 +142,11 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             Err(Denied::token_expired())
         } else {
             let permits = self.shared.publisher.permits();
-            permits.admit(&admission.subject, self.peer.ip(), admission.reserved)
+            permits.admit(
+                &admission.subject,
+                self.peer.address.ip(),
+                admission.reserved,
+            )
         };
         let seat = match seat {
             Ok(seat) => seat,
@@ -152,7 +159,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             id: publisher.open(&admission.subject, version, outbox),
             subject: admission.subject,
             principal: admission.principal,
-            peer: self.peer,
+            peer: self.peer.clone(),
             version,
         };
         let incarnation = self.shared.publisher.position().incarnation;
@@ -174,10 +181,13 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
 
     fn renew(&mut self, event: ServerEvent) {
         let shared = Arc::clone(&self.shared);
-        let (peer, limit) = (self.peer, shared.publisher.config().stomp.connect_timeout);
+        let (peer, limit) = (
+            self.peer.clone(),
+            shared.publisher.config().stomp.connect_timeout,
+        );
         self.work = Some(Box::pin(async move {
             let asked = match event.frame() {
-                Some(frame) => timeout(limit, shared.guard.authenticate(frame, peer)).await,
+                Some(frame) => timeout(limit, shared.guard.authenticate(frame, &peer)).await,
                 None => Ok(Err(cannot_ask())),
             };
             Done::Renewed(asked.unwrap_or_else(|_| Err(cannot_ask())), Box::new(event))
@@ -204,6 +214,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         open.info = Arc::new(SessionInfo {
             principal: admission.principal,
             subject: admission.subject,
+            peer: open.info.peer.clone(),
             ..*open.info
         });
         match self.forbidden() {

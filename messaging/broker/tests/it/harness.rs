@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use axum::routing::any;
 use broker::{
-    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Publisher, Refusal,
+    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Peer, Publisher, Refusal,
     SessionInfo, WebSocketUpgrade, token_of,
 };
 use stomp::Frame;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tokens are `{subject}`, `{subject}/{milliseconds to live}` or `{subject}+secret`; the subject `nobody` is refused, those
-/// that begin with `agent` are reserved.
+/// that begin with `agent` are reserved. `certificate` stands for whom a checked client certificate names.
 #[derive(Default)]
 pub(crate) struct TestGuard {
     /// Tokens that may do nothing any more.
@@ -43,17 +43,16 @@ impl TestGuard {
 impl Guard for TestGuard {
     type Principal = String;
 
-    async fn authenticate(
-        &self,
-        frame: &Frame,
-        _peer: SocketAddr,
-    ) -> Result<Admission<String>, Denied> {
+    async fn authenticate(&self, frame: &Frame, peer: &Peer) -> Result<Admission<String>, Denied> {
         let token = token_of(frame).ok_or_else(|| Denied::unauthenticated("no token"))?;
         let (subject, milliseconds) = match token.split_once('/') {
             Some((subject, milliseconds)) => (subject, milliseconds.parse().ok()),
             None => (token, None),
         };
-        let subject = subject.trim_end_matches("+secret");
+        let subject = match (subject, &peer.certificate) {
+            ("certificate", Some(name)) if peer.is_secured => name,
+            _ => subject.trim_end_matches("+secret"),
+        };
         if subject == "nobody" {
             return Err(Denied::unauthenticated("nobody is not let in"));
         }
@@ -189,7 +188,7 @@ async fn upgrade(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    broker.upgrade_websocket(upgrade, peer)
+    broker.upgrade_websocket(upgrade, peer.into())
 }
 
 /// Waits until `holds`, for what has no event to wait for.

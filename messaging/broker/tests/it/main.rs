@@ -18,6 +18,7 @@ mod queues;
 mod replies;
 mod resuming;
 mod retained;
+mod securing;
 mod subscriptions;
 mod tokens;
 mod transactions;
