@@ -369,6 +369,34 @@ mod tests {
     }
 
     #[test]
+    fn other_machines_are_listened_to_with_tls_or_in_words() {
+        for (section, key) in [("http", "http.listen"), ("stomp", "stomp.listen")] {
+            let open = format!("data = \"d\"\n[{section}]\nlisten = \"0.0.0.0:1\"\n");
+            check(&open, "", &[key, "certificate", "proxy", WITHOUT_TLS]);
+            let config = load(&format!("{open}without_tls = \"{WITHOUT_TLS}\""), "").unwrap();
+            assert!(!config.secure_cookies, "browsers would not send them");
+            check(
+                &format!("{open}without_tls = \"yes\""),
+                "",
+                &[key, WITHOUT_TLS],
+            );
+        }
+        let without = "data = \"d\"\n[stomp]\nlisten_tls = \"0.0.0.0:61614\"";
+        check(without, "", &["stomp.listen_tls", "[tls]"]);
+        let missing = "data = \"d\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"";
+        check(missing, "", &["server.toml", "c.pem"]);
+        let unasked = format!("{missing}\nagents_need_certificate = true");
+        check(&unasked, "", &["client_authority"]);
+        let named = load(
+            "data = \"d\"\n[http]\npublic_url = \"https://a.example\"",
+            "",
+        )
+        .unwrap();
+        assert!(named.secure_cookies);
+        assert_eq!(named.public_url.as_str(), "https://a.example/");
+    }
+
+    #[test]
     fn the_access_file_is_checked_too() {
         let server = "data = \"d\"\n[access]\nfile = \"access.toml\"";
         let user = |role: &str, zones: &str, variable: &str| {

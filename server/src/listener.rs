@@ -185,6 +185,7 @@ impl Entrance {
         let mut connection = http1::Builder::new()
             // `Watched` has a clock that tells a head from silence.
             .header_read_timeout(None)
+            .max_header_size(HEAD_BYTES)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();

@@ -149,3 +149,113 @@ impl Keeper {
         self.reminded = Some(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct Case {
+        directory: TempDir,
+        keeper: Keeper,
+        served: Served,
+    }
+
+    fn pair(year: i32) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let (certificate, key) = pair(2040);
+            std::fs::write(directory.path().join("cert.pem"), certificate).unwrap();
+            std::fs::write(directory.path().join("key.pem"), key).unwrap();
+            let files = TlsFiles {
+                certificate: directory.path().join("cert.pem"),
+                key: directory.path().join("key.pem"),
+                client_authority: None,
+            };
+            let (keeper, served) = Keeper::open(files).unwrap();
+            Self {
+                directory,
+                keeper,
+                served,
+            }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.directory.path().join(name), text).unwrap();
+        }
+
+        /// Looks so often, and tells the year in which the served certificate ends.
+        fn look(&mut self, times: u8) -> String {
+            for _ in 0..times {
+                let look = self.keeper.files.read();
+                self.keeper.decide(look);
+            }
+            self.served.expires.borrow().format("%Y").to_string()
+        }
+    }
+
+    #[test]
+    fn a_new_pair_is_taken_when_it_has_settled() {
+        let mut case = Case::new();
+        let before = Arc::clone(&case.served.http.borrow());
+        let (certificate, key) = pair(2041);
+        case.write("cert.pem", &certificate);
+        assert_eq!(case.look(1), "2040", "the key may follow in a moment");
+        case.write("key.pem", &key);
+        assert_eq!(case.look(1), "2040");
+        assert_eq!(case.look(1), "2041");
+        assert!(!Arc::ptr_eq(&before, &case.served.http.borrow()));
+        assert!(case.served.stomp.borrow().alpn_protocols.is_empty());
+    }
+
+    #[test]
+    fn what_is_broken_is_refused_and_the_one_before_goes_on() {
+        let mut case = Case::new();
+        let (certificate, key) = pair(2041);
+        case.write("cert.pem", &certificate);
+        assert_eq!(case.look(3), "2040", "the key is not its own");
+        case.write("cert.pem", "nonsense");
+        assert_eq!(case.look(3), "2040");
+        std::fs::remove_file(case.directory.path().join("key.pem")).unwrap();
+        assert_eq!(case.look(3), "2040");
+        case.write("cert.pem", &certificate);
+        case.write("key.pem", &key);
+        assert_eq!(case.look(2), "2041");
+    }
+
+    #[test]
+    fn each_mistake_names_its_file() {
+        let case = Case::new();
+        let check = |certificate: &str, key: &str, words: &[&str]| {
+            case.write("cert.pem", certificate);
+            case.write("key.pem", key);
+            let error = case.keeper.files.check().unwrap_err().to_string();
+            for word in words {
+                assert!(error.contains(word), "{word:?} is missing in: {error}");
+            }
+            assert!(!error.contains("MII") && !error.contains('\n'), "{error}");
+        };
+        let ((one, of_one), (_, of_other)) = (pair(2040), pair(2041));
+        check(&one, &of_other, &["key.pem", "cert.pem", "made together"]);
+        check("", &of_one, &["cert.pem", "no certificate"]);
+        check(&of_one, &of_one, &["cert.pem", "no certificate"]);
+        check(&one, &one, &["key.pem", "no private key"]);
+        check(&one, "-----BEGIN PRIVATE KEY-----\nMII!\n", &["key.pem"]);
+        let missing = TlsFiles {
+            key: "missing.pem".into(),
+            ..case.keeper.files.clone()
+        };
+        case.write("cert.pem", &one);
+        let error = missing.check().unwrap_err().to_string();
+        assert!(error.contains("missing.pem"), "{error}");
+    }
+}
