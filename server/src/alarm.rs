@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) mod engine;
 pub mod state;
 
-use crate::identity::policy::Principal;
+use crate::identity::principal::Principal;
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
 
@@ -53,7 +53,7 @@ pub(crate) enum Request {
     Acknowledge {
         alarm: i64,
         seen: Acknowledge,
-        actor: Actor,
+        actor: Box<Actor>,
         at: DateTime<Utc>,
         reply: oneshot::Sender<Result<AlarmView, AcknowledgeError>>,
     },
@@ -99,7 +99,7 @@ impl AlarmHandle {
             .ask(|reply| Request::Acknowledge {
                 alarm,
                 seen,
-                actor,
+                actor: Box::new(actor),
                 at: Utc::now(),
                 reply,
             })

@@ -22,8 +22,9 @@ use tokio::sync::watch;
 
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
 use crate::command::{AgentLink, CommandError, CommandHandle};
-use crate::identity::policy::Principal;
-use crate::identity::token::{TokenError, Tokens};
+use crate::identity::authenticator::Authenticator;
+use crate::identity::principal::Principal;
+use crate::identity::token::TokenError;
 use crate::keeper::SiteKeeper;
 use crate::live::{Joined, LiveHandle};
 use crate::site::Site;
@@ -32,7 +33,7 @@ use crate::wire;
 
 /// Lets in whoever brings a good token, and decides by the policy what they may do.
 pub(crate) struct Doorkeeper {
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) authenticator: Authenticator,
     pub(crate) site: watch::Receiver<Arc<Site>>,
 }
 
@@ -50,8 +51,10 @@ impl Guard for Doorkeeper {
                 "a token is needed; send it as `passcode`, or behind `Bearer` in `Authorization` (in Socket.IO as `token`)",
             )
         })?;
-        let checked = self.tokens.check(token).map_err(|error| match error {
+        let checked = self.authenticator.authenticate(token).await;
+        let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
+            TokenError::Revoked(_) => Denied::new("token-revoked", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
         Ok(Admission {
@@ -96,6 +99,7 @@ impl Doorkeeper {
             | Destination::Events
             | Destination::Readings
             | Destination::CommandResults => principal.may_report(),
+            Destination::Auth => true,
             // Which alarm and which command decides more than a destination can: their engines ask the policy again.
             Destination::AlarmAction(..) | Destination::DeviceCommands(_) => principal.may_act(),
             Destination::UserCommands
@@ -125,6 +129,7 @@ impl Doorkeeper {
             | Destination::Events
             | Destination::Readings
             | Destination::CommandResults
+            | Destination::Auth
             | Destination::AlarmAction(..)
             | Destination::DeviceCommands(_) => false,
         }
@@ -159,6 +164,12 @@ impl Handler<Principal> for Desk {
             Destination::Readings => self.readings(session, body).await,
             Destination::Events => self.events(session, body).await,
             Destination::CommandResults => self.command_result(session, body).await,
+            // The broker took the token before it handed the frame over.
+            Destination::Auth if frame.header(broker::RENEWED).is_some() => Ok(()),
+            Destination::Auth => Err(Refusal::refused(
+                "no-token",
+                "nothing was renewed: put the new token behind `Bearer` in the header `Authorization`",
+            )),
             Destination::AlarmAction(alarm, AlarmAction::Acknowledge) => {
                 let seen: Acknowledge = parse(body)?;
                 self.alarms

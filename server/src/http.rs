@@ -17,8 +17,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
 use crate::gateway::{Desk, Doorkeeper};
+use crate::identity::authenticator::Authenticator;
 use crate::identity::password::Passwords;
-use crate::identity::token::Tokens;
 use crate::keeper::SiteKeeper;
 use crate::live::LiveHandle;
 use crate::site::Site;
@@ -50,7 +50,7 @@ pub(crate) struct App {
     pub(crate) alarms: AlarmHandle,
     pub(crate) commands: CommandHandle,
     pub(crate) publisher: Publisher,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) authenticator: Authenticator,
     pub(crate) people_passwords: Passwords,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
     pub(crate) client_secrets: Passwords,

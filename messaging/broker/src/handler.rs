@@ -50,6 +50,10 @@ impl Refusal {
     }
 }
 
+/// A frame that is handed over says `true` in this header if it brought a new token, which was taken. A client's own copy
+/// is removed.
+pub const RENEWED: &str = "x-renewed";
+
 /// Does what clients ask for.
 pub trait Handler<P>: Send + Sync + 'static {
     /// Handles one SEND to `/app/**`, which the guard has allowed. The session's next frame waits until this is done;

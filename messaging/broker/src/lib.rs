@@ -121,7 +121,7 @@ mod wire;
 pub use ::websocket::WebSocketUpgrade;
 pub use config::{BrokerConfig, DurableLimits, KeepAlive, QueueLimits, RetainedLimits};
 pub use guard::{Action, Admission, Denied, Guard, token_of};
-pub use handler::{Handler, Refusal, SessionInfo};
+pub use handler::{Handler, RENEWED, Refusal, SessionInfo};
 pub use message::Outgoing;
 pub use peer::Peer;
 pub use permits::TurnedAway;

@@ -16,7 +16,7 @@ use super::App;
 use super::error::{Problem, log_unavailable};
 use super::page::html;
 use crate::alarm::Actor;
-use crate::identity::policy::Principal;
+use crate::identity::principal::Principal;
 use crate::store::StoreError;
 use crate::store::identity::Login;
 
@@ -201,9 +201,8 @@ impl FromRequestParts<App> for Caller {
             let token = token
                 .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
                 .map(|(_, token)| token.trim());
-            let checked = app
-                .tokens
-                .check(token.ok_or_else(Problem::unauthenticated)?);
+            let token = token.ok_or_else(Problem::unauthenticated)?;
+            let checked = app.authenticator.authenticate(token).await;
             let checked = checked.map_err(|error| {
                 Problem::new(
                     axum::http::StatusCode::UNAUTHORIZED,

@@ -12,7 +12,7 @@ use super::open::{Live, Open, Replaying};
 use super::{Task, asking};
 use crate::destination::{self, DURABLE_NAME, Kind, REPLY_TO, USER_ERRORS};
 use crate::guard::{Action, Admission, Denied, Guard};
-use crate::handler::{Handler, Refusal, SessionInfo};
+use crate::handler::{Handler, RENEWED, Refusal, SessionInfo};
 use crate::message::Outgoing;
 use crate::publisher::epoch_milliseconds;
 use crate::router::{Effect, Outbound, Payload, expiry_of};
@@ -262,7 +262,13 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let shared = Arc::clone(&self.shared);
         let info = Arc::clone(&open.info);
         let mut frame = frame.into_owned();
-        frame.headers.retain(|name, _| !asking::is_credential(name));
+        let renewed = frame.headers.get_ignore_case("authorization").is_some();
+        frame
+            .headers
+            .retain(|name, _| !asking::is_credential(name) && name != RENEWED);
+        if renewed {
+            frame.headers.push(RENEWED, "true");
+        }
         self.work = Some(Box::pin(async move {
             let result = shared.handler.handle(&info, &frame).await;
             Done::Handled(result, frame)

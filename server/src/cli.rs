@@ -1,0 +1,3 @@
+//! What each sub-command of `landside-server` does.
+
+pub(crate) mod run;
