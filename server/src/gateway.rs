@@ -96,6 +96,11 @@ impl Guard for Doorkeeper {
         })
     }
 
+    fn admitted(&self, principal: &Principal) -> Result<(), Denied> {
+        let standing = self.authenticator.admitted(principal);
+        standing.map_err(|revoked| Denied::new("token-revoked", revoked.to_string()))
+    }
+
     fn authorize(
         &self,
         principal: &Principal,
@@ -106,7 +111,7 @@ impl Guard for Doorkeeper {
             .parse::<Destination>()
             .is_ok_and(|known| match action {
                 Action::Send => self.may_send(principal, &known),
-                Action::Subscribe => self.may_subscribe(principal, &known),
+                Action::Subscribe | Action::Deliver => self.may_subscribe(principal, &known),
             });
         if allowed {
             return Ok(());
@@ -114,6 +119,7 @@ impl Guard for Doorkeeper {
         let verb = match action {
             Action::Send => "send to",
             Action::Subscribe => "subscribe to",
+            Action::Deliver => "be given messages of",
         };
         Err(Denied::forbidden(format!(
             "you may not {verb} {destination}"
