@@ -24,6 +24,7 @@ use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::identity::authenticator::Authenticator;
 use crate::identity::principal::Principal;
+use crate::identity::standing::Revoked;
 use crate::identity::token::TokenError;
 use crate::keeper::SiteKeeper;
 use crate::live::{Joined, LiveHandle};
@@ -84,7 +85,7 @@ impl Guard for Doorkeeper {
         let checked = self.authenticator.authenticate(token).await;
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
-            TokenError::Revoked(_) => Denied::new("token-revoked", error.to_string()),
+            TokenError::Revoked(revoked) => token_revoked(&revoked),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
         self.certificates.check(&checked.principal, peer)?;
@@ -125,6 +126,15 @@ impl Guard for Doorkeeper {
             "you may not {verb} {destination}"
         )))
     }
+
+    fn admitted(&self, principal: &Principal) -> Result<(), Denied> {
+        let admitted = self.authenticator.admitted(principal);
+        admitted.map_err(|revoked| token_revoked(&revoked))
+    }
+}
+
+fn token_revoked(revoked: &Revoked) -> Denied {
+    Denied::new("token-revoked", revoked.to_string())
 }
 
 impl Doorkeeper {

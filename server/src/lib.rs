@@ -395,7 +395,13 @@ impl Core {
             dispatcher.run(requests).await;
             "the command dispatcher"
         });
-        let keeper = SiteKeeper::new(store.clone(), site, alarms.clone(), announcer);
+        let keeper = SiteKeeper::new(
+            store.clone(),
+            site,
+            alarms.clone(),
+            announcer,
+            publisher.clone(),
+        );
         Ok(Self {
             store,
             keeper: Arc::new(keeper),
