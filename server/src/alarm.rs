@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) mod engine;
 pub mod state;
 
+use crate::audit::Identity;
 use crate::identity::policy::Principal;
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
@@ -41,6 +42,8 @@ pub(crate) enum AcknowledgeError {
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
     pub(crate) principal: Principal,
+    /// By what they are known.
+    pub(crate) identity: Identity,
     pub(crate) peer: String,
 }
 

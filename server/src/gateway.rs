@@ -22,6 +22,7 @@ use stomp::Frame;
 use tokio::sync::watch;
 
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
+use crate::audit::Identity;
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::identity::policy::Principal;
 use crate::identity::token::{TokenError, Tokens};
@@ -428,6 +429,7 @@ fn check_inventory(inventory: &Inventory, principal: &Principal) -> Result<(), R
 fn actor(session: &SessionInfo<Principal>) -> Actor {
     Actor {
         principal: session.principal.clone(),
+        identity: Identity::Session(session.id.to_string()),
         peer: session.peer.to_string(),
     }
 }

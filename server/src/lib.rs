@@ -15,6 +15,7 @@
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
 //! | `keeper` | the one way in which the site changes |
 //! | `live` | newest readings, their age, each device's condition |
+//! | [`audit`] | the audit as a chain: its hash, its verifier, its published head, its journal |
 //! | [`alarm`] | the alarm machine, and the task that owns all alarms |
 //! | [`command`] | the command machine, and the task that sends and follows them |
 //! | `announce` | what programs and pages are told |
@@ -39,11 +40,12 @@ use contract::AgentId;
 use stomp::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub mod alarm;
 mod announce;
+pub mod audit;
 pub mod command;
 pub mod config;
 mod gateway;
@@ -62,6 +64,8 @@ use ::sockjs::SockJs;
 use alarm::AlarmHandle;
 use alarm::engine::Engine;
 use announce::Announcer;
+use audit::journal::Journal;
+use audit::keeper::AuditKeeper;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
 use config::Config;
@@ -102,6 +106,9 @@ pub struct Server {
     addresses: Addresses,
     shutdown: CancellationToken,
     tasks: Tasks,
+    /// Ends last, with what the others wrote.
+    audit: JoinHandle<()>,
+    audit_stop: CancellationToken,
 }
 
 /// Every task of the server; each gives its name when it ends.
@@ -126,7 +133,10 @@ impl Server {
         let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
-        let core = Core::load(store, offset, config.proxies, &mut tasks).await?;
+        let journal = Journal::new(config.audit.journal.clone());
+        let audit_keeper = AuditKeeper::new(store.clone(), config.audit, journal.clone());
+        audit_keeper.settle().await;
+        let core = Core::load(store, journal, offset, config.proxies, &mut tasks).await?;
         let addresses = Addresses {
             http: listeners.http.local_addr()?,
             stomp: listeners.stomp.local_addr()?,
@@ -163,10 +173,14 @@ impl Server {
             "metrics",
         ));
         tracing::info!(http = %addresses.http, stomp = %addresses.stomp, metrics = %addresses.metrics, "the server runs");
+        let audit_stop = CancellationToken::new();
+        let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
         Ok(Self {
             addresses,
             shutdown,
             tasks,
+            audit,
+            audit_stop,
         })
     }
 
@@ -191,6 +205,10 @@ impl Server {
             if let Err(error) = ended {
                 tracing::error!(%error, "a part of the server did not end well");
             }
+        }
+        self.audit_stop.cancel();
+        if let Err(error) = self.audit.await {
+            tracing::error!(%error, "the task of the audit did not end well");
         }
     }
 }
@@ -260,6 +278,7 @@ impl Core {
     /// Takes up where the records end, and starts the tasks.
     async fn load(
         store: Store,
+        journal: Journal,
         offset: FixedOffset,
         proxies: Vec<IpAddr>,
         tasks: &mut Tasks,
@@ -293,10 +312,15 @@ impl Core {
             "the alarm engine"
         });
         let (commands, requests) = CommandHandle::new();
-        let dispatcher =
-            Dispatcher::load(store.clone(), seen, publisher.clone(), announcer.clone())
-                .await
-                .context("cannot load the open commands")?;
+        let dispatcher = Dispatcher::load(
+            store.clone(),
+            journal,
+            seen,
+            publisher.clone(),
+            announcer.clone(),
+        )
+        .await
+        .context("cannot load the open commands")?;
         tasks.spawn(async move {
             dispatcher.run(requests).await;
             "the command dispatcher"

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
+use cli::audit::AuditCommand;
 use private_postgres::{Cluster, ClusterConfig};
 use server::config::Config;
 use server::store::Store;
@@ -15,6 +16,8 @@ use server::{Listeners, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+mod cli;
 
 /// `EX_USAGE` of sysexits: what was asked for is wrong, and nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
@@ -47,11 +50,25 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Looks at the audit.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+impl Command {
+    fn config(&self) -> &Path {
+        match self {
+            Self::Run { config } | Self::Check { config } => config,
+            Self::Audit { command } => command.config(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (Command::Run { config: path } | Command::Check { config: path }) = &arguments.command;
+    let path = arguments.command.config();
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
         Err(error) => return complain(&error.to_string(), EXIT_CONFIGURATION),
@@ -74,13 +91,21 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
+    if let Command::Audit { command } = &arguments.command {
+        let (lines, code) = runtime.block_on(command.run(&config));
+        lines.iter().for_each(|line| say(line));
+        return code;
+    }
     match runtime.block_on(run(config, path)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of `check` to a person")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of `check` and `audit` to a person"
+)]
 fn say(sentence: &str) {
     println!("{sentence}");
 }
@@ -126,7 +151,8 @@ async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         metrics: bind(config.metrics, path, "metrics.listen").await?,
     };
     let (url, cluster) = database(&config).await?;
-    let store = Store::open(&url).await.context(match &cluster {
+    let owner = config.database_owner_url.as_deref().unwrap_or(&url);
+    let store = Store::open_with_owner(&url, owner).await.context(match &cluster {
         Some(_) => "cannot use the private database",
         None => "cannot use the database of DATABASE_URL: start it, correct the variable, or unset it for a private cluster",
     })?;

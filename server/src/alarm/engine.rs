@@ -293,14 +293,10 @@ impl Engine {
             source_at: at,
         };
         Store::journal_alarm(&mut unit, alarm.id, condition, transition).await?;
-        let entry = AuditEntry {
-            actor: &by.by,
-            peer: &actor.peer,
-            action: "alarm.acknowledge",
-            subject: &format!("{}/{}", alarm.device, alarm.code),
-            detail: json!({"alarm": alarm.id, "occurrence": seen.occurrence, "note": seen.note}),
-            outcome: "done",
-        };
+        let subject = format!("{}/{}", alarm.device, alarm.code);
+        let entry = AuditEntry::by(&actor, "alarm.acknowledge", &subject)
+            .detail(json!({"alarm": alarm.id, "occurrence": seen.occurrence}))
+            .reason(seen.note.as_deref());
         Store::audit(&mut unit, entry).await?;
         self.commit(unit).await?;
         alarm.condition = condition;

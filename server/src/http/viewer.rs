@@ -16,6 +16,7 @@ use super::App;
 use super::error::{Problem, log_unavailable};
 use super::page::html;
 use crate::alarm::Actor;
+use crate::audit::Identity;
 use crate::identity::policy::Principal;
 use crate::store::StoreError;
 use crate::store::identity::Login;
@@ -114,6 +115,7 @@ impl Viewer {
     pub(super) fn actor(&self) -> Actor {
         Actor {
             principal: self.login.principal.clone(),
+            identity: Identity::Login(self.login.id),
             peer: self.peer.clone(),
         }
     }
@@ -213,6 +215,7 @@ impl FromRequestParts<App> for Caller {
             })?;
             return Ok(Self(Actor {
                 principal: checked.principal,
+                identity: Identity::Token(checked.jti),
                 peer,
             }));
         }
@@ -234,6 +237,7 @@ impl FromRequestParts<App> for Caller {
         }
         Ok(Self(Actor {
             principal: login.principal,
+            identity: Identity::Login(login.id),
             peer,
         }))
     }

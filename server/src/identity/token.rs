@@ -59,6 +59,8 @@ pub struct Checked {
     pub principal: Principal,
     /// Until when it is good.
     pub expires_at: SystemTime,
+    /// Its own number (`jti`), for the audit.
+    pub jti: Uuid,
 }
 
 /// Why a token is not accepted.
@@ -189,6 +191,7 @@ impl Tokens {
                 zones,
             },
             expires_at: UNIX_EPOCH + Duration::from_secs(claims.exp),
+            jti: claims.jti,
         })
     }
 }

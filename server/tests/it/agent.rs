@@ -72,6 +72,7 @@ fn profile() -> Profile {
         commands: vec![
             command("open", contract::command::Risk::Normal),
             command("reset", contract::command::Risk::Critical),
+            command("evacuate", contract::command::Risk::Emergency),
         ],
     }
 }

@@ -146,6 +146,22 @@ impl TestServer {
         self.running().addresses().stomp
     }
 
+    /// A file beside the configuration; empty when it is not there.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+
+    /// Writes a file beside the configuration, while nobody else does.
+    pub(crate) fn write_file(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+    }
+
+    /// The status that a sign-in with the right password gets.
+    pub(crate) async fn browser_answer(&self, person: &str) -> u16 {
+        let browser = Browser::new(self.url(""));
+        browser.sign_in(person, PASSWORD).await.status().as_u16()
+    }
+
     /// What the metrics say.
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.running().addresses().metrics);

@@ -6,6 +6,7 @@
 mod access;
 mod agent;
 mod alarms;
+mod audit;
 mod commands;
 mod database;
 mod harness;
