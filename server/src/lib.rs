@@ -19,6 +19,7 @@
 //! | [`alarm`] | the alarm machine, and the task that owns all alarms |
 //! | [`command`] | the command machine, and the task that sends and follows them |
 //! | `announce` | what programs and pages are told |
+//! | `personal` | number plates: masked, and erased when their time is over |
 //! | `observability` | every metric |
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
@@ -55,6 +56,7 @@ mod keeper;
 mod live;
 mod mailbox;
 mod observability;
+mod personal;
 pub mod site;
 pub mod store;
 mod transport;
@@ -136,7 +138,14 @@ impl Server {
         let journal = Journal::new(config.audit.journal.clone());
         let audit_keeper = AuditKeeper::new(store.clone(), config.audit, journal.clone());
         audit_keeper.settle().await;
-        let core = Core::load(store, journal, offset, config.proxies, &mut tasks).await?;
+        let days = config.number_plates_days;
+        let eraser = personal::eraser::run(store.clone(), days, shutdown.clone());
+        tasks.spawn(async move {
+            eraser.await;
+            "the eraser of number plates"
+        });
+        let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
+        let core = Core::load(store, journal, kept, offset, config.proxies, &mut tasks).await?;
         let addresses = Addresses {
             http: listeners.http.local_addr()?,
             stomp: listeners.stomp.local_addr()?,
@@ -279,6 +288,7 @@ impl Core {
     async fn load(
         store: Store,
         journal: Journal,
+        personal_kept: Duration,
         offset: FixedOffset,
         proxies: Vec<IpAddr>,
         tasks: &mut Tasks,
@@ -292,7 +302,7 @@ impl Core {
         let publisher = Publisher::new(broker_config(proxies));
         let announcer = Announcer::new(publisher.clone(), offset);
 
-        let (live_task, live) = Live::new(seen.clone(), announcer.clone());
+        let (live_task, live) = Live::new(seen.clone(), announcer.clone(), personal_kept);
         tasks.spawn(async move {
             live_task.run().await;
             "live state"

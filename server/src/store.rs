@@ -11,6 +11,7 @@ use std::time::Duration;
 pub(crate) mod alarm;
 pub(crate) mod audit;
 pub mod audit_chain;
+pub(crate) mod audit_list;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod identity;

@@ -50,6 +50,7 @@ pub(crate) fn access() -> String {
         ("agent-3", r#""agent""#, "*"),
         ("agent-p2", r#""agent""#, "p2"),
         ("program", r#""program", "operator""#, "*"),
+        ("supervisor", r#""program", "supervisor""#, "*"),
         ("program-p2", r#""program", "operator""#, "p2"),
     ];
     let people = people.map(|(name, role, zones)| {

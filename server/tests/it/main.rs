@@ -12,6 +12,7 @@ mod database;
 mod harness;
 mod ingest;
 mod pages;
+mod plates;
 mod processes;
 mod restart;
 mod socketio;
