@@ -10,8 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) mod engine;
 pub mod state;
 
-use crate::audit::Identity;
-use crate::identity::policy::Principal;
+use crate::identity::principal::Principal;
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
 
@@ -42,8 +41,6 @@ pub(crate) enum AcknowledgeError {
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
     pub(crate) principal: Principal,
-    /// By what they are known.
-    pub(crate) identity: Identity,
     pub(crate) peer: String,
 }
 
@@ -56,7 +53,7 @@ pub(crate) enum Request {
     Acknowledge {
         alarm: i64,
         seen: Acknowledge,
-        actor: Actor,
+        actor: Box<Actor>,
         at: DateTime<Utc>,
         reply: oneshot::Sender<Result<AlarmView, AcknowledgeError>>,
     },
@@ -102,7 +99,7 @@ impl AlarmHandle {
             .ask(|reply| Request::Acknowledge {
                 alarm,
                 seen,
-                actor,
+                actor: Box::new(actor),
                 at: Utc::now(),
                 reply,
             })

@@ -25,32 +25,27 @@ mod syslog;
 pub mod verify;
 
 use crate::alarm::Actor;
+use crate::identity::principal::Proof;
 
 /// A person's own words, as why they do something: long enough for a sentence, short enough to be read.
 pub(crate) const REASON_CHARS_MAX: usize = 500;
 
-/// By what somebody was known who acted: stays the same while they act, and is worth nothing to whoever reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Identity {
-    /// The number of a login.
-    Login(Uuid),
-    /// The number (`jti`) of a token.
-    Token(Uuid),
-    /// The number of a connection to the broker, whose token may be renewed in it.
-    Session(String),
-    /// Nobody was known: a sign-in, the server itself.
-    None,
-}
-
-impl Identity {
-    pub(crate) fn to_json(&self) -> Value {
-        match self {
-            Self::Login(id) => json!({"login": id}),
-            Self::Token(id) => json!({"token": id}),
-            Self::Session(id) => json!({"session": id}),
-            Self::None => json!({}),
-        }
-    }
+/// By what somebody was known who acted: the numbers of their login and token, which are worth nothing to whoever reads
+/// them.
+fn identity(proof: &Proof) -> Value {
+    let members = [
+        ("token", proof.token.map(|id| json!(id))),
+        ("grant", proof.grant.map(|id| json!(id))),
+        ("client", proof.client.as_ref().map(|id| json!(id))),
+        (
+            "second_factor_at",
+            proof.second_factor_at.map(|at| json!(at)),
+        ),
+    ];
+    let known = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(known.collect())
 }
 
 /// One action. Made by [`AuditEntry::by`] or [`AuditEntry::new`], completed by the others, written by `Store::audit` in
@@ -59,8 +54,8 @@ impl Identity {
 pub(crate) struct AuditEntry<'a> {
     /// Who.
     pub(crate) actor: &'a str,
-    /// By what they were known.
-    pub(crate) identity: Identity,
+    /// By what they were known: numbers of login and token.
+    pub(crate) identity: Value,
     /// From where.
     pub(crate) peer: &'a str,
     /// What, for example `alarm.acknowledge`.
@@ -79,7 +74,7 @@ impl<'a> AuditEntry<'a> {
     /// Somebody who is known did something.
     pub(crate) fn by(actor: &'a Actor, action: &'a str, subject: &'a str) -> Self {
         Self {
-            identity: actor.identity.clone(),
+            identity: identity(&actor.principal.proof),
             ..Self::new(&actor.principal.subject, &actor.peer, action, subject)
         }
     }
@@ -88,7 +83,7 @@ impl<'a> AuditEntry<'a> {
     pub(crate) fn new(actor: &'a str, peer: &'a str, action: &'a str, subject: &'a str) -> Self {
         Self {
             actor,
-            identity: Identity::None,
+            identity: json!({}),
             peer,
             action,
             subject,
@@ -98,9 +93,12 @@ impl<'a> AuditEntry<'a> {
         }
     }
 
-    /// Known by this.
-    pub(crate) fn identity(self, identity: Identity) -> Self {
-        Self { identity, ..self }
+    /// In a login that begins with it.
+    pub(crate) fn login(self, id: Uuid) -> Self {
+        Self {
+            identity: json!({"grant": id}),
+            ..self
+        }
     }
 
     /// With these parameters.

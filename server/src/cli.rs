@@ -1,3 +1,4 @@
-//! Sub-commands that do something else than run the server.
+//! What each sub-command of `landside-server` does.
 
 pub(crate) mod audit;
+pub(crate) mod run;

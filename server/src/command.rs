@@ -73,7 +73,7 @@ pub(crate) enum Request {
     Submit {
         device: DeviceId,
         request: CommandRequest,
-        actor: Actor,
+        actor: Box<Actor>,
         /// When it was asked for: its time to live runs from here, however long the database takes.
         received: Instant,
         reply: oneshot::Sender<Result<CommandView, CommandError>>,
@@ -125,7 +125,7 @@ impl CommandHandle {
             .ask(|reply| Request::Submit {
                 device,
                 request,
-                actor,
+                actor: Box::new(actor),
                 received,
                 reply,
             })

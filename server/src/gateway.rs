@@ -3,12 +3,11 @@
 //! A message means the same, is guarded the same and is answered the same, whichever way it came.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use broker::{Action, Admission, Denied, Guard, Handler, Refusal, SessionInfo};
+use broker::{Action, Admission, Denied, Guard, Handler, Peer, Refusal, SessionInfo};
 use contract::alarm::Acknowledge;
 use contract::command::{CommandRequest, CommandResult};
 use contract::destination::AlarmAction;
@@ -22,10 +21,10 @@ use stomp::Frame;
 use tokio::sync::watch;
 
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
-use crate::audit::Identity;
 use crate::command::{AgentLink, CommandError, CommandHandle};
-use crate::identity::policy::Principal;
-use crate::identity::token::{TokenError, Tokens};
+use crate::identity::authenticator::Authenticator;
+use crate::identity::principal::Principal;
+use crate::identity::token::TokenError;
 use crate::keeper::SiteKeeper;
 use crate::live::{Joined, LiveHandle};
 use crate::site::Site;
@@ -34,7 +33,7 @@ use crate::wire;
 
 /// Lets in whoever brings a good token, and decides by the policy what they may do.
 pub(crate) struct Doorkeeper {
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) authenticator: Authenticator,
     pub(crate) site: watch::Receiver<Arc<Site>>,
 }
 
@@ -44,7 +43,7 @@ impl Guard for Doorkeeper {
     async fn authenticate(
         &self,
         frame: &Frame,
-        _peer: SocketAddr,
+        _peer: &Peer,
     ) -> Result<Admission<Principal>, Denied> {
         let token = broker::token_of(frame).ok_or_else(|| {
             Denied::unauthenticated(
@@ -52,8 +51,10 @@ impl Guard for Doorkeeper {
                 "a token is needed; send it as `passcode`, or behind `Bearer` in `Authorization` (in Socket.IO as `token`)",
             )
         })?;
-        let checked = self.tokens.check(token).map_err(|error| match error {
+        let checked = self.authenticator.authenticate(token).await;
+        let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
+            TokenError::Revoked(_) => Denied::new("token-revoked", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
         Ok(Admission {
@@ -74,7 +75,7 @@ impl Guard for Doorkeeper {
             .parse::<Destination>()
             .is_ok_and(|known| match action {
                 Action::Send => self.may_send(principal, &known),
-                Action::Subscribe => self.may_subscribe(principal, &known),
+                Action::Subscribe | Action::Deliver => self.may_subscribe(principal, &known),
             });
         if allowed {
             return Ok(());
@@ -82,6 +83,7 @@ impl Guard for Doorkeeper {
         let verb = match action {
             Action::Send => "send to",
             Action::Subscribe => "subscribe to",
+            Action::Deliver => "be given messages of",
         };
         Err(Denied::forbidden(format!(
             "you may not {verb} {destination}"
@@ -97,6 +99,7 @@ impl Doorkeeper {
             | Destination::Events
             | Destination::Readings
             | Destination::CommandResults => principal.may_report(),
+            Destination::Auth => true,
             // Which alarm and which command decides more than a destination can: their engines ask the policy again.
             Destination::AlarmAction(..) | Destination::DeviceCommands(_) => principal.may_act(),
             Destination::UserCommands
@@ -126,6 +129,7 @@ impl Doorkeeper {
             | Destination::Events
             | Destination::Readings
             | Destination::CommandResults
+            | Destination::Auth
             | Destination::AlarmAction(..)
             | Destination::DeviceCommands(_) => false,
         }
@@ -160,6 +164,12 @@ impl Handler<Principal> for Desk {
             Destination::Readings => self.readings(session, body).await,
             Destination::Events => self.events(session, body).await,
             Destination::CommandResults => self.command_result(session, body).await,
+            // The broker took the token before it handed the frame over.
+            Destination::Auth if frame.header(broker::RENEWED).is_some() => Ok(()),
+            Destination::Auth => Err(Refusal::refused(
+                "no-token",
+                "nothing was renewed: put the new token behind `Bearer` in the header `Authorization`",
+            )),
             Destination::AlarmAction(alarm, AlarmAction::Acknowledge) => {
                 let seen: Acknowledge = parse(body)?;
                 self.alarms
@@ -429,7 +439,6 @@ fn check_inventory(inventory: &Inventory, principal: &Principal) -> Result<(), R
 fn actor(session: &SessionInfo<Principal>) -> Actor {
     Actor {
         principal: session.principal.clone(),
-        identity: Identity::Session(session.id.to_string()),
         peer: session.peer.to_string(),
     }
 }

@@ -17,8 +17,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
 use crate::gateway::{Desk, Doorkeeper};
+use crate::identity::authenticator::Authenticator;
 use crate::identity::password::Passwords;
-use crate::identity::token::Tokens;
 use crate::keeper::SiteKeeper;
 use crate::live::LiveHandle;
 use crate::site::Site;
@@ -52,7 +52,7 @@ pub(crate) struct App {
     pub(crate) alarms: AlarmHandle,
     pub(crate) commands: CommandHandle,
     pub(crate) publisher: Publisher,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) authenticator: Authenticator,
     pub(crate) people_passwords: Passwords,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
     pub(crate) client_secrets: Passwords,
@@ -187,5 +187,5 @@ async fn websocket(
         let message = "pages of this origin may not connect here, unless `[http] origins` of the server names it\n";
         return (StatusCode::FORBIDDEN, message).into_response();
     }
-    roads.broker.upgrade_websocket(upgrade, peer)
+    roads.broker.upgrade_websocket(upgrade, peer.into())
 }

@@ -72,7 +72,9 @@ use command::CommandHandle;
 use command::dispatcher::Dispatcher;
 use config::Config;
 use gateway::{Desk, Doorkeeper};
+use identity::authenticator::Authenticator;
 use identity::password::Passwords;
+use identity::standing::Standing;
 use identity::token::Tokens;
 use keeper::SiteKeeper;
 use live::{Live, LiveHandle};
@@ -280,7 +282,7 @@ struct Core {
     alarms: AlarmHandle,
     commands: CommandHandle,
     publisher: Publisher,
-    tokens: Arc<Tokens>,
+    authenticator: Authenticator,
 }
 
 impl Core {
@@ -300,6 +302,14 @@ impl Core {
             read_site(&store).await.context("cannot read the site")?,
         ));
         let publisher = Publisher::new(broker_config(proxies));
+        let standing = Standing::open(&store)
+            .await
+            .context("cannot read what was called back")?;
+        let authenticator = Authenticator {
+            tokens: Arc::new(tokens),
+            standing: Arc::new(standing),
+            publisher: publisher.clone(),
+        };
         let announcer = Announcer::new(publisher.clone(), offset);
 
         let (live_task, live) = Live::new(seen.clone(), announcer.clone(), personal_kept);
@@ -336,15 +346,14 @@ impl Core {
             "the command dispatcher"
         });
         let keeper = SiteKeeper::new(store.clone(), site, alarms.clone(), announcer);
-        let (keeper, tokens) = (Arc::new(keeper), Arc::new(tokens));
         Ok(Self {
             store,
-            keeper,
+            keeper: Arc::new(keeper),
             live,
             alarms,
             commands,
             publisher,
-            tokens,
+            authenticator,
         })
     }
 
@@ -354,7 +363,7 @@ impl Core {
         shutdown: CancellationToken,
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
-            tokens: Arc::clone(&self.tokens),
+            authenticator: self.authenticator.clone(),
             site: self.keeper.subscribe(),
         };
         let desk = Desk {
@@ -386,7 +395,7 @@ impl Core {
             alarms: self.alarms,
             commands: self.commands,
             publisher: self.publisher,
-            tokens: self.tokens,
+            authenticator: self.authenticator,
             people_passwords: Passwords::new(),
             client_secrets: Passwords::new(),
             roads,

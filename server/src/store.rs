@@ -17,6 +17,7 @@ pub(crate) mod event;
 pub(crate) mod identity;
 mod separation;
 pub(crate) mod site;
+pub(crate) mod standing;
 
 /// Enough for the writers (alarms, commands, inventories) and a page or two at once; Postgres' own default limit is 100.
 const CONNECTIONS_MAX: u32 = 12;

@@ -17,8 +17,11 @@
   var ASLEEP = 15000;       /* A tick this late in sight means that the computer slept. */
   /* SockJS has more, for pages of other servers and for browsers too old for these pages. */
   var TRANSPORTS = ["websocket", "xhr-streaming", "xhr-polling"];
+  var RENEW_AGAIN = 5000;   /* Milliseconds until a renewal that got no answer is tried again. */
   var SLOW = 1500;          /* A search for a transport this long is worth to be spared the next pages. */
   var REMEMBERED = 600000;  /* Milliseconds that they are; then a better one has its chance again. */
+
+  var RENEWED = "renewed";  /* The receipt of a renewal. */
 
   var zones = (body.getAttribute("data-zones") || "").split(" ").filter(function (zone) { return zone !== ""; });
   var language = body.getAttribute("data-language");
@@ -30,7 +33,6 @@
   var opening = false;
   var subscribed = false;
   var transport = "";       /* What carries the stream, from CONNECTED until the connection is lost. */
-  var quiet = false;        /* A connection that is replaced on purpose is not a lost one. */
   var retryTimer = null;
   var heardAt = Number(body.getAttribute("data-server-time"));
   var lostSince = null;     /* When the server was heard last, while the page is lost. */
@@ -195,12 +197,6 @@
     var wasLive = body.getAttribute("data-connection") === "live";
     link = null;
     opening = subscribed = false;
-    if (quiet) {
-      quiet = false;
-      window.setTimeout(function () { if (!subscribed) { setState("lost"); } }, PATIENCE);
-      connect();
-      return;
-    }
     if (landside.leaving) { window.setTimeout(function () { if (!link && !opening) { onClosed(); } }, 3500); return; }
     if (wasLive) { attempt = 0; }
     transport = "";
@@ -261,18 +257,15 @@
         onReceipt = subscribe();
       },
       message: onMessage,
-      receipt: function () { onReceipt(); },
+      receipt: function (id) { if (id !== RENEWED) { onReceipt(); } },
       error: function () { token = null; }, /* Whatever it was, a fresh token is no harm. */
       closed: onClosed
     });
   }
 
-  function connect() {
-    var request;
-    if (opening || link) { return; }
-    opening = true;
-    if (token && Date.now() < renewAt) { open(); return; }
-    request = new XMLHttpRequest();
+  /* A token for this page; done(false) when there is none now. Whoever is not signed in any more goes to sign in. */
+  function fetchToken(done) {
+    var request = new XMLHttpRequest();
     request.open("POST", "/login/token", true);
     request.timeout = 8000;
     request.setRequestHeader("x-csrf-token", body.getAttribute("data-csrf"));
@@ -281,13 +274,27 @@
       var answer;
       if (request.status === 401 || request.status === 403) { window.location.reload(); return; }
       try { answer = JSON.parse(request.responseText); } catch (ignored) { answer = {}; }
-      if (request.status !== 200 || !answer.access_token) { onClosed(); return; }
+      if (request.status !== 200 || !answer.access_token) { done(false); return; }
       token = answer.access_token;
       renewAt = Date.now() + answer.expires_in * 800; /* At four fifths of its life. */
-      open();
+      done(true);
     };
-    request.onerror = request.ontimeout = onClosed;
+    request.onerror = request.ontimeout = function () { done(false); };
     request.send();
+  }
+
+  function connect() {
+    if (opening || link) { return; }
+    opening = true;
+    if (token && Date.now() < renewAt) { open(); return; }
+    fetchToken(function (got) { if (got) { open(); } else { onClosed(); } });
+  }
+
+  /* The connection stays, with everything that it subscribed to: nobody who watches sees anything of it. */
+  function renew() {
+    var mine = link;
+    renewAt = Date.now() + RENEW_AGAIN;
+    fetchToken(function (got) { if (got && mine === link) { mine.renew("Bearer " + token, RENEWED); } });
   }
 
   /* Once a second: is there still somebody? */
@@ -300,12 +307,8 @@
     if (link) {
       if (slept) {
         link.close();
-      } else if (token && now >= renewAt && body.getAttribute("data-connection") === "live") {
-        /* Reconnecting with a new token; the stream resumes where it was, so nothing is missed. */
-        token = null;
-        quiet = true;
-        link.close();
       } else {
+        if (token && subscribed && now >= renewAt) { renew(); }
         heardAt = Math.max(heardAt, landside.now() - (now - link.received()));
       }
     }

@@ -150,6 +150,10 @@
         for (name in headers) { if (headers.hasOwnProperty(name)) { all[name] = headers[name]; } }
         write(encode("SUBSCRIBE", all));
       },
+      /* A new token for this connection; receipt(id) says that it was taken. */
+      renew: function (newAuthorization, id) {
+        write(encode("SEND", { destination: "/app/auth", receipt: id, "Authorization": newAuthorization }));
+      },
       received: function () { return received; },
       transport: function () { return transport; },
       close: finish

@@ -13,8 +13,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use broker::{
-    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Publisher, Refusal,
-    SessionInfo, WebSocketUpgrade, token_of,
+    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Peer, Publisher,
+    Refusal, SessionInfo, WebSocketUpgrade, token_of,
 };
 use contract::command::{Command, CommandResult};
 use contract::event::{Event, Events, Happening};
@@ -170,7 +170,7 @@ struct OneAgent {
 impl Guard for OneAgent {
     type Principal = ();
 
-    async fn authenticate(&self, frame: &Frame, _: SocketAddr) -> Result<Admission<()>, Denied> {
+    async fn authenticate(&self, frame: &Frame, _: &Peer) -> Result<Admission<()>, Denied> {
         let token = token_of(frame).unwrap_or_default().to_owned();
         let newest = self.tokens.load(Ordering::SeqCst);
         self.connects.lock().unwrap().push(token.clone());
@@ -271,7 +271,7 @@ async fn websocket(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    doors.broker.upgrade_websocket(upgrade, peer)
+    doors.broker.upgrade_websocket(upgrade, peer.into())
 }
 
 /// A server that believes everything it is told.

@@ -352,7 +352,7 @@ impl<'a> Crowd<'a> {
             let line = String::from_utf8_lossy(line);
             return Err(End::Failed(format!("the handshake was answered {line:?}")));
         }
-        if let Some(connect) = self.plan.door.connect() {
+        if let Some(connect) = self.plan.door.connect(false) {
             client.say(&connect)?;
             client.step = Step::LoggingIn;
         } else {

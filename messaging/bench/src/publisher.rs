@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::ledger::{self, Complete, WINDOW};
-use crate::speech::{Door, FLOODED_TOPIC, TOPIC};
+use crate::speech::{Door, FLOODED_TOPIC};
 
 /// A server that does not answer for so long, or takes nothing for so long, has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ impl Publishers {
         let all = (0..count).map(|number| {
             let stream = enter(address, door)
                 .with_context(|| format!("connecting publisher {number} to {address}"))?;
-            let (frame, body) = door.send(TOPIC, &ledger::body(number, 0, body_bytes));
+            let (frame, body) = door.send(&door.send_to, &ledger::body(number, 0, body_bytes));
             let idle = OnTheWay {
                 sent: Instant::now(),
                 threads: 0,
@@ -216,7 +216,7 @@ fn enter(address: SocketAddr, door: &Door) -> anyhow::Result<TcpStream> {
             String::from_utf8_lossy(&answer)
         );
     }
-    if let Some(connect) = door.connect() {
+    if let Some(connect) = door.connect(true) {
         stream.write_all(&connect)?;
         let head = memchr::memmem::find(&answer, b"\r\n\r\n").map_or(0, |at| at + 4);
         answer.drain(..head);

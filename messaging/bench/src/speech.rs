@@ -6,7 +6,7 @@ use memchr::{memchr, memmem};
 
 use crate::wire::{self, Broken};
 
-/// What everybody subscribes to.
+/// What everybody subscribes to, and publishers send to, unless a [`Door`] says otherwise.
 pub const TOPIC: &str = "/topic/bench";
 
 /// What a publisher floods in the overload scenario. Only those who do not read subscribe to it.
@@ -46,6 +46,12 @@ pub struct Door {
     pub login: String,
     /// For CONNECT.
     pub passcode: String,
+    /// For CONNECT of publishers.
+    pub publisher_passcode: String,
+    /// What everybody subscribes to.
+    pub subscribe_to: String,
+    /// What publishers send to. Whatever the server does with it, it must come out where everybody subscribes.
+    pub send_to: String,
 }
 
 impl Door {
@@ -70,11 +76,16 @@ impl Door {
 
     /// The first frame, if there is one.
     #[must_use]
-    pub fn connect(&self) -> Option<Vec<u8>> {
+    pub fn connect(&self, publishes: bool) -> Option<Vec<u8>> {
+        let passcode = if publishes {
+            &self.publisher_passcode
+        } else {
+            &self.passcode
+        };
         (self.speech != Speech::Bare).then(|| {
             frame(&format!(
-                "CONNECT\naccept-version:1.2\nhost:/\nheart-beat:0,0\nlogin:{}\npasscode:{}\n\n\0",
-                self.login, self.passcode
+                "CONNECT\naccept-version:1.2\nhost:/\nheart-beat:0,0\nlogin:{}\npasscode:{passcode}\n\n\0",
+                self.login
             ))
         })
     }
@@ -91,7 +102,10 @@ impl Door {
             let first = format!("SUBSCRIBE\nid:1\ndestination:{FLOODED_TOPIC}\nack:auto\n\n\0");
             bytes.extend(frame(&first));
         }
-        let last = format!("SUBSCRIBE\nid:0\ndestination:{TOPIC}\nack:auto\n{receipt}\n\0");
+        let last = format!(
+            "SUBSCRIBE\nid:0\ndestination:{}\nack:auto\n{receipt}\n\0",
+            self.subscribe_to
+        );
         bytes.extend(frame(&last));
         bytes
     }
@@ -228,6 +242,9 @@ mod tests {
                 path: "/ws".to_owned(),
                 login: String::new(),
                 passcode: String::new(),
+                publisher_passcode: String::new(),
+                subscribe_to: TOPIC.to_owned(),
+                send_to: TOPIC.to_owned(),
             };
             let body = ledger::body(3, 9, 100);
             let (bytes, place) = door.send(TOPIC, &body);

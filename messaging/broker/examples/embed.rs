@@ -16,8 +16,8 @@ use axum::response::Response;
 use axum::routing::any;
 use broker::destination::{REPLY_TO, covers};
 use broker::{
-    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Publisher, Refusal,
-    SessionInfo, WebSocketUpgrade, token_of,
+    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Peer, Publisher,
+    Refusal, SessionInfo, WebSocketUpgrade, token_of,
 };
 use stomp::Frame;
 use tokio::net::TcpListener;
@@ -36,11 +36,7 @@ enum Visitor {
 impl Guard for Porter {
     type Principal = Visitor;
 
-    async fn authenticate(
-        &self,
-        frame: &Frame,
-        _: SocketAddr,
-    ) -> Result<Admission<Visitor>, Denied> {
+    async fn authenticate(&self, frame: &Frame, _: &Peer) -> Result<Admission<Visitor>, Denied> {
         let (principal, subject) = match token_of(frame) {
             Some("visitor") => (Visitor::Visitor, "a visitor"),
             Some("attendant") => (Visitor::Attendant, "the attendant"),
@@ -57,7 +53,9 @@ impl Guard for Porter {
     /// Patterns are compared with patterns: who may see `/topic/free/**` may not ask for `/topic/**`.
     fn authorize(&self, who: &Visitor, action: Action, destination: &str) -> Result<(), Denied> {
         let allowed: &[&str] = match (who, action) {
-            (_, Action::Subscribe) => &["/topic/free/**", "/user/queue/**", "/temp-queue/**"],
+            (_, Action::Subscribe | Action::Deliver) => {
+                &["/topic/free/**", "/user/queue/**", "/temp-queue/**"]
+            }
             (Visitor::Visitor, Action::Send) => &["/app/where-is-my-car"],
             (Visitor::Attendant, Action::Send) => &["/app/**", "/topic/free/**"],
         };
@@ -101,7 +99,7 @@ async fn upgrade(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     handshake: WebSocketUpgrade,
 ) -> Response {
-    broker.upgrade_websocket(handshake, peer)
+    broker.upgrade_websocket(handshake, peer.into())
 }
 
 #[tokio::main]

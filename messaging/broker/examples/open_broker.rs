@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use broker::{
-    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Publisher, Refusal,
+    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Peer, Publisher, Refusal,
     SessionInfo,
 };
 use clap::Parser;
@@ -86,11 +86,7 @@ struct OneUser {
 impl Guard for OneUser {
     type Principal = ();
 
-    async fn authenticate(
-        &self,
-        frame: &Frame,
-        _peer: SocketAddr,
-    ) -> Result<Admission<()>, Denied> {
+    async fn authenticate(&self, frame: &Frame, _peer: &Peer) -> Result<Admission<()>, Denied> {
         let login = frame.header("login").unwrap_or_default();
         let passcode = frame.header("passcode").unwrap_or_default();
         let anonymous = login.is_empty() && passcode.is_empty();

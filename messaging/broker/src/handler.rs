@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::SocketAddr;
 
 use stomp::{Frame, Version};
 
+use crate::peer::Peer;
 use crate::position::SessionId;
 
 /// Whose frame it is.
@@ -18,7 +18,7 @@ pub struct SessionInfo<P> {
     /// What the guard remembered, at the last renewal of the token.
     pub principal: P,
     /// Where the connection comes from.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// The version that the session speaks.
     pub version: Version,
 }
@@ -49,6 +49,10 @@ impl Refusal {
         }
     }
 }
+
+/// A frame that is handed over says `true` in this header if it brought a new token, which was taken. A client's own copy
+/// is removed.
+pub const RENEWED: &str = "x-renewed";
 
 /// Does what clients ask for.
 pub trait Handler<P>: Send + Sync + 'static {

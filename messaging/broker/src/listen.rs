@@ -1,12 +1,18 @@
-//! Accepts connections, each for a task of its own.
+//! Accepts connections, each for a task of its own, and bounds what they do before they speak STOMP.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::guard::Guard;
+use crate::handler::Handler;
+use crate::server::Broker;
 
 /// After a failed accept, usually for want of file descriptors: until some connections have ended.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -42,4 +48,23 @@ pub(crate) async fn accept<F>(
         }
     }
     while connections.join_next().await.is_some() {}
+}
+
+impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
+    /// What `handshake` comes to, if it does within the time that CONNECT has as well. Until then the connection is a
+    /// stranger: it may have to go for another one, and it goes with the broker's shutdown.
+    pub(crate) async fn while_stranger<F: Future>(
+        &self,
+        address: IpAddr,
+        handshake: F,
+    ) -> Option<F::Output> {
+        let config = self.shared.publisher.config();
+        let entry = self.shared.connections.register(config);
+        let outbox = Arc::clone(entry.outbox());
+        let _stranger = self.shared.publisher.permits().arrive(address, outbox);
+        tokio::select! {
+            _ = entry.outbox().ended() => None,
+            done = timeout(config.stomp.connect_timeout, handshake) => done.ok(),
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! What serves connections: the router's handle, the guard, the handler and the shutdown, together.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -10,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::connections::Connections;
 use crate::guard::Guard;
 use crate::handler::Handler;
+use crate::peer::Peer;
 use crate::publisher::Publisher;
 use crate::session;
 use crate::wire::Transport;
@@ -49,13 +49,13 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     pub fn serve<T: Transport>(
         &self,
         transport: T,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = ()> + Send + use<T, G, H> {
         session::serve(&self.shared, transport, peer)
     }
 
     /// As [`Self::serve`], in a task of its own: [`Self::ended`] waits for it.
-    pub fn spawn<T: Transport + 'static>(&self, transport: T, peer: SocketAddr) {
+    pub fn spawn<T: Transport + 'static>(&self, transport: T, peer: Peer) {
         self.shared.upgraded.spawn(self.serve(transport, peer));
     }
 

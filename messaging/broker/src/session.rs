@@ -4,13 +4,15 @@
 //! heart-beats go out. A turn of the task looks at everything that may have happened, does it, and writes once; it never
 //! waits in the middle, so nothing is lost when the task is dropped.
 
+mod answers;
 mod asking;
 mod dispatch;
 mod open;
+mod rights;
+mod validity;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,6 +28,7 @@ use crate::connections::Connection;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::outbox::{Allowed, Lane, Next, Room};
+use crate::peer::Peer;
 use crate::permits::Stranger;
 use crate::server::Shared;
 use crate::wire::{Transport, WireFrame};
@@ -65,7 +68,7 @@ enum Turn {
 
 struct Task<T, G: Guard, H: Handler<G::Principal>> {
     shared: Arc<Shared<G, H>>,
-    peer: SocketAddr,
+    peer: Peer,
     transport: T,
     protocol: ServerSession,
     /// What comes from outside; registered as long as the task lives.
@@ -103,7 +106,7 @@ struct Task<T, G: Guard, H: Handler<G::Principal>> {
 pub(crate) fn serve<T, G, H>(
     shared: &Arc<Shared<G, H>>,
     transport: T,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> impl Future<Output = ()> + Send + use<T, G, H>
 where
     T: Transport,
@@ -113,7 +116,7 @@ where
     let config = shared.publisher.config();
     let connection = shared.connections.register(config);
     let outbox = Arc::clone(connection.outbox());
-    let stranger = shared.publisher.permits().arrive(peer.ip(), outbox);
+    let stranger = shared.publisher.permits().arrive(peer.address.ip(), outbox);
     let now = now();
     let protocol = ServerSession::new(shared.publisher.stomp(), now);
     let alarm = protocol.deadline().unwrap_or(now);
@@ -380,7 +383,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
 
     fn deadline(&self) -> Option<Instant> {
         let write = self.writing_since.map(|since| since + self.write_timeout());
-        let expiry = self.open.as_ref().and_then(|open| open.look_at_expiry());
+        let expiry = self.open.as_ref().and_then(|open| open.look_at_validity());
         [write, expiry, self.protocol.deadline()]
             .into_iter()
             .flatten()

@@ -1,4 +1,4 @@
-//! STOMP over TCP.
+//! STOMP over TCP, and over whatever is put on TCP: TLS is the application's, see [`Broker::listen_with`].
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,6 +17,7 @@ use crate::config::KeepAlive;
 use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::listen;
+use crate::peer::Peer;
 use crate::server::Broker;
 use crate::wire::{Transport, WireFrame};
 
@@ -35,14 +36,28 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
     pub fn serve_tcp(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = ()> + Send + use<G, H> {
+        set_up(&stream, self.shared.publisher.config().keep_alive);
+        self.serve_stream(stream, peer)
+    }
+
+    /// Serves one connection until it ends: frames over any stream of bytes, such as that of TLS. [`set_up`] is for the
+    /// TCP connection below.
+    pub fn serve_stream<S>(
+        &self,
+        stream: S,
+        peer: Peer,
+    ) -> impl Future<Output = ()> + Send + use<S, G, H>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let config = self.shared.publisher.config();
-        set_up(&stream, config.keep_alive);
-        let transport = TcpTransport {
+        let transport = StreamTransport {
             stream,
             allowance: Allowance::new(config.unauthenticated_bytes),
             outgoing: Outgoing::default(),
+            unflushed: false,
             writes: 0,
         };
         self.serve(transport, peer)
@@ -50,8 +65,39 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
 
     /// Accepts and serves connections until the broker's shutdown, then waits for their end.
     pub async fn listen_tcp(&self, listener: TcpListener) {
-        listen::accept(&listener, &self.shared.shutdown, |stream, peer| {
-            self.serve_tcp(stream, peer)
+        listen::accept(&listener, &self.shared.shutdown, |stream, address| {
+            self.serve_tcp(stream, address.into())
+        })
+        .await;
+    }
+
+    /// As [`Self::listen_tcp`], with something between TCP and STOMP: `secure` makes of each accepted connection the
+    /// stream that carries the frames and says who is there, usually by a TLS handshake.
+    ///
+    /// Who has not finished it is a stranger already, with as long for it as for CONNECT: a slow handshake holds nobody
+    /// else up. One that fails is logged, and the connection is closed.
+    pub async fn listen_with<S, F>(
+        &self,
+        listener: TcpListener,
+        secure: impl Fn(TcpStream, SocketAddr) -> F,
+    ) where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = io::Result<(S, Peer)>> + Send + 'static,
+    {
+        listen::accept(&listener, &self.shared.shutdown, |stream, address| {
+            set_up(&stream, self.shared.publisher.config().keep_alive);
+            let (broker, handshake) = (self.clone(), secure(stream, address));
+            async move {
+                // Boxed, so that what a handshake needs is given back after it.
+                let handshake = Box::pin(broker.while_stranger(address.ip(), handshake));
+                match handshake.await {
+                    Some(Ok((stream, peer))) => broker.serve_stream(stream, peer).await,
+                    Some(Err(error)) => {
+                        tracing::debug!(peer = %address, %error, "a handshake failed");
+                    }
+                    None => tracing::debug!(peer = %address, "a handshake was not finished"),
+                }
+            }
         })
         .await;
     }
@@ -84,10 +130,12 @@ fn keep_alive(stream: &TcpStream, probing: KeepAlive) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(probing.idle + probing.interval * probing.probes))
 }
 
-struct TcpTransport {
-    stream: TcpStream,
+struct StreamTransport<S> {
+    stream: S,
     allowance: Allowance,
     outgoing: Outgoing,
+    /// The stream was given something that it may still hold: TLS does.
+    unflushed: bool,
     writes: u64,
 }
 
@@ -127,7 +175,7 @@ impl Outgoing {
     }
 }
 
-impl Transport for TcpTransport {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transport for StreamTransport<S> {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let room = self.allowance.grant(READ_BYTES)?;
         // On the stack, since most connections are silent most of the time.
@@ -148,7 +196,8 @@ impl Transport for TcpTransport {
     }
 
     fn backlog(&self) -> usize {
-        self.outgoing.bytes
+        // What is not flushed counts as a byte: it is to be written, and leaves room for more.
+        self.outgoing.bytes + usize::from(self.unflushed)
     }
 
     fn progress(&self) -> u64 {
@@ -163,7 +212,12 @@ impl Transport for TcpTransport {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.outgoing.written(written);
+            self.unflushed = true;
             self.writes += 1;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            self.unflushed = false;
         }
         if self.outgoing.small.capacity() > KEPT_BYTES {
             self.outgoing = Outgoing::default();

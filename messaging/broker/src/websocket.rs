@@ -6,7 +6,6 @@
 mod listen;
 
 use std::io;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use axum::response::Response;
@@ -19,6 +18,7 @@ use websocket::{Config, Message, Socket, WebSocketUpgrade};
 use crate::config::BrokerConfig;
 use crate::guard::Guard;
 use crate::handler::Handler;
+use crate::peer::Peer;
 use crate::server::Broker;
 use crate::wire::{Transport, WireFrame};
 
@@ -34,7 +34,7 @@ where
     ///
     /// Until the handshake the connection is the HTTP server's, which has to bound it: `axum::serve` waits for the head
     /// of a request without end. [`Self::listen_websocket`] does not.
-    pub fn upgrade_websocket(&self, handshake: WebSocketUpgrade, peer: SocketAddr) -> Response {
+    pub fn upgrade_websocket(&self, handshake: WebSocketUpgrade, peer: Peer) -> Response {
         let (response, upgrade) = handshake.offer(&SUBPROTOCOLS).accept();
         let broker = self.clone();
         let serve = async move { broker.serve_upgraded(upgrade, peer).await };
@@ -42,7 +42,7 @@ where
         response
     }
 
-    async fn serve_upgraded(&self, upgrade: OnUpgrade, peer: SocketAddr) {
+    async fn serve_upgraded(&self, upgrade: OnUpgrade, peer: Peer) {
         match upgrade.await {
             Ok(upgraded) => self.serve_websocket(TokioIo::new(upgraded), peer).await,
             Err(error) => tracing::debug!(%peer, %error, "a handshake was not finished"),
@@ -54,7 +54,7 @@ where
     pub fn serve_websocket<S>(
         &self,
         stream: S,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = ()> + Send + use<S, G, H>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,

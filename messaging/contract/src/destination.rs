@@ -51,6 +51,8 @@ pub enum Destination {
     Readings,
     /// `SEND /app/command-results`
     CommandResults,
+    /// `SEND /app/auth`: a new token, in the header `Authorization`
+    Auth,
     /// `SEND /app/alarms/{id}/acknowledge`
     AlarmAction(i64, AlarmAction),
     /// `SEND /app/devices/{id}/commands`
@@ -81,6 +83,7 @@ impl fmt::Display for Destination {
             Self::Events => f.write_str("/app/events"),
             Self::Readings => f.write_str("/app/readings"),
             Self::CommandResults => f.write_str("/app/command-results"),
+            Self::Auth => f.write_str("/app/auth"),
             Self::AlarmAction(alarm, AlarmAction::Acknowledge) => {
                 write!(f, "/app/alarms/{alarm}/acknowledge")
             }
@@ -132,6 +135,7 @@ fn parse(text: &str) -> Option<Destination> {
         ["app", "events"] => Destination::Events,
         ["app", "readings"] => Destination::Readings,
         ["app", "command-results"] => Destination::CommandResults,
+        ["app", "auth"] => Destination::Auth,
         ["app", "alarms", alarm, "acknowledge"] => {
             Destination::AlarmAction(parse_number(alarm)?, AlarmAction::Acknowledge)
         }
@@ -184,6 +188,7 @@ mod tests {
             Destination::Events,
             Destination::Readings,
             Destination::CommandResults,
+            Destination::Auth,
             Destination::AlarmAction(7, AlarmAction::Acknowledge),
             Destination::DeviceCommands(device.clone()),
             Destination::UserCommands,

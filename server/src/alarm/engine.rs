@@ -79,7 +79,7 @@ impl Engine {
                     at,
                     reply,
                 } => {
-                    drop(reply.send(self.acknowledge(alarm, seen, actor, at).await));
+                    drop(reply.send(self.acknowledge(alarm, seen, *actor, at).await));
                 }
                 Request::SiteChanged => self.retell().await,
             }

@@ -47,7 +47,7 @@ impl Journaled {
             id: command.view.id.0,
             at: Utc::now(),
             actor: entry.actor.to_owned(),
-            identity: entry.identity.to_json(),
+            identity: entry.identity.clone(),
             peer: entry.peer.to_owned(),
             action: entry.action.to_owned(),
             subject: entry.subject.to_owned(),

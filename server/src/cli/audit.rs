@@ -14,7 +14,7 @@ use server::store::audit_chain::read_chain;
 const EXIT_FOUND: u8 = 1;
 
 /// Whether something is wrong could not be found out.
-const EXIT_UNKNOWN: u8 = 2;
+pub(crate) const EXIT_UNVERIFIED: u8 = 2;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum AuditCommand {
@@ -44,7 +44,7 @@ impl AuditCommand {
             Ok((lines, false)) => (lines, ExitCode::from(EXIT_FOUND)),
             Err(error) => (
                 vec![format!("the audit could not be verified: {error:#}")],
-                ExitCode::from(EXIT_UNKNOWN),
+                ExitCode::from(EXIT_UNVERIFIED),
             ),
         }
     }

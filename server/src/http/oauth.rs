@@ -119,13 +119,13 @@ pub(super) async fn token(
             "no such client, or the wrong secret",
         );
     };
-    let issued = app.tokens.issue(&client.principal);
+    let issued = app.authenticator.issue(&client.principal);
     Json(json!({"access_token": issued.token, "token_type": "Bearer", "expires_in": issued.lifetime.as_secs()}))
         .into_response()
 }
 
 pub(super) async fn jwks(State(app): State<App>) -> Json<Value> {
-    Json(app.tokens.jwks().clone())
+    Json(app.authenticator.tokens.jwks().clone())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use web_ui::{
 use super::App;
 use super::error::log_unavailable;
 use super::viewer::Viewer;
-use crate::identity::policy::Principal;
+use crate::identity::principal::Principal;
 use crate::live::zone_views;
 use crate::site::{Site, Zone};
 

@@ -18,8 +18,8 @@ use super::error::{Problem, log_unavailable};
 use super::form::own_path;
 use super::page::html;
 use super::viewer::{CSRF_HEADER, LANGUAGE_COOKIE, LOGIN_COOKIE, Peer, Viewer, cookie_hash};
-use crate::audit::Identity;
 use crate::identity::password::{Busy, random};
+use crate::identity::standing::Revocation;
 use crate::store::audit::AuditEntry;
 use crate::store::identity::NewLogin;
 use crate::store::{Store, StoreError};
@@ -198,7 +198,7 @@ async fn sign_in(
     };
     let mut unit = app.store.begin().await?;
     Store::begin_login(&mut unit, login).await?;
-    Store::audit(&mut unit, entry.identity(Identity::Login(id))).await?;
+    Store::audit(&mut unit, entry.login(id)).await?;
     unit.commit().await.map_err(StoreError::from)?;
     Ok(Some(cookie))
 }
@@ -228,22 +228,22 @@ pub(super) async fn leave(
         return Redirect::to("/").into_response();
     }
     let subject = &viewer.principal().subject;
+    let (tokens, now) = (Revocation::Grant(viewer.login.id), viewer.viewing.now);
     let ended = async {
         let mut unit = app.store.begin().await?;
         Store::end_login(&mut unit, viewer.login.id).await?;
+        Store::put_revocation(&mut unit, &tokens, now).await?;
         let actor = viewer.actor();
         let entry = AuditEntry::by(&actor, "login.end", subject);
         Store::audit(&mut unit, entry).await?;
         unit.commit().await.map_err(StoreError::from)
     };
     match ended.await {
-        Ok(()) => with_cookie(
-            &app,
-            LOGIN_COOKIE,
-            "",
-            0,
-            Redirect::to("/sign-in?ended=signed-out"),
-        ),
+        Ok(()) => {
+            app.authenticator.call_back(&tokens, subject, now);
+            let next = Redirect::to("/sign-in?ended=signed-out");
+            with_cookie(&app, LOGIN_COOKIE, "", 0, next)
+        }
         Err(error) => Problem::from(error).into_response(),
     }
 }
@@ -272,7 +272,7 @@ pub(super) async fn token(State(app): State<App>, viewer: Viewer) -> Response {
         let detail = format!("the header `{CSRF_HEADER}` of the page is needed");
         return Problem::new(StatusCode::FORBIDDEN, "csrf", detail).into_response();
     }
-    let issued = app.tokens.issue(viewer.principal());
+    let issued = app.authenticator.issue(viewer.principal());
     Json(json!({"access_token": issued.token, "token_type": "Bearer", "expires_in": issued.lifetime.as_secs()}))
         .into_response()
 }

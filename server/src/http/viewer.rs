@@ -16,8 +16,7 @@ use super::App;
 use super::error::{Problem, log_unavailable};
 use super::page::html;
 use crate::alarm::Actor;
-use crate::audit::Identity;
-use crate::identity::policy::Principal;
+use crate::identity::principal::Principal;
 use crate::store::StoreError;
 use crate::store::identity::Login;
 
@@ -115,7 +114,6 @@ impl Viewer {
     pub(super) fn actor(&self) -> Actor {
         Actor {
             principal: self.login.principal.clone(),
-            identity: Identity::Login(self.login.id),
             peer: self.peer.clone(),
         }
     }
@@ -203,9 +201,8 @@ impl FromRequestParts<App> for Caller {
             let token = token
                 .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
                 .map(|(_, token)| token.trim());
-            let checked = app
-                .tokens
-                .check(token.ok_or_else(Problem::unauthenticated)?);
+            let token = token.ok_or_else(Problem::unauthenticated)?;
+            let checked = app.authenticator.authenticate(token).await;
             let checked = checked.map_err(|error| {
                 Problem::new(
                     axum::http::StatusCode::UNAUTHORIZED,
@@ -215,7 +212,6 @@ impl FromRequestParts<App> for Caller {
             })?;
             return Ok(Self(Actor {
                 principal: checked.principal,
-                identity: Identity::Token(checked.jti),
                 peer,
             }));
         }
@@ -237,7 +233,6 @@ impl FromRequestParts<App> for Caller {
         }
         Ok(Self(Actor {
             principal: login.principal,
-            identity: Identity::Login(login.id),
             peer,
         }))
     }

@@ -8,7 +8,7 @@ use contract::{Role, ZoneId};
 use serde::Deserialize;
 
 use super::password;
-use super::policy::{Principal, Zones};
+use super::principal::{Principal, Proof, Zones};
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
@@ -130,6 +130,7 @@ impl Access {
                     subject: user.name,
                     full_name: user.full_name,
                     roles: vec![user.role],
+                    proof: Proof::default(),
                 },
             });
         }
@@ -141,6 +142,7 @@ impl Access {
                     full_name: client.id.clone(),
                     subject: client.id,
                     roles: client.roles,
+                    proof: Proof::default(),
                 },
             });
         }

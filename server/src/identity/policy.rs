@@ -1,67 +1,9 @@
 //! Who may do what: the one place where rights are decided, for pages, API and STOMP alike. Pure.
 
-use std::collections::BTreeSet;
-
 use contract::command::Risk;
-use contract::{IdError, Role, ZoneId};
+use contract::{Role, ZoneId};
 
-/// The zones somebody may see and act in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Zones {
-    /// Every zone, also those that come later.
-    All,
-    /// These.
-    Some(BTreeSet<ZoneId>),
-}
-
-impl Zones {
-    /// The word for "every zone" in tokens and configuration.
-    pub const ALL_WORD: &'static str = "*";
-
-    /// Reads zone ids, or `*`.
-    ///
-    /// # Errors
-    /// [`IdError`] for a word that is neither.
-    pub fn from_words(words: &[String]) -> Result<Self, IdError> {
-        if words.iter().any(|word| word == Self::ALL_WORD) {
-            return Ok(Self::All);
-        }
-        words
-            .iter()
-            .map(|word| word.parse())
-            .collect::<Result<_, _>>()
-            .map(Self::Some)
-    }
-
-    /// The inverse of [`Self::from_words`].
-    pub fn to_words(&self) -> Vec<String> {
-        match self {
-            Self::All => vec![Self::ALL_WORD.to_owned()],
-            Self::Some(zones) => zones.iter().map(ZoneId::to_string).collect(),
-        }
-    }
-
-    /// Whether `zone` is among them.
-    pub fn contains(&self, zone: &ZoneId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(zones) => zones.contains(zone),
-        }
-    }
-}
-
-/// Somebody who has shown who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// A person's login name, or a program's id.
-    pub subject: String,
-    /// What others call them.
-    pub full_name: String,
-    /// What they are.
-    pub roles: Vec<Role>,
-    /// Where.
-    pub zones: Zones,
-}
+use super::principal::{Principal, Zones};
 
 impl Principal {
     fn has_any(&self, roles: &[Role]) -> bool {
@@ -144,6 +86,7 @@ impl Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::principal::Proof;
 
     fn somebody(role: Role, zones: &[&str]) -> Principal {
         let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
@@ -152,6 +95,7 @@ mod tests {
             full_name: String::new(),
             roles: vec![role],
             zones: Zones::from_words(&zones).unwrap(),
+            proof: Proof::default(),
         }
     }
 
@@ -199,10 +143,5 @@ mod tests {
         assert!(!somebody(Role::Administrator, &["p1"]).may_approve_devices(&elsewhere));
         assert!(somebody(Role::Viewer, &["*"]).may_see(&elsewhere));
         assert!(somebody(Role::Viewer, &["p1", "*"]).may_see_all());
-    }
-
-    #[test]
-    fn a_zone_that_is_none_is_an_error() {
-        assert!(Zones::from_words(&["P 1".to_owned()]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Access tokens: short-lived JWTs (RFC 7519), signed with ES256. Algorithm, issuer and audience are pinned when one is
+//! Access tokens: short-lived JWTs (RFC 7519, in the profile of RFC 9068), signed with ES256. Algorithm, issuer and audience are pinned when one is
 //! checked (RFC 8725 section 3).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,14 +15,15 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::password::random;
-use super::policy::{Principal, Zones};
+use super::principal::{Principal, Proof, Zones};
+use super::standing::Revoked;
 use crate::store::{Store, StoreError};
 use contract::Role;
 
 /// Who issues the tokens, and whom they are for.
 pub const ISSUER: &str = "landside";
 
-/// How long a token is good: short, since a stolen one cannot be called back before.
+/// How long a token is good: short, so that what nobody knows to be stolen is soon worth nothing.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Servers and agents keep time by NTP; this much they may differ.
@@ -41,7 +42,19 @@ struct Claims {
     name: String,
     roles: Vec<Role>,
     zones: Vec<String>,
+    /// What it came from: a login, a family of refresh tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<Uuid>,
+    /// To whom it was given; none for pages of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    /// When a second factor was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second_factor_at: Option<u64>,
 }
+
+/// RFC 9068 section 2.1: what makes an access token none of the other JWTs.
+const TYPE: &str = "at+jwt";
 
 /// A token that was just made.
 #[derive(Debug)]
@@ -59,16 +72,17 @@ pub struct Checked {
     pub principal: Principal,
     /// Until when it is good.
     pub expires_at: SystemTime,
-    /// Its own number (`jti`), for the audit.
-    pub jti: Uuid,
 }
 
 /// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     /// It was good once.
     #[error("the token has expired; get a new one")]
     Expired,
+    /// It would be good, but was called back.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     /// It is not one of ours, or not for us.
     #[error("the token is none of this server's, or damaged ({0}); get a new one")]
     Invalid(String),
@@ -136,12 +150,17 @@ impl Tokens {
         &self.jwks
     }
 
-    /// Makes a token for somebody who has shown who they are.
-    pub fn issue(&self, principal: &Principal) -> Issued {
-        self.issue_at(principal, SystemTime::now())
+    /// Makes a token for somebody who has shown who they are. `issue_second` may move its `iat` a little.
+    pub(crate) fn issue(&self, principal: &Principal, issue_second: impl Fn(u64) -> u64) -> Issued {
+        self.issue_at(principal, SystemTime::now(), issue_second)
     }
 
-    fn issue_at(&self, principal: &Principal, now: SystemTime) -> Issued {
+    fn issue_at(
+        &self,
+        principal: &Principal,
+        now: SystemTime,
+        issue_second: impl Fn(u64) -> u64,
+    ) -> Issued {
         let now = now
             .duration_since(UNIX_EPOCH)
             .expect("the clock stands after 1970")
@@ -152,14 +171,18 @@ impl Tokens {
             sub: principal.subject.clone(),
             exp: now + TOKEN_LIFETIME.as_secs(),
             nbf: now,
-            iat: now,
+            iat: issue_second(now),
             jti: Uuid::new_v4(),
             name: principal.full_name.clone(),
             roles: principal.roles.clone(),
             zones: principal.zones.to_words(),
+            sid: principal.proof.grant,
+            client_id: principal.proof.client.clone(),
+            second_factor_at: principal.proof.second_factor_at,
         };
         let header = Header {
             kid: Some(self.kid.clone()),
+            typ: Some(TYPE.to_owned()),
             ..Header::new(Algorithm::ES256)
         };
         let token = jsonwebtoken::encode(&header, &claims, &self.encoding)
@@ -174,12 +197,19 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TokenError`] when it is not ours, not for us, not yet or no longer good.
-    pub fn check(&self, token: &str) -> Result<Checked, TokenError> {
+    pub(crate) fn check(&self, token: &str) -> Result<Checked, TokenError> {
         let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
                 _ => TokenError::Invalid(error.to_string()),
             })?;
+        if !data
+            .header
+            .typ
+            .is_some_and(|is| is.eq_ignore_ascii_case(TYPE))
+        {
+            return Err(TokenError::Invalid("it is no access token".to_owned()));
+        }
         let claims = data.claims;
         let zones = Zones::from_words(&claims.zones)
             .map_err(|error| TokenError::Invalid(error.to_string()))?;
@@ -189,9 +219,15 @@ impl Tokens {
                 full_name: claims.name,
                 roles: claims.roles,
                 zones,
+                proof: Proof {
+                    token: Some(claims.jti),
+                    grant: claims.sid,
+                    client: claims.client_id,
+                    issued_at: claims.iat,
+                    second_factor_at: claims.second_factor_at,
+                },
             },
             expires_at: UNIX_EPOCH + Duration::from_secs(claims.exp),
-            jti: claims.jti,
         })
     }
 }
@@ -237,20 +273,41 @@ mod tests {
         Tokens::new(thumbprint(&key), &key)
     }
 
+    fn keep(second: u64) -> u64 {
+        second
+    }
+
     fn kim() -> Principal {
         Principal {
             subject: "kim".to_owned(),
             full_name: "김하늘".to_owned(),
             roles: vec![Role::Operator],
             zones: Zones::from_words(&["p1".to_owned()]).unwrap(),
+            proof: Proof {
+                grant: Some(Uuid::new_v4()),
+                client: Some("kiosk-app".to_owned()),
+                second_factor_at: Some(7),
+                ..Proof::default()
+            },
         }
     }
 
     #[test]
     fn a_token_says_who_and_until_when() {
         let tokens = tokens();
-        let checked = tokens.check(&tokens.issue(&kim()).token).unwrap();
-        assert_eq!(checked.principal, kim());
+        let kim = kim();
+        let checked = tokens.check(&tokens.issue(&kim, keep).token).unwrap();
+        let proof = &checked.principal.proof;
+        assert!(proof.token.is_some() && proof.issued_at > 0);
+        let expected = Principal {
+            proof: Proof {
+                token: proof.token,
+                issued_at: proof.issued_at,
+                ..kim.proof.clone()
+            },
+            ..kim
+        };
+        assert_eq!(checked.principal, expected);
         assert!(checked.expires_at > SystemTime::now());
     }
 
@@ -260,9 +317,10 @@ mod tests {
         let old = tokens.issue_at(
             &kim(),
             SystemTime::now() - TOKEN_LIFETIME - Duration::from_secs(10),
+            keep,
         );
         assert!(matches!(tokens.check(&old.token), Err(TokenError::Expired)));
-        let early = tokens.issue_at(&kim(), SystemTime::now() + Duration::from_secs(60));
+        let early = tokens.issue_at(&kim(), SystemTime::now() + Duration::from_secs(60), keep);
         assert!(matches!(
             tokens.check(&early.token),
             Err(TokenError::Invalid(_))
@@ -273,11 +331,11 @@ mod tests {
     #[test]
     fn tokens_of_another_key_or_algorithm_are_refused() {
         let ours = tokens();
-        let theirs = tokens().issue(&kim()).token;
+        let theirs = tokens().issue(&kim(), keep).token;
         assert!(matches!(ours.check(&theirs), Err(TokenError::Invalid(_))));
 
         let claims = ours
-            .issue(&kim())
+            .issue(&kim(), keep)
             .token
             .split('.')
             .nth(1)
@@ -293,7 +351,7 @@ mod tests {
     #[test]
     fn a_changed_token_is_refused() {
         let tokens = tokens();
-        let token = tokens.issue(&kim()).token;
+        let token = tokens.issue(&kim(), keep).token;
         let (head, rest) = token.split_once('.').unwrap();
         let (claims, signature) = rest.split_once('.').unwrap();
         let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();

@@ -27,7 +27,7 @@ impl Store {
             "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
             entry.actor,
-            entry.identity.to_json(),
+            entry.identity,
             entry.peer,
             entry.action,
             entry.subject,

@@ -5,7 +5,7 @@ use contract::Role;
 use uuid::Uuid;
 
 use super::{Store, StoreError, Unit, read};
-use crate::identity::policy::{Principal, Zones};
+use crate::identity::principal::{Principal, Proof, Zones};
 
 /// A person who can sign in.
 pub(crate) struct Person {
@@ -90,7 +90,13 @@ impl Store {
         .await?;
         row.map(|row| {
             Ok(Client {
-                principal: principal(row.id.clone(), row.id, &row.roles, &row.zones)?,
+                principal: Principal {
+                    proof: Proof {
+                        client: Some(row.id.clone()),
+                        ..Proof::default()
+                    },
+                    ..principal(row.id.clone(), row.id, &row.roles, &row.zones)?
+                },
                 secret_hash: row.secret_hash,
             })
         })
@@ -183,7 +189,13 @@ impl Store {
             Ok(Login {
                 id: row.id,
                 csrf: row.csrf,
-                principal: principal(row.name, row.full_name, &[row.role], &row.zones)?,
+                principal: Principal {
+                    proof: Proof {
+                        grant: Some(row.id),
+                        ..Proof::default()
+                    },
+                    ..principal(row.name, row.full_name, &[row.role], &row.zones)?
+                },
             })
         })
         .transpose()
@@ -236,6 +248,7 @@ fn principal(
     Ok(Principal {
         subject,
         full_name,
+        proof: Proof::default(),
         roles: roles
             .iter()
             .map(|role| read("person", role))

@@ -30,7 +30,7 @@ pub(crate) struct Settings {
 pub(crate) fn service(broker: Broker, settings: Settings) -> SockJs {
     let config = config(broker.publisher().config(), settings);
     SockJs::new(config, move |connection, _| {
-        let peer = connection.peer();
+        let peer = connection.peer().into();
         broker.serve(OverSockJs(connection), peer)
     })
 }

@@ -241,3 +241,37 @@ async fn a_wrong_password_is_refused_and_written_down() {
     assert_eq!(server.database.count(audit).await, 4);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_comes_from_a_login_ends_with_it() {
+    let server = TestServer::start().await;
+    let browser = server.browser("omar").await;
+    let token = server.page_token(&browser).await;
+    let other = server.browser("omar").await;
+    let other_token = server.page_token(&other).await;
+    drop(StompClient::connect(server.stomp_address(), &token).await);
+
+    let csrf = browser.csrf().await;
+    let answer = browser.post("/sign-out", &[("csrf", &csrf)]).await;
+    assert_eq!(answer.status(), 303);
+    let mut client = StompClient::begin(server.stomp_address(), &token).await;
+    assert_eq!(client.error().await, "token-revoked");
+    let api = reqwest::Client::new().get(server.url("/api/v1/alarms"));
+    assert_eq!(api.bearer_auth(&token).send().await.unwrap().status(), 401);
+    // The same person's other login is another one.
+    drop(StompClient::connect(server.stomp_address(), &other_token).await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_in_place() {
+    let server = TestServer::start().await;
+    let mut client = server.stomp("program").await;
+    client.subscribe("/user/queue/errors").await;
+    client.renew(&server.token("program").await).await;
+    client.cast("/app/auth", &"no token").await;
+    let refused = client.message().await;
+    assert_eq!(refused.header("code"), Some("no-token"));
+    client.renew(&server.token("program").await).await;
+    server.stop().await;
+}

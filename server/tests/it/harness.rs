@@ -198,6 +198,16 @@ impl TestServer {
             .to_owned()
     }
 
+    /// The token of a page of somebody who is signed in.
+    pub(crate) async fn page_token(&self, browser: &Browser) -> String {
+        let csrf = browser.csrf().await;
+        let answer = browser
+            .post_with("/login/token", ("x-csrf-token", &csrf), &[])
+            .await;
+        let answer: Value = answer.json().await.unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
     /// A STOMP connection over TCP with a client's token.
     pub(crate) async fn stomp(&self, client: &str) -> StompClient {
         StompClient::connect(self.stomp_address(), &self.token(client).await).await

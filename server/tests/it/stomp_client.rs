@@ -100,11 +100,30 @@ impl StompClient {
         }
     }
 
+    /// Sends an empty frame with a new token and waits for the RECEIPT.
+    pub(crate) async fn renew(&mut self, token: &str) {
+        let authorization = format!("Bearer {token}");
+        let headers = [("Authorization", authorization.as_str())];
+        let receipt =
+            self.session
+                .send_with_receipt("/app/auth", "text/plain", Bytes::new(), &headers);
+        match self.next().await {
+            ClientEvent::Receipt(got) => assert_eq!(got, receipt),
+            other => panic!("{other:?} instead of the RECEIPT of a renewal"),
+        }
+    }
+
     /// Sends JSON and waits for nothing.
     pub(crate) async fn cast(&mut self, destination: &str, body: &impl serde::Serialize) {
         let body = Bytes::from(serde_json::to_vec(body).unwrap());
         self.session
             .send(destination, "application/json", body, &[]);
+        self.flush().await;
+    }
+
+    /// Sends any frame and waits for nothing.
+    pub(crate) async fn send_frame(&mut self, frame: Frame) {
+        self.session.send_frame(frame);
         self.flush().await;
     }
 

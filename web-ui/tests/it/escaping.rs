@@ -56,7 +56,10 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
         version: text,
     };
     vec![
-        audit_page(&[audit_line(text)], shell),
+        audit_page(
+            &[audit_line(text)],
+            crate::sample::shell(language, &path, &zones, &alarms, None),
+        ),
         overview(&airport, language),
         device_page(airport.known("gate-p1-in-1"), &named(text), language),
         row.render().unwrap(),

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use contract::alarm::AlarmState;
 use contract::command::{Reason, ReasonCode, Risk};
-use contract::device::Condition;
-use contract::{Language, Text};
+use contract::device::{Condition, PointView};
+use contract::{Language, Quality, Text, Value};
 use uuid::Uuid;
 use web_ui::{
-    AlarmRow, AlarmsPage, Blocked, CommandList, CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage,
-    ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone,
-    Permissions, RowForm, SignIn, SignInProblem, Template, ZoneTile, alarm_order, asset,
+    AlarmRow, AlarmsPage, AuditFields, AuditLine, AuditPage, Blocked, CommandList, CommandPanel,
+    DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView,
+    Offer, Overview, OverviewZone, Permissions, PlatePage, RowForm, Shell, SignIn, SignInProblem,
+    Template, ZoneTile, alarm_order, asset,
 };
 
 use crate::html::{Piece, assert_tags_close, attributes, pieces};

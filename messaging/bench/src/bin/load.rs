@@ -7,7 +7,7 @@ use bench::clients::Plan;
 use bench::ledger::{BODY_BYTES_MIN, PUBLISHERS_MAX};
 use bench::load::{self, Pace, Run};
 use bench::process::{Watched, raise_descriptor_limit};
-use bench::speech::{Door, Speech};
+use bench::speech::{Door, Speech, TOPIC};
 use clap::Parser;
 
 /// Thousands of WebSocket subscribers, and those who send to them. Prints one JSON object.
@@ -86,7 +86,10 @@ fn main() -> anyhow::Result<()> {
                 speech: arguments.speech,
                 path: arguments.path,
                 login: arguments.login,
-                passcode: arguments.passcode,
+                passcode: arguments.passcode.clone(),
+                publisher_passcode: arguments.passcode,
+                subscribe_to: TOPIC.to_owned(),
+                send_to: TOPIC.to_owned(),
             },
             readers: arguments.readers,
             stalled: arguments.stalled,

@@ -13,7 +13,6 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 use websocket::WebSocketUpgrade;
 
 use super::SUBPROTOCOLS;
@@ -39,7 +38,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
                 // Boxed, so that what the HTTP server needs is given back after the handshake.
                 let shaken = Box::pin(broker.shake_hands(stream, peer, path)).await;
                 if let Some(upgrade) = shaken {
-                    broker.serve_upgraded(upgrade, peer).await;
+                    broker.serve_upgraded(upgrade, peer.into()).await;
                 }
             }
         })
@@ -53,11 +52,7 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         path: Arc<str>,
     ) -> Option<OnUpgrade> {
         let config = self.shared.publisher.config();
-        let limit = config.stomp.connect_timeout;
         tcp::set_up(&stream, config.keep_alive);
-        let entry = self.shared.connections.register(config);
-        let outbox = Arc::clone(entry.outbox());
-        let _stranger = self.shared.publisher.permits().arrive(peer.ip(), outbox);
         let upgrade = Arc::new(Mutex::new(None));
         let found = Arc::clone(&upgrade);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -70,19 +65,17 @@ impl<G: Guard, H: Handler<G::Principal>> Broker<G, H> {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limit)
+            .header_read_timeout(config.stomp.connect_timeout)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
-        tokio::select! {
-            _ = entry.outbox().ended() => None,
-            served = timeout(limit, connection) => {
-                if let Ok(Err(error)) = served {
-                    tracing::debug!(%peer, %error, "a handshake was not finished");
-                }
-                upgrade.lock().expect("nothing panics while it is held").take()
-            }
+        if let Err(error) = self.while_stranger(peer.ip(), connection).await? {
+            tracing::debug!(%peer, %error, "a handshake was not finished");
         }
+        upgrade
+            .lock()
+            .expect("nothing panics while it is held")
+            .take()
     }
 }
 

@@ -18,6 +18,7 @@ async fn a_receipt_comes_after_the_handler_and_credentials_do_not_reach_it() {
             ("Authorization", "Bearer kim"),
             ("passcode", "p"),
             ("k", "v"),
+            ("x-renewed", "said by the client"),
         ],
     );
     client.receipt(receipt).await;
@@ -26,7 +27,11 @@ async fn a_receipt_comes_after_the_handler_and_credentials_do_not_reach_it() {
     };
     assert_eq!(subject, "kim");
     let names: Vec<_> = frame.headers.iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["destination", "content-type", "k", "receipt"]);
+    assert_eq!(
+        names,
+        ["destination", "content-type", "k", "receipt", "x-renewed"]
+    );
+    assert_eq!(frame.header("x-renewed"), Some("true"));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -10,7 +11,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use axum::routing::any;
 use broker::{
-    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Publisher, Refusal,
+    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Peer, Publisher, Refusal,
     SessionInfo, WebSocketUpgrade, token_of,
 };
 use stomp::Frame;
@@ -23,16 +24,43 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tokens are `{subject}`, `{subject}/{milliseconds to live}` or `{subject}+secret`; the subject `nobody` is refused, those
-/// that begin with `agent` are reserved.
+/// that begin with `agent` are reserved. `certificate` stands for whom a checked client certificate names.
 #[derive(Default)]
 pub(crate) struct TestGuard {
     /// Tokens that may do nothing any more.
     forbidden: Mutex<HashSet<String>>,
+    /// Tokens that are good no more.
+    revoked: Mutex<HashSet<String>>,
+    /// Who may not be given messages of which destination.
+    withheld: Mutex<HashSet<(String, String)>>,
+    /// How often it was asked whether a message may be delivered.
+    asked_to_deliver: AtomicU64,
 }
 
 impl TestGuard {
     pub(crate) fn forbid(&self, token: &str) {
         self.forbidden.lock().unwrap().insert(token.to_owned());
+    }
+
+    pub(crate) fn revoke(&self, token: &str) {
+        self.revoked.lock().unwrap().insert(token.to_owned());
+    }
+
+    pub(crate) fn pardon(&self, token: &str) {
+        self.revoked.lock().unwrap().remove(token);
+    }
+
+    pub(crate) fn withhold(&self, token: &str, destination: &str) {
+        let whose = (token.to_owned(), destination.to_owned());
+        self.withheld.lock().unwrap().insert(whose);
+    }
+
+    pub(crate) fn withhold_nothing(&self) {
+        self.withheld.lock().unwrap().clear();
+    }
+
+    pub(crate) fn asked_to_deliver(&self) -> u64 {
+        self.asked_to_deliver.load(Ordering::SeqCst)
     }
 
     pub(crate) fn allow(&self, token: &str) {
@@ -43,17 +71,16 @@ impl TestGuard {
 impl Guard for TestGuard {
     type Principal = String;
 
-    async fn authenticate(
-        &self,
-        frame: &Frame,
-        _peer: SocketAddr,
-    ) -> Result<Admission<String>, Denied> {
+    async fn authenticate(&self, frame: &Frame, peer: &Peer) -> Result<Admission<String>, Denied> {
         let token = token_of(frame).ok_or_else(|| Denied::unauthenticated("no token"))?;
         let (subject, milliseconds) = match token.split_once('/') {
             Some((subject, milliseconds)) => (subject, milliseconds.parse().ok()),
             None => (token, None),
         };
-        let subject = subject.trim_end_matches("+secret");
+        let subject = match (subject, &peer.certificate) {
+            ("certificate", Some(name)) if peer.is_secured => name,
+            _ => subject.trim_end_matches("+secret"),
+        };
         if subject == "nobody" {
             return Err(Denied::unauthenticated("nobody is not let in"));
         }
@@ -71,8 +98,21 @@ impl Guard for TestGuard {
         let secret = destination.contains("secret") && !token.ends_with("+secret");
         let publishes = action == Action::Send && destination.starts_with("/topic/");
         let forbidden = self.forbidden.lock().unwrap().contains(token);
-        if forbidden || secret || (publishes && token != "boss") {
+        let mut withheld = false;
+        if action == Action::Deliver {
+            self.asked_to_deliver.fetch_add(1, Ordering::SeqCst);
+            let whose = (token.clone(), destination.to_owned());
+            withheld = self.withheld.lock().unwrap().contains(&whose);
+        }
+        if forbidden || secret || withheld || (publishes && token != "boss") {
             return Err(Denied::forbidden(format!("{destination} is not for you")));
+        }
+        Ok(())
+    }
+
+    fn admitted(&self, token: &String) -> Result<(), Denied> {
+        if self.revoked.lock().unwrap().contains(token) {
+            return Err(Denied::new("token-revoked", "the token was taken back"));
         }
         Ok(())
     }
@@ -189,7 +229,7 @@ async fn upgrade(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    broker.upgrade_websocket(upgrade, peer)
+    broker.upgrade_websocket(upgrade, peer.into())
 }
 
 /// Waits until `holds`, for what has no event to wait for.

@@ -1,6 +1,7 @@
 //! Signs of life under a WebSocket, on a stopped clock: the connection is in memory, so that time passes only when
 //! everybody waits.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use broker::{BrokerConfig, KeepAlive, Outgoing};
@@ -26,7 +27,7 @@ const PIPE: usize = 4096;
 async fn connect(broker: &TestBroker, heart_beat: &str) -> InMemory {
     let (ours, theirs) = duplex(PIPE);
     let serving = broker.broker.clone();
-    let peer = "127.0.0.1:1".parse().unwrap();
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1)).into();
     tokio::spawn(async move { serving.serve_websocket(theirs, peer).await });
     let mut socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
     let connect =

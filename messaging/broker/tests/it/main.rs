@@ -18,6 +18,8 @@ mod queues;
 mod replies;
 mod resuming;
 mod retained;
+mod rights;
+mod securing;
 mod subscriptions;
 mod tokens;
 mod transactions;

@@ -259,7 +259,14 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                     }
                     None => Arc::new(Line::new(revision, query.token)),
                 };
-                Ok(self.websocket(uri, handshake, Opening { line, peer }))
+                Ok(self.websocket(
+                    uri,
+                    handshake,
+                    Opening {
+                        line,
+                        peer: peer.into(),
+                    },
+                ))
             }
             Some((_, line)) if parts.method == Method::POST => {
                 self.post(uri, &parts.headers, body, &line).await
@@ -269,7 +276,10 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                 let line = Arc::new(Line::new(revision, query.token));
                 let mut request = Request::new(Body::empty());
                 *request.uri_mut() = uri;
-                request.extensions_mut().insert(Opening { line, peer });
+                request.extensions_mut().insert(Opening {
+                    line,
+                    peer: peer.into(),
+                });
                 Ok(self.ask(request).await)
             }
             None => refuse(

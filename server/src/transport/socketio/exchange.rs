@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use broker::{Broker, Guard, Handler};
+use broker::{Broker, Guard, Handler, Peer};
 use bytes::Bytes;
 use engineioxide::handler::EngineIoHandler;
 use engineioxide::socket::Sid;
@@ -19,7 +18,7 @@ use super::road::Road;
 #[derive(Clone)]
 pub(super) struct Opening {
     pub(super) line: Arc<Line>,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
 }
 
 /// What Engine.IO keeps for us at each of its sessions.

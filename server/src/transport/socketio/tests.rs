@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use broker::{
-    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Publisher, Refusal,
-    SessionInfo, token_of,
+    Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Outgoing, Peer, Publisher,
+    Refusal, SessionInfo, token_of,
 };
 use serde_json::{Value, json};
 use sockjs::Origins;
@@ -28,7 +28,7 @@ struct Everybody;
 impl Guard for Everybody {
     type Principal = ();
 
-    async fn authenticate(&self, frame: &Frame, _: SocketAddr) -> Result<Admission<()>, Denied> {
+    async fn authenticate(&self, frame: &Frame, _: &Peer) -> Result<Admission<()>, Denied> {
         let token = token_of(frame).ok_or_else(|| Denied::unauthenticated("no token"))?;
         Ok(Admission {
             principal: (),

@@ -22,11 +22,15 @@ const TO_BROKER_BYTES: usize = 512 * 1024;
 /// there ([`broker::Transport::push`]), so only who asks and never reads comes here.
 const TO_CLIENT_BYTES: usize = 2 * 1024 * 1024;
 
+/// Of these codes the passing ones that a new token ends, and nothing else.
+const WITHOUT_TOKEN: [&str; 2] = ["token-expired", "token-revoked"];
+
 /// Codes of ERROR after which the same client may well be served again: then only the connection ends, and the client's
 /// library connects anew by itself. After any other it is told to stay away. The table of codes in `docs/clients` says
 /// the same.
-const PASSING: [&str; 12] = [
+const PASSING: [&str; 13] = [
     "token-expired",
+    "token-revoked",
     "heart-beat-lost",
     "connect-timeout",
     "slow-consumer",
@@ -288,7 +292,7 @@ impl Translator {
         if !was_open {
             // New clients that are refused stay away, so they are refused only if they should: by themselves they would
             // come back with the same token.
-            if self.revision == Revision::Old || !comes_back || code == "token-expired" {
+            if self.revision == Revision::Old || !comes_back || WITHOUT_TOKEN.contains(&code) {
                 self.tell(Outgoing::refused(self.revision, code, message));
             }
             return;

@@ -91,6 +91,11 @@ fn who_is_not_let_in_learns_why() {
             "token-expired",
             vec![r#"4{"message":"why","data":{"code":"token-expired"}}"#],
         ),
+        (
+            Revision::New,
+            "token-revoked",
+            vec![r#"4{"message":"why","data":{"code":"token-revoked"}}"#],
+        ),
         // It comes back by itself.
         (Revision::New, "shutting-down", vec![]),
         (

@@ -1,0 +1,84 @@
+//! `landside-server run`: sockets, database, then serve until a signal.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use private_postgres::{Cluster, ClusterConfig};
+use server::config::Config;
+use server::store::Store;
+use server::{Listeners, Server};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Sessions get a word why they end, and handlers finish what they began; whoever takes longer is cut off.
+const DRAIN: Duration = Duration::from_secs(15);
+
+async fn bind(address: SocketAddr, path: &Path, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow!(
+            "cannot listen on {address}: {error}; free it, or change {key} in {}",
+            path.display()
+        )
+    })
+}
+
+/// Binds every socket, opens the database, and serves until SIGINT or SIGTERM.
+pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let listeners = Listeners {
+        http: bind(config.http, path, "http.listen").await?,
+        stomp: bind(config.stomp, path, "stomp.listen").await?,
+        metrics: bind(config.metrics, path, "metrics.listen").await?,
+    };
+    let (url, cluster) = database(&config).await?;
+    let owner = config.database_owner_url.as_deref().unwrap_or(&url);
+    let store = Store::open_with_owner(&url, owner).await.context(match &cluster {
+        Some(_) => "cannot use the private database",
+        None => "cannot use the database of DATABASE_URL: start it, correct the variable, or unset it for a private cluster",
+    })?;
+    let mut server = Server::start(config, listeners, store.clone()).await?;
+    let outcome = tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        () = ended(cluster.as_ref()) => Err(anyhow!("the private Postgres cluster ended; its log tells why")),
+        name = server.failed() => Err(anyhow!("{name} ended by itself")),
+    };
+    tracing::info!("stopping");
+    if tokio::time::timeout(DRAIN, server.stop()).await.is_err() {
+        tracing::warn!("some connections did not end in time and were cut off");
+    }
+    store.close().await;
+    if let Some(cluster) = cluster {
+        cluster
+            .stop()
+            .await
+            .context("cannot stop the private Postgres cluster")?;
+    }
+    outcome
+}
+
+/// The configured database, or a private one.
+pub(crate) async fn database(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> {
+    if let Some(url) = &config.database_url {
+        return Ok((url.clone(), None));
+    }
+    std::fs::create_dir_all(&config.data).with_context(|| {
+        format!(
+            "cannot make the data directory {}: name another in `data`",
+            config.data.display()
+        )
+    })?;
+    let cluster = Cluster::start(ClusterConfig::new(config.data.join("postgres"))).await?;
+    let url = cluster.ensure_database("landside").await?;
+    Ok((url, Some(cluster)))
+}
+
+async fn ended(cluster: Option<&Cluster>) {
+    match cluster {
+        Some(cluster) => cluster.ended().await,
+        None => std::future::pending().await,
+    }
+}

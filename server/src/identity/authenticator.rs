@@ -1,0 +1,56 @@
+//! From a bearer token to somebody: the one way for STOMP, SockJS, Socket.IO and the API.
+
+use std::sync::Arc;
+
+use broker::Publisher;
+use chrono::{DateTime, Utc};
+
+use super::principal::Principal;
+use super::standing::{Revocation, Revoked, Standing};
+use super::token::{Checked, Issued, TokenError, Tokens};
+
+/// Checks what clients bring, and makes what they get.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticator {
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) publisher: Publisher,
+}
+
+impl Authenticator {
+    /// Who brings this token.
+    ///
+    /// # Errors
+    /// [`TokenError`] when it is not ours, not for us, not yet or no longer good, or was called back.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
+        let checked = self.tokens.check(token)?;
+        self.admitted(&checked.principal)?;
+        Ok(checked)
+    }
+
+    /// Whether somebody who was let in is still welcome. Quick: asked again whenever rights change.
+    ///
+    /// # Errors
+    /// [`Revoked`] when what they came with was called back.
+    pub(crate) fn admitted(&self, principal: &Principal) -> Result<(), Revoked> {
+        self.standing.check(principal)
+    }
+
+    /// What was called back at `at`, and is stored so, is void from now on, also in sessions of `subject` that live.
+    pub(crate) fn call_back(&self, revocation: &Revocation, subject: &str, at: DateTime<Utc>) {
+        self.standing.take_effect(revocation, at);
+        let sessions = self.publisher.rights_changed(subject);
+        tracing::info!(
+            kind = revocation.kind(),
+            subject,
+            sessions,
+            "tokens were called back"
+        );
+    }
+
+    /// A token for somebody; what their [`Principal::proof`] says of grant, client and second factor goes into it.
+    pub(crate) fn issue(&self, principal: &Principal) -> Issued {
+        let issue_second = |now| self.standing.issue_second(&principal.subject, now);
+        self.tokens.issue(principal, issue_second)
+    }
+}

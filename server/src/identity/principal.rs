@@ -1,0 +1,98 @@
+//! Somebody who has shown who they are. Pure.
+
+use std::collections::BTreeSet;
+
+use contract::{IdError, Role, ZoneId};
+use uuid::Uuid;
+
+/// The zones somebody may see and act in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Zones {
+    /// Every zone, also those that come later.
+    All,
+    /// These.
+    Some(BTreeSet<ZoneId>),
+}
+
+impl Zones {
+    /// The word for "every zone" in tokens and configuration.
+    pub const ALL_WORD: &'static str = "*";
+
+    /// Reads zone ids, or `*`.
+    ///
+    /// # Errors
+    /// [`IdError`] for a word that is neither.
+    pub fn from_words(words: &[String]) -> Result<Self, IdError> {
+        if words.iter().any(|word| word == Self::ALL_WORD) {
+            return Ok(Self::All);
+        }
+        words
+            .iter()
+            .map(|word| word.parse())
+            .collect::<Result<_, _>>()
+            .map(Self::Some)
+    }
+
+    /// The inverse of [`Self::from_words`].
+    pub fn to_words(&self) -> Vec<String> {
+        match self {
+            Self::All => vec![Self::ALL_WORD.to_owned()],
+            Self::Some(zones) => zones.iter().map(ZoneId::to_string).collect(),
+        }
+    }
+
+    /// Whether `zone` is among them.
+    pub fn contains(&self, zone: &ZoneId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(zones) => zones.contains(zone),
+        }
+    }
+}
+
+/// Somebody who has shown who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// A person's login name, or a program's id.
+    pub subject: String,
+    /// What others call them.
+    pub full_name: String,
+    /// What they are.
+    pub roles: Vec<Role>,
+    /// Where.
+    pub zones: Zones,
+    /// How they have shown it.
+    pub proof: Proof,
+}
+
+impl Principal {
+    /// Somebody with a token of their own right, not a person who acts through a page or an application.
+    pub fn is_program(&self) -> bool {
+        self.proof.client.as_deref() == Some(&self.subject)
+    }
+}
+
+/// How somebody has shown who they are: what can be called back, and what they showed beyond a password.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// The token they brought (`jti`). None: a page's cookie.
+    pub token: Option<Uuid>,
+    /// What the token came from (`sid`): a person's login, or a family of refresh tokens. When that ends, so do its tokens.
+    pub grant: Option<Uuid>,
+    /// To whom the token was given (`client_id`): an application, or the program itself. None: a page of ours.
+    pub client: Option<String>,
+    /// When the token was made, in seconds since 1970 (`iat`).
+    pub issued_at: u64,
+    /// When a second factor was shown, in seconds since 1970.
+    pub second_factor_at: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_is_none_is_an_error() {
+        assert!(Zones::from_words(&["P 1".to_owned()]).is_err());
+    }
+}
