@@ -282,7 +282,7 @@ impl Dispatcher {
                 return Err(StoreError::away());
             }
             let placed = self.place(command, actor).await;
-            let is_away = matches!(placed, Err(StoreError::Database(_)));
+            let is_away = placed.as_ref().is_err_and(StoreError::is_away);
             self.resting = is_away.then(|| Instant::now() + DATABASE_REST);
             return placed;
         }
