@@ -258,7 +258,7 @@ async fn without_an_audit_only_emergencies_go_on_and_are_told_of_later() {
         .run("grant insert on audit to landside_server")
         .await;
     server.restart().await;
-    server.write_file("data/audit-journal.jsonl", &journal);
+    server.write("data/audit-journal.jsonl", &journal);
     server.restart().await;
     assert_eq!(server.file("data/audit-journal.jsonl"), "");
     let given = "select detail::text from audit where action = 'command.give'";

@@ -12,6 +12,8 @@ mod commands;
 mod database;
 mod harness;
 mod ingest;
+mod listener;
+mod listener_tls;
 mod pages;
 mod plates;
 mod processes;
