@@ -117,7 +117,8 @@ begin
         revoke insert, update, delete on public._sqlx_migrations from landside_server;
     end if;
     begin
-        if not pg_has_role(current_user, 'landside_server', 'member') then
+        -- Also to whoever made it: from Postgres 16 on, that alone lets nobody become it.
+        if not (select rolsuper from pg_roles where rolname = current_user) then
             grant landside_server to current_user;
         end if;
     exception when insufficient_privilege or undefined_object then

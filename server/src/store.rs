@@ -54,6 +54,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether whoever asks again has to wait in vain again.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
+            )
+        )
+    }
+
     /// The database was not waited for any longer.
     pub(crate) fn away() -> Self {
         Self::Database(sqlx::Error::PoolTimedOut)

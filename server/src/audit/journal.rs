@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::AuditEntry;
+use crate::observability::show_journaled;
 use crate::store::command::StoredCommand;
 use crate::store::{Store, StoreError};
 
@@ -116,6 +117,7 @@ impl Journal {
         let line = serde_json::to_string(&Journaled::new(entry, command))?;
         let _turn = self.turn.lock().await;
         let path = self.path.clone();
+        show_journaled(true);
         tokio::task::spawn_blocking(move || append(&path, &line))
             .await
             .map_err(io::Error::other)?

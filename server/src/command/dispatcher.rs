@@ -4,20 +4,20 @@
 //! A command is sent to a session that lives now, or not at all: it never waits for an agent to come back. What cannot be
 //! recorded is refused; an emergency command is journaled and sent all the same, and recorded later (`unrecorded`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Delivery, Outgoing, Publisher};
 use chrono::Utc;
 use contract::command::{Command, CommandRequest, CommandResult, CommandState, CommandView, Risk};
-use contract::inventory::CommandType;
-use contract::{AgentId, CommandId, Destination, DeviceId, Value};
+use contract::{AgentId, CommandId, Destination, DeviceId};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
+use super::check::{check, complete};
 use super::lifecycle::{self, Event};
 use super::{AgentLink, CommandError, Request};
 use crate::alarm::Actor;
@@ -25,7 +25,7 @@ use crate::announce::Announcer;
 use crate::audit::AuditEntry;
 use crate::audit::journal::Journal;
 use crate::observability::count_command;
-use crate::site::{Site, SiteDevice};
+use crate::site::Site;
 use crate::store::command::{Placed, Step, StoredCommand};
 use crate::store::{Store, StoreError};
 use crate::wire;
@@ -282,7 +282,7 @@ impl Dispatcher {
                 return Err(StoreError::away());
             }
             let placed = self.place(command, actor).await;
-            let is_away = matches!(placed, Err(StoreError::Database(_)));
+            let is_away = placed.as_ref().is_err_and(StoreError::is_away);
             self.resting = is_away.then(|| Instant::now() + DATABASE_REST);
             return placed;
         }
@@ -509,116 +509,9 @@ fn deadline(
     Some(said_ms.saturating_add(ahead))
 }
 
-/// Whether this actor may give this command to this device.
-fn check<'a>(
-    site: &'a Site,
-    device: &DeviceId,
-    request: &CommandRequest,
-    actor: &Actor,
-) -> Result<(&'a SiteDevice, &'a CommandType), CommandError> {
-    let found = site
-        .device(device)
-        .filter(|found| actor.principal.may_see(&found.zone));
-    let found = found.ok_or_else(|| CommandError::NoSuchDevice(device.clone()))?;
-    if !found.approved {
-        return Err(CommandError::Unregistered(device.clone()));
-    }
-    let kind = found
-        .command_type(&request.name)
-        .ok_or_else(|| CommandError::NotSupported {
-            device: device.clone(),
-            name: request.name.clone(),
-        })?;
-    if !actor.principal.may_command(kind.risk, &found.zone) {
-        return Err(CommandError::Forbidden {
-            name: request.name.clone(),
-            zone: found.zone.clone(),
-        });
-    }
-    complete(kind, &request.params)?;
-    Ok((found, kind))
-}
-
-/// The parameters with their defaults, each within its range.
-fn complete(
-    kind: &CommandType,
-    given: &BTreeMap<String, Value>,
-) -> Result<BTreeMap<String, Value>, CommandError> {
-    let bad = |wrong: String| Err(CommandError::BadParameter(wrong));
-    if let Some(unknown) = given
-        .keys()
-        .find(|name| kind.params.iter().all(|parameter| parameter.name != **name))
-    {
-        return bad(format!(
-            "the command {:?} takes no parameter {unknown:?}",
-            kind.name
-        ));
-    }
-    let mut params = BTreeMap::new();
-    for parameter in &kind.params {
-        let number = match given.get(&parameter.name) {
-            None => parameter.default,
-            Some(Value::Number(number)) => *number,
-            Some(other) => {
-                return bad(format!(
-                    "the parameter {:?} must be a number, not {other}",
-                    parameter.name
-                ));
-            }
-        };
-        if !(parameter.min..=parameter.max).contains(&number) {
-            let (name, min, max) = (&parameter.name, parameter.min, parameter.max);
-            return bad(format!(
-                "the parameter {name:?} must be between {min} and {max}, not {number}"
-            ));
-        }
-        params.insert(parameter.name.clone(), Value::Number(number));
-    }
-    Ok(params)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::Text;
-    use contract::inventory::Parameter;
-
-    fn reboot() -> CommandType {
-        let text = Text {
-            ko: String::new(),
-            en: String::new(),
-        };
-        let delay = Parameter {
-            name: "delay".to_owned(),
-            text: text.clone(),
-            min: 0.0,
-            max: 600.0,
-            default: 10.0,
-            unit: "s".to_owned(),
-        };
-        CommandType {
-            name: "reboot".to_owned(),
-            text,
-            risk: Risk::Critical,
-            confirm: true,
-            ttl_ms: 5000,
-            timeout_ms: 20_000,
-            params: vec![delay],
-        }
-    }
-
-    #[track_caller]
-    fn check(given: &[(&str, Value)], expected: Result<f64, &str>) {
-        let given = given
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
-        match (complete(&reboot(), &given), expected) {
-            (Ok(params), Ok(number)) => assert_eq!(params["delay"], Value::Number(number)),
-            (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
-            (got, expected) => panic!("{got:?} instead of {expected:?}"),
-        }
-    }
 
     #[test]
     fn the_time_to_live_runs_while_a_command_waits_for_the_database() {
@@ -637,24 +530,5 @@ mod tests {
                 "{said_ms} {since:?} {waiting:?}"
             );
         }
-    }
-
-    #[test]
-    fn parameters_are_completed_and_kept_in_their_range() {
-        check(&[], Ok(10.0));
-        check(&[("delay", Value::Number(600.0))], Ok(600.0));
-        check(
-            &[("delay", Value::Number(600.5))],
-            Err("between 0 and 600, not 600.5"),
-        );
-        check(&[("delay", Value::Number(f64::NAN))], Err("between"));
-        check(
-            &[("delay", Value::Text("soon".to_owned()))],
-            Err("must be a number, not soon"),
-        );
-        check(
-            &[("speed", Value::Number(1.0))],
-            Err("takes no parameter \"speed\""),
-        );
     }
 }

@@ -46,7 +46,20 @@ pub(super) async fn connect_as(options: PgConnectOptions) -> Result<PgConnectOpt
     connection.close().await?;
     match separation {
         Separation::Login => Ok(options),
-        Separation::Role => Ok(options.options([("role", ROLE)])),
+        Separation::Role => {
+            let limited = options.clone().options([("role", ROLE)]);
+            // Membership alone does not always let a login become the role: to try is to know.
+            match limited.connect().await {
+                Ok(connection) => {
+                    connection.close().await?;
+                    Ok(limited)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the database does not let this server become {ROLE}: grant it to the server's login, or use two logins as docs/audit.md says");
+                    Ok(options)
+                }
+            }
+        }
         Separation::None => {
             tracing::warn!(
                 "the database does not keep this server from changing its audit: make the role {ROLE} and grant it to the server's login, or use two logins as docs/audit.md says"

@@ -163,6 +163,17 @@ impl TestServer {
         self.running().addresses().stomp
     }
 
+    /// A file beside the configuration; empty when it is not there.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+
+    /// The status that a sign-in with the right password gets.
+    pub(crate) async fn browser_answer(&self, person: &str) -> u16 {
+        let browser = Browser::new(self.url(""));
+        browser.sign_in(person, PASSWORD).await.status().as_u16()
+    }
+
     /// Where STOMP over TLS is served.
     pub(crate) fn stomp_tls_address(&self) -> std::net::SocketAddr {
         self.running().addresses().stomp_tls.unwrap()
@@ -173,20 +184,9 @@ impl TestServer {
         self.running().addresses().metrics
     }
 
-    /// Writes a file beside the configuration, while nobody else does.
+    /// Replaces a file beside the configuration.
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.directory.path().join(name), text).unwrap();
-    }
-
-    /// A file beside the configuration; empty when it is not there.
-    pub(crate) fn file(&self, name: &str) -> String {
-        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
-    }
-
-    /// The status that a sign-in with the right password gets.
-    pub(crate) async fn browser_answer(&self, person: &str) -> u16 {
-        let browser = Browser::new(self.url(""));
-        browser.sign_in(person, PASSWORD).await.status().as_u16()
     }
 
     /// What the metrics say.
