@@ -66,11 +66,6 @@ impl Guard for Doorkeeper {
         })
     }
 
-    fn admitted(&self, principal: &Principal) -> Result<(), Denied> {
-        let standing = self.authenticator.admitted(principal);
-        standing.map_err(|revoked| Denied::new("token-revoked", revoked.to_string()))
-    }
-
     fn authorize(
         &self,
         principal: &Principal,
