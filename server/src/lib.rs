@@ -132,6 +132,7 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct Server {
     addresses: Addresses,
+    guard: Doorkeeper,
     shutdown: CancellationToken,
     tasks: Tasks,
     /// Ends last, with what the others wrote.
@@ -182,6 +183,7 @@ impl Server {
         };
         let served = tls.map(|tls| tls.served);
         let broker = core.broker(config.approved_agents, certificates, shutdown.clone());
+        let guard = broker.guard().clone();
         let sockjs = transport::sockjs::service(
             broker.clone(),
             transport::sockjs::Settings {
@@ -238,11 +240,17 @@ impl Server {
         let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
         Ok(Self {
             addresses,
+            guard,
             shutdown,
             tasks,
             audit,
             audit_stop,
         })
+    }
+
+    /// What decides who may do what here, for another broker.
+    pub fn guard(&self) -> impl broker::Guard + use<> {
+        self.guard.clone()
     }
 
     /// Where it is served.

@@ -83,10 +83,10 @@ impl TestServer {
             format!("{CONFIG}{more}"),
         )
         .unwrap();
+        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         for (name, text) in files {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
-        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,
             directory,
@@ -195,7 +195,7 @@ impl TestServer {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
-    fn running(&self) -> &Server {
+    pub(crate) fn running(&self) -> &Server {
         self.server.as_ref().expect("the server runs")
     }
 
