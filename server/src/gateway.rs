@@ -33,6 +33,7 @@ use crate::store::{Store, StoreError};
 use crate::wire;
 
 /// Lets in whoever brings a good token, and decides by the policy what they may do.
+#[derive(Debug, Clone)]
 pub(crate) struct Doorkeeper {
     pub(crate) authenticator: Authenticator,
     pub(crate) site: watch::Receiver<Arc<Site>>,

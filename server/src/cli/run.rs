@@ -57,7 +57,8 @@ pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         metrics: bind(config.metrics, path, "metrics.listen").await?,
     };
     let (url, cluster) = database(&config).await?;
-    let store = Store::open(&url).await.context(match &cluster {
+    let owner = config.database_owner_url.as_deref().unwrap_or(&url);
+    let store = Store::open_with_owner(&url, owner).await.context(match &cluster {
         Some(_) => "cannot use the private database",
         None => "cannot use the database of DATABASE_URL: start it, correct the variable, or unset it for a private cluster",
     })?;

@@ -50,6 +50,7 @@ pub(crate) fn access() -> String {
         ("agent-3", r#""agent""#, "*"),
         ("agent-p2", r#""agent""#, "p2"),
         ("program", r#""program", "operator""#, "*"),
+        ("supervisor", r#""program", "supervisor""#, "*"),
         ("program-p2", r#""program", "operator""#, "p2"),
     ];
     let people = people.map(|(name, role, zones)| {
@@ -82,10 +83,10 @@ impl TestServer {
             format!("{CONFIG}{more}"),
         )
         .unwrap();
+        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         for (name, text) in files {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
-        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,
             directory,
@@ -162,6 +163,17 @@ impl TestServer {
         self.running().addresses().stomp
     }
 
+    /// A file beside the configuration; empty when it is not there.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+
+    /// The status that a sign-in with the right password gets.
+    pub(crate) async fn browser_answer(&self, person: &str) -> u16 {
+        let browser = Browser::new(self.url(""));
+        browser.sign_in(person, PASSWORD).await.status().as_u16()
+    }
+
     /// Where STOMP over TLS is served.
     pub(crate) fn stomp_tls_address(&self) -> std::net::SocketAddr {
         self.running().addresses().stomp_tls.unwrap()
@@ -183,7 +195,7 @@ impl TestServer {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
-    fn running(&self) -> &Server {
+    pub(crate) fn running(&self) -> &Server {
         self.server.as_ref().expect("the server runs")
     }
 
