@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::FixedOffset;
-use contract::{AgentId, Text, ZoneId};
+use contract::{AgentId, Role, Text, ZoneId};
 use serde::Deserialize;
 use sockjs::Origins;
 use sqlx::postgres::PgConnectOptions;
@@ -67,6 +68,8 @@ struct File {
     access: Option<AccessSection>,
     #[serde(default)]
     pages: PagesSection,
+    #[serde(default)]
+    identity: IdentitySection,
 }
 
 macro_rules! listen_section {
@@ -151,6 +154,55 @@ impl Default for PagesSection {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IdentitySection {
+    consoles: Vec<IpAddr>,
+    idle_lock_minutes: u16,
+    second_factor_roles: Vec<Role>,
+    second_factor_minutes: u16,
+}
+
+impl Default for IdentitySection {
+    fn default() -> Self {
+        Self {
+            consoles: Vec::new(),
+            idle_lock_minutes: 15,
+            second_factor_roles: vec![Role::Administrator],
+            second_factor_minutes: 15,
+        }
+    }
+}
+
+/// What is asked of people.
+#[derive(Debug, Clone)]
+pub struct IdentityConfig {
+    /// Addresses of the control room, as in `consoles = ["10.0.0.20"]`: guessing from elsewhere never locks them out. Not
+    /// given: loopback. A proxy is none, since anybody may stand behind it.
+    pub consoles: Vec<IpAddr>,
+    /// After this time in which nobody does anything at a console its controls are locked (`idle_lock_minutes`); 0 is
+    /// never. Alarms and live state go on.
+    pub idle_lock: Option<Duration>,
+    /// Roles that sign in with a second factor (`second_factor_roles`).
+    pub second_factor_roles: Vec<Role>,
+    /// A critical command takes a second factor that was shown at most so long ago (`second_factor_minutes`); 0 is
+    /// never asked.
+    pub second_factor_for: Option<Duration>,
+}
+
+impl From<IdentitySection> for IdentityConfig {
+    fn from(section: IdentitySection) -> Self {
+        let minutes =
+            |minutes: u16| (minutes > 0).then(|| Duration::from_secs(u64::from(minutes) * 60));
+        Self {
+            consoles: section.consoles,
+            idle_lock: minutes(section.idle_lock_minutes),
+            second_factor_roles: section.second_factor_roles,
+            second_factor_for: minutes(section.second_factor_minutes),
+        }
+    }
+}
+
 /// Everything the server is told.
 #[derive(Debug)]
 pub struct Config {
@@ -180,6 +232,8 @@ pub struct Config {
     pub access: Access,
     /// The time zone of pages, in seconds east of UTC.
     pub utc_offset_seconds: i32,
+    /// What is asked of people.
+    pub identity: IdentityConfig,
     /// An external database; none means the private cluster.
     pub database_url: Option<String>,
 }
@@ -252,6 +306,7 @@ impl Config {
             approved_agents: file.inventory.approve.into_iter().collect(),
             access,
             utc_offset_seconds: offset,
+            identity: file.identity.into(),
             database_url,
         })
     }

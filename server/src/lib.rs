@@ -64,9 +64,11 @@ use alarm::engine::Engine;
 use announce::Announcer;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
-use config::Config;
+use config::{Config, IdentityConfig};
 use gateway::{Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
+use identity::gate::{Gate, GateConfig};
+use identity::key_file::KeyFile;
 use identity::password::Passwords;
 use identity::standing::Standing;
 use identity::token::Tokens;
@@ -128,18 +130,32 @@ impl Server {
         let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("cannot make {}", config.data.display()))?;
+        let gate = Gate::new(
+            store.clone(),
+            GateConfig {
+                consoles: config.identity.consoles.clone(),
+                proxies: config.proxies.clone(),
+            },
+            KeyFile::open(&config.data)?,
+        );
         let core = Core::load(store, offset, config.proxies, &mut tasks).await?;
         let addresses = Addresses {
             http: listeners.http.local_addr()?,
             stomp: listeners.stomp.local_addr()?,
             metrics: listeners.metrics.local_addr()?,
         };
-        let broker = core.broker(config.approved_agents, shutdown.clone());
+        let broker = core.broker(
+            config.approved_agents,
+            config.identity.clone(),
+            shutdown.clone(),
+        );
         let sockjs = transport::sockjs::service(
             broker.clone(),
             transport::sockjs::Settings {
                 origins: config.origins.clone(),
-                login_cookie: http::LOGIN_COOKIE,
+                login_cookie: http::login_cookie(config.secure_cookies),
                 client_url: web_ui::sockjs_client().url.clone(),
             },
         );
@@ -149,7 +165,17 @@ impl Server {
             sockjs: sockjs.clone(),
             origins: config.origins,
         };
-        let pages = http::router(core.app(roads, offset, config.secure_cookies));
+        let entrance = http::Entrance {
+            gate: Arc::new(gate),
+            identity: config.identity,
+            secure_cookies: config.secure_cookies,
+        };
+        let (sums, ending) = (Arc::clone(&entrance.gate), shutdown.clone());
+        tasks.spawn(async move {
+            sums.run(ending).await;
+            "the sums of failed sign-ins"
+        });
+        let pages = http::router(core.app(roads, offset, entrance));
         tasks.spawn(async move {
             broker.listen_tcp(listeners.stomp).await;
             // Those that came through HTTP are told of the end as well.
@@ -326,6 +352,7 @@ impl Core {
     fn broker(
         &self,
         approved_agents: HashSet<AgentId>,
+        identity: IdentityConfig,
         shutdown: CancellationToken,
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
@@ -339,6 +366,7 @@ impl Core {
             alarms: self.alarms.clone(),
             commands: self.commands.clone(),
             approved_agents,
+            identity,
             arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
@@ -353,7 +381,7 @@ impl Core {
         })
     }
 
-    fn app(self, roads: http::Roads, offset: FixedOffset, secure_cookies: bool) -> http::App {
+    fn app(self, roads: http::Roads, offset: FixedOffset, entrance: http::Entrance) -> http::App {
         http::App {
             store: self.store,
             keeper: self.keeper,
@@ -362,11 +390,10 @@ impl Core {
             commands: self.commands,
             publisher: self.publisher,
             authenticator: self.authenticator,
-            people_passwords: Passwords::new(),
+            entrance,
             client_secrets: Passwords::new(),
             roads,
             offset,
-            secure_cookies,
         }
     }
 }

@@ -32,6 +32,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Lets people in.
+    People {
+        #[command(subcommand)]
+        command: cli::people::PeopleCommand,
+    },
     /// Checks the configuration without starting anything.
     Check {
         /// The configuration file.
@@ -42,7 +47,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (Command::Run { config: path } | Command::Check { config: path }) = &arguments.command;
+    let path = match &arguments.command {
+        Command::Run { config } | Command::Check { config } => config,
+        Command::People { command } => command.config(),
+    };
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
         Err(error) => return complain(&error.to_string(), EXIT_CONFIGURATION),
@@ -65,13 +73,24 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
-    match runtime.block_on(cli::run::run(config, path)) {
+    let outcome = match &arguments.command {
+        Command::People { command } => runtime
+            .block_on(command.run(&config))
+            .map(|link| say(&link)),
+        Command::Run { .. } | Command::Check { .. } => {
+            runtime.block_on(cli::run::run(config, path))
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of `check` to a person")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of `check` and `people` to a person"
+)]
 fn say(sentence: &str) {
     println!("{sentence}");
 }

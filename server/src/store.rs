@@ -13,6 +13,9 @@ pub(crate) mod audit;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod identity;
+pub(crate) mod login;
+pub(crate) mod people;
+pub(crate) mod second_factor;
 pub(crate) mod site;
 pub(crate) mod standing;
 

@@ -57,6 +57,11 @@ impl Principal {
         self.has_any(&[Role::Administrator]) && self.zones.contains(zone)
     }
 
+    /// May invite people, and say what they may: whoever has all zones to give.
+    pub fn may_manage_people(&self) -> bool {
+        self.has_any(&[Role::Administrator]) && self.zones == Zones::All
+    }
+
     /// May report as a device-agent.
     pub fn may_report(&self) -> bool {
         self.has_any(&[Role::Agent])

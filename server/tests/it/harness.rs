@@ -33,6 +33,10 @@ name = { ko = "주차장 P2", en = "Car park P2" }
 approve = ["agent-1", "agent-2"]
 [access]
 file = "access.toml"
+[identity]
+# The people of these tests sign in with a password only.
+second_factor_roles = []
+second_factor_minutes = 0
 "#;
 
 /// The access file of every test.
@@ -71,8 +75,18 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts one on free ports.
     pub(crate) async fn start() -> Self {
+        Self::start_as(CONFIG).await
+    }
+
+    /// Starts one with these keys in `[identity]`.
+    pub(crate) async fn start_with(identity: &str) -> Self {
+        let (before, _) = CONFIG.split_once("[identity]").unwrap();
+        Self::start_as(&format!("{before}[identity]\n{identity}\n")).await
+    }
+
+    async fn start_as(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("server.toml"), CONFIG).unwrap();
+        std::fs::write(directory.path().join("server.toml"), config).unwrap();
         std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,
@@ -134,6 +148,19 @@ impl TestServer {
     pub(crate) async fn stop(mut self) {
         self.halt().await;
         self.database.drop().await;
+    }
+
+    /// Stops everything, after which a query must answer at least this: what is written down at the end.
+    pub(crate) async fn halt_and_drop(mut self, query: &'static str, least: i64) {
+        self.halt().await;
+        let count = self.database.count(query).await;
+        assert!(count >= least, "{count}: {query}");
+        self.database.drop().await;
+    }
+
+    /// Somebody who is not signed in.
+    pub(crate) fn nobody(&self) -> Browser {
+        Browser::new(self.url(""))
     }
 
     /// Where everything else is.
@@ -305,6 +332,17 @@ impl Browser {
         let http = reqwest::Client::builder()
             .cookie_store(true)
             .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { base, http }
+    }
+
+    /// One whose connections come from this address.
+    pub(crate) fn at(base: String, address: std::net::IpAddr) -> Self {
+        let http = reqwest::Client::builder()
+            .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .local_address(address)
             .build()
             .unwrap();
         Self { base, http }

@@ -11,6 +11,7 @@ mod database;
 mod harness;
 mod ingest;
 mod pages;
+mod people;
 mod processes;
 mod restart;
 mod socketio;
