@@ -1,10 +1,11 @@
 //! `landside-server`: its arguments, and what it says to the person who typed them.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::audit::{AuditCommand, EXIT_UNVERIFIED};
 use server::config::Config;
 use tracing_subscriber::EnvFilter;
 
@@ -43,17 +44,37 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Looks at the audit.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+impl Command {
+    fn config(&self) -> &Path {
+        match self {
+            Self::Run { config } | Self::Check { config } => config,
+            Self::Audit { command } => command.config(),
+            Self::People { command } => command.config(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let path = match &arguments.command {
-        Command::Run { config } | Command::Check { config } => config,
-        Command::People { command } => command.config(),
-    };
+    let path = arguments.command.config();
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
-        Err(error) => return complain(&error.to_string(), EXIT_CONFIGURATION),
+        Err(error) => {
+            let is_audit = matches!(arguments.command, Command::Audit { .. });
+            let code = if is_audit {
+                EXIT_UNVERIFIED
+            } else {
+                EXIT_CONFIGURATION
+            };
+            return complain(&error.to_string(), code);
+        }
     };
     if matches!(arguments.command, Command::Check { .. }) {
         say(&format!("{} is good", path.display()));
@@ -73,11 +94,16 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
+    if let Command::Audit { command } = &arguments.command {
+        let (lines, code) = runtime.block_on(command.run(&config));
+        lines.iter().for_each(|line| say(line));
+        return code;
+    }
     let outcome = match &arguments.command {
         Command::People { command } => runtime
             .block_on(command.run(&config))
             .map(|link| say(&link)),
-        Command::Run { .. } | Command::Check { .. } => {
+        Command::Run { .. } | Command::Check { .. } | Command::Audit { .. } => {
             runtime.block_on(cli::run::run(config, path))
         }
     };
@@ -89,7 +115,7 @@ fn main() -> ExitCode {
 
 #[expect(
     clippy::print_stdout,
-    reason = "the answer of `check` and `people` to a person"
+    reason = "the answer of `check`, `people` and `audit` to a person"
 )]
 fn say(sentence: &str) {
     println!("{sentence}");

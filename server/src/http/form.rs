@@ -18,6 +18,7 @@ use super::page::html;
 use super::viewer::Viewer;
 use super::{idle, second_factor};
 use crate::alarm::{AcknowledgeError, Actor};
+use crate::audit::AuditEntry;
 use crate::command::CommandError;
 use crate::store::StoreError;
 use crate::wire;
@@ -213,6 +214,7 @@ pub(super) async fn command(
         Err(CommandError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
         Err(CommandError::BadParameter(_)) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(CommandError::NoSuchDevice(_)) => (StatusCode::NOT_FOUND, Notice::BadInput),
+        Err(CommandError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(CommandError::Store(error)) => not_recording(&error),
         Err(
             CommandError::Unregistered(_)
@@ -279,6 +281,13 @@ pub(super) async fn approve(
     }
     let zone = app.site().device(&device).map(|device| device.zone.clone());
     if !zone.is_some_and(|zone| viewer.principal().may_approve_devices(&zone)) {
+        let actor = viewer.actor();
+        let entry = AuditEntry::by(&actor, "device.approve", device.as_str());
+        let refused = entry.outcome("you may not approve devices of this zone");
+        if let Err(error) = app.store.audit_alone(refused).await {
+            let (status, notice) = not_recording(&error);
+            return answer(&viewer, next, status, &notice);
+        }
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::NotPermitted);
     }
     let (status, notice) = match app.keeper.approve(&device, &viewer.actor()).await {

@@ -171,14 +171,9 @@ pub(super) fn entry<'a>(
     subject: &'a str,
     detail: serde_json::Value,
 ) -> AuditEntry<'a> {
-    AuditEntry {
-        actor: &viewer.principal().subject,
-        peer: &viewer.peer,
-        action,
-        subject,
-        detail,
-        outcome: "done",
-    }
+    AuditEntry::new(&viewer.principal().subject, &viewer.peer, action, subject)
+        .login(viewer.login.id)
+        .detail(detail)
 }
 
 /// An emergency command from a locked console is written down as what it is; that this fails hinders nobody.

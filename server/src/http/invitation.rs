@@ -4,7 +4,6 @@ use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::json;
 use web_ui::{InvitationPage, Invited, Notice, Template, Viewing};
 
 use super::App;
@@ -128,14 +127,7 @@ async fn use_up(
         return Ok(false);
     }
     Store::set_password(&mut unit, name, password).await?;
-    let entry = AuditEntry {
-        actor: name,
-        peer,
-        action: "invitation.accept",
-        subject: name,
-        detail: json!({}),
-        outcome: "done",
-    };
+    let entry = AuditEntry::new(name, peer, "invitation.accept", name);
     Store::audit(&mut unit, entry).await?;
     unit.commit().await?;
     Ok(true)

@@ -71,6 +71,8 @@ pub(super) fn permissions(
         people: principal.may_manage_people(),
         code_for_critical: second_factor::is_asked(app, viewer),
         locked: viewer.is_locked,
+        reveal: anywhere(&|zone| principal.may_reveal_plates(zone)),
+        audit: principal.may_read_audit(),
     }
 }
 
@@ -317,6 +319,7 @@ pub(super) async fn device(
         alarms: &alarms,
         offers: &offers,
         commands: &commands,
+        may_reveal: may.reveal,
     };
     html(StatusCode::OK, page.render())
 }

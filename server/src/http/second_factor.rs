@@ -185,14 +185,7 @@ async fn take(
             Store::confirm_second_factor(&mut unit, name, &hashes(&codes)).await?;
         }
         Store::second_factor_shown(&mut unit, login.id).await?;
-        let entry = AuditEntry {
-            actor: name,
-            peer,
-            action,
-            subject: name,
-            detail: json!({}),
-            outcome: "done",
-        };
+        let entry = AuditEntry::new(name, peer, action, name);
         Store::audit(&mut unit, entry).await?;
         unit.commit().await.map_err(StoreError::from)
     };

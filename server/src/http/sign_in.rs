@@ -281,8 +281,9 @@ pub(super) async fn begin(
     let awaits_second_factor = has.is_some_and(|known| known.confirmed)
         || person.roles.iter().any(|role| needed.contains(role));
     let cookie = URL_SAFE_NO_PAD.encode(random::<32>());
+    let id = Uuid::new_v4();
     let login = NewLogin {
-        id: Uuid::new_v4(),
+        id,
         cookie_hash: &cookie_hash(&cookie),
         person: name,
         csrf: &URL_SAFE_NO_PAD.encode(random::<32>()),
@@ -292,18 +293,13 @@ pub(super) async fn begin(
     };
     let mut unit = app.store.begin().await?;
     Store::begin_login(&mut unit, login).await?;
-    let entry = AuditEntry {
-        actor: name,
-        peer,
-        action: "login.begin",
-        subject: name,
-        detail: json!({}),
-        outcome: if awaits_second_factor {
+    let entry = AuditEntry::new(name, peer, "login.begin", name)
+        .login(id)
+        .outcome(if awaits_second_factor {
             "second factor asked"
         } else {
             "done"
-        },
-    };
+        });
     Store::audit(&mut unit, entry).await?;
     unit.commit().await?;
     Ok(Entered {
@@ -351,14 +347,8 @@ pub(super) async fn leave(
         let mut unit = app.store.begin().await?;
         Store::end_login(&mut unit, subject, viewer.login.id).await?;
         Store::put_revocation(&mut unit, &tokens, now).await?;
-        let entry = AuditEntry {
-            actor: subject,
-            peer: &viewer.peer,
-            action: "login.end",
-            subject,
-            detail: json!({}),
-            outcome: "done",
-        };
+        let actor = viewer.actor();
+        let entry = AuditEntry::by(&actor, "login.end", subject);
         Store::audit(&mut unit, entry).await?;
         unit.commit().await.map_err(StoreError::from)
     };

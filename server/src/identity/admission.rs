@@ -72,14 +72,8 @@ pub async fn invite(store: &Store, invitee: Invitee) -> Result<String, Admission
     Store::invite(&mut unit, &person, &hash, ACTOR, until).await?;
     let tokens = Revocation::Subject(person.subject.clone());
     Store::put_revocation(&mut unit, &tokens, now).await?;
-    let entry = AuditEntry {
-        actor: ACTOR,
-        peer: "",
-        action: "person.invite",
-        subject: &person.subject,
-        detail: json!({"roles": person.roles, "zones": person.zones.to_words()}),
-        outcome: "done",
-    };
+    let entry = AuditEntry::new(ACTOR, "", "person.invite", &person.subject)
+        .detail(json!({"roles": person.roles, "zones": person.zones.to_words()}));
     Store::audit(&mut unit, entry).await?;
     unit.commit().await.map_err(StoreError::from)?;
     Ok(invitation::path(&token))

@@ -9,6 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use network::network;
+
 use super::key_file::KeyFile;
 use super::lockout::{Attempt, Factor, Lockout, Place};
 use super::password::{Busy, Lane, Passwords};
@@ -189,14 +191,8 @@ impl Gate {
         if !self.count(trial, false) {
             return Ok(());
         }
-        let entry = AuditEntry {
-            actor: trial.name,
-            peer: trial.peer,
-            action: "login.begin",
-            subject: trial.name,
-            detail: json!({}),
-            outcome,
-        };
+        let entry =
+            AuditEntry::new(trial.name, trial.peer, "login.begin", trial.name).outcome(outcome);
         self.store.audit_alone(entry).await
     }
 
@@ -226,25 +222,7 @@ impl Gate {
     }
 
     async fn write_sum(&self, sum: &Sum) -> Result<(), StoreError> {
-        let entry = AuditEntry {
-            actor: &sum.name,
-            peer: "",
-            action: "login.failures",
-            subject: &sum.name,
-            detail: json!({"attempts": sum.attempts, "refused": sum.refused, "addresses": sum.addresses}),
-            outcome: "wrong or too many",
-        };
+        let entry = AuditEntry::new(&sum.name, "", "login.failures", &sum.name).detail(json!({"attempts": sum.attempts, "refused": sum.refused, "addresses": sum.addresses})).outcome("wrong or too many");
         self.store.audit_alone(entry).await
-    }
-}
-
-/// What counts as one address: a machine has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }

@@ -266,11 +266,15 @@ async fn what_comes_from_a_login_ends_with_it() {
     let token = server.page_token(&browser).await;
     let other = server.browser("omar").await;
     let other_token = server.page_token(&other).await;
-    drop(StompClient::connect(server.stomp_address(), &token).await);
+    let mut silent = StompClient::connect(server.stomp_address(), &token).await;
+    let mut watching = StompClient::connect(server.stomp_address(), &token).await;
+    watching.subscribe("/topic/alarms").await;
 
     let csrf = browser.csrf().await;
     let answer = browser.post("/sign-out", &[("csrf", &csrf)]).await;
     assert_eq!(answer.status(), 303);
+    assert_eq!(silent.error().await, "token-revoked");
+    assert_eq!(watching.error().await, "token-revoked");
     let mut client = StompClient::begin(server.stomp_address(), &token).await;
     assert_eq!(client.error().await, "token-revoked");
     let api = reqwest::Client::new().get(server.url("/api/v1/alarms"));

@@ -6,12 +6,17 @@
 mod access;
 mod agent;
 mod alarms;
+mod attacks;
+mod audit;
 mod commands;
 mod database;
 mod harness;
 mod ingest;
+mod listener;
+mod listener_tls;
 mod pages;
 mod people;
+mod plates;
 mod processes;
 mod restart;
 mod socketio;

@@ -19,7 +19,8 @@ fn at(server: &TestServer, address: [u8; 4]) -> Browser {
 #[tokio::test]
 async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
     let server =
-        TestServer::start_with("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []").await;
+        TestServer::start_for_people("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []", "")
+            .await;
     let mut floods = tokio::task::JoinSet::new();
     for number in 0..50_u8 {
         let flood = at(&server, [127, 0, 1, number]);
@@ -35,8 +36,8 @@ async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
     let mut slowest = Duration::ZERO;
     let mut refused = 0;
     while !floods.is_empty() {
-        let begun = Instant::now();
         let console = at(&server, [127, 0, 0, 9]);
+        let begun = Instant::now();
         assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
         slowest = slowest.max(begun.elapsed());
         while let Some(ended) = floods.try_join_next() {
@@ -58,7 +59,8 @@ async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
 #[tokio::test]
 async fn a_browser_that_is_known_is_not_locked_out_by_others() {
     let server =
-        TestServer::start_with("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []").await;
+        TestServer::start_for_people("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []", "")
+            .await;
     let (home, thief) = (at(&server, [127, 0, 0, 2]), at(&server, [127, 0, 0, 3]));
     assert_eq!(home.sign_in("omar", PASSWORD).await.status(), 303);
     let mut last = 0;
@@ -288,7 +290,8 @@ fn unix_now() -> u64 {
 
 #[tokio::test]
 async fn an_administrator_comes_in_with_a_second_factor_only() {
-    let server = TestServer::start_with("second_factor_roles = [\"administrator\"]").await;
+    let server =
+        TestServer::start_for_people("second_factor_roles = [\"administrator\"]", "").await;
     let ada = Browser::new(server.url(""));
     let answer = ada.sign_in("ada", PASSWORD).await;
     assert_eq!(
@@ -354,7 +357,8 @@ async fn an_administrator_comes_in_with_a_second_factor_only() {
 #[tokio::test]
 async fn an_idle_console_sees_and_does_not_act() {
     let server =
-        TestServer::start_with("second_factor_roles = []\nsecond_factor_minutes = 0").await;
+        TestServer::start_for_people("second_factor_roles = []\nsecond_factor_minutes = 0", "")
+            .await;
     let mut agent = server.agent().await;
     agent.stomp.subscribe("/user/queue/commands").await;
     agent.gate_is("closed").await;

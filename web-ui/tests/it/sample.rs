@@ -230,6 +230,8 @@ pub(crate) const OPERATOR: Permissions = Permissions {
     people: false,
     code_for_critical: false,
     locked: false,
+    reveal: true,
+    audit: true,
 };
 
 pub(crate) fn zone_ids() -> Vec<ZoneId> {
