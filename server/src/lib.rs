@@ -75,9 +75,11 @@ use audit::journal::Journal;
 use audit::keeper::AuditKeeper;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
-use config::{Config, Tls};
+use config::{Config, IdentityConfig, Tls};
 use gateway::{Certificates, Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
+use identity::gate::{Gate, GateConfig};
+use identity::key_file::KeyFile;
 use identity::password::Passwords;
 use identity::standing::Standing;
 use identity::token::Tokens;
@@ -172,6 +174,16 @@ impl Server {
             "the eraser of number plates"
         });
         let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("cannot make {}", config.data.display()))?;
+        let gate = Gate::new(
+            store.clone(),
+            GateConfig {
+                consoles: config.consoles.clone(),
+                proxies: config.proxies.clone(),
+            },
+            KeyFile::open(&config.data)?,
+        );
         let limits = config.limits;
         let broker = broker_config(config.proxies.clone(), limits);
         let core = Core::load(store, journal, kept, offset, broker, &mut tasks).await?;
@@ -182,13 +194,18 @@ impl Server {
             agents_need_one: tls.as_ref().is_some_and(|tls| tls.agents_need_certificate),
         };
         let served = tls.map(|tls| tls.served);
-        let broker = core.broker(config.approved_agents, certificates, shutdown.clone());
+        let broker = core.broker(
+            config.approved_agents,
+            certificates,
+            config.identity.clone(),
+            shutdown.clone(),
+        );
         let guard = broker.guard().clone();
         let sockjs = transport::sockjs::service(
             broker.clone(),
             transport::sockjs::Settings {
                 origins: config.origins.clone(),
-                login_cookie: http::LOGIN_COOKIE,
+                login_cookie: http::login_cookie(config.secure_cookies),
                 client_url: web_ui::sockjs_client().url.clone(),
             },
         );
@@ -200,7 +217,17 @@ impl Server {
             origins: config.origins,
         };
         let throttle = http::Throttle::new(config.consoles.clone(), offset);
-        let pages = http::router(core.app(roads, throttle, offset, config.secure_cookies));
+        let entrance = http::Entrance {
+            gate: Arc::new(gate),
+            identity: config.identity,
+            secure_cookies: config.secure_cookies,
+        };
+        let (sums, ending) = (Arc::clone(&entrance.gate), shutdown.clone());
+        tasks.spawn(async move {
+            sums.run(ending).await;
+            "the sums of failed sign-ins"
+        });
+        let pages = http::router(core.app(roads, throttle, offset, entrance));
         let of_stomp = served.as_ref().map(|served| served.stomp.clone());
         tasks.spawn(serve_stomp(
             broker,
@@ -459,6 +486,7 @@ impl Core {
         &self,
         approved_agents: HashSet<AgentId>,
         certificates: Certificates,
+        identity: IdentityConfig,
         shutdown: CancellationToken,
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
@@ -473,6 +501,7 @@ impl Core {
             alarms: self.alarms.clone(),
             commands: self.commands.clone(),
             approved_agents,
+            identity,
             arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
@@ -497,7 +526,7 @@ impl Core {
         roads: http::Roads,
         throttle: http::Throttle,
         offset: FixedOffset,
-        secure_cookies: bool,
+        entrance: http::Entrance,
     ) -> http::App {
         http::App {
             store: self.store,
@@ -507,12 +536,11 @@ impl Core {
             commands: self.commands,
             publisher: self.publisher,
             authenticator: self.authenticator,
-            people_passwords: Passwords::new(),
+            entrance,
             client_secrets: Passwords::new(),
             roads,
             throttle,
             offset,
-            secure_cookies,
         }
     }
 }

@@ -33,6 +33,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Lets people in.
+    People {
+        #[command(subcommand)]
+        command: cli::people::PeopleCommand,
+    },
     /// Checks the configuration without starting anything.
     Check {
         /// The configuration file.
@@ -51,6 +56,7 @@ impl Command {
         match self {
             Self::Run { config } | Self::Check { config } => config,
             Self::Audit { command } => command.config(),
+            Self::People { command } => command.config(),
         }
     }
 }
@@ -93,7 +99,15 @@ fn main() -> ExitCode {
         lines.iter().for_each(|line| say(line));
         return code;
     }
-    match runtime.block_on(cli::run::run(config, path)) {
+    let outcome = match &arguments.command {
+        Command::People { command } => runtime
+            .block_on(command.run(&config))
+            .map(|link| say(&link)),
+        Command::Run { .. } | Command::Check { .. } | Command::Audit { .. } => {
+            runtime.block_on(cli::run::run(config, path))
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),
     }
@@ -101,7 +115,7 @@ fn main() -> ExitCode {
 
 #[expect(
     clippy::print_stdout,
-    reason = "the answer of `check` and `audit` to a person"
+    reason = "the answer of `check`, `people` and `audit` to a person"
 )]
 fn say(sentence: &str) {
     println!("{sentence}");

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::log_unavailable;
 use super::throttle::too_many_tokens;
+use crate::identity::password::Lane;
 use crate::wire;
 
 #[derive(Deserialize)]
@@ -100,7 +101,7 @@ pub(super) async fn token(
     };
     let stored = client.as_ref().map(|client| client.secret_hash.clone());
     let known = client.is_some();
-    let Ok(right) = app.client_secrets.verify(secret, stored).await else {
+    let Ok(right) = app.client_secrets.verify(secret, stored, Lane::Open).await else {
         let description = "too many secrets are being checked; try again in a moment";
         return refuse(
             StatusCode::SERVICE_UNAVAILABLE,

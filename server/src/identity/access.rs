@@ -2,13 +2,16 @@
 //!
 //! It holds no secrets, only the names of the environment variables that do.
 
+use std::collections::HashSet;
 use std::path::Path;
 
+use chrono::Utc;
 use contract::{Role, ZoneId};
 use serde::Deserialize;
 
 use super::password;
 use super::principal::{Principal, Proof, Zones};
+use super::standing::Revocation;
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
@@ -146,6 +149,14 @@ impl Access {
                 },
             });
         }
+        let mut names = HashSet::new();
+        let everybody = access.people.iter().chain(&access.clients);
+        for Entry { principal, .. } in everybody {
+            if !names.insert(&principal.subject) {
+                let wrong = "is there twice: people and programs share one name space";
+                return Err(ConfigError::invalid(path, &principal.subject, wrong));
+            }
+        }
         Ok(access)
     }
 
@@ -162,16 +173,21 @@ impl Access {
                 .map(|entry| entry.principal.subject.clone())
                 .collect()
         };
-        Store::disable_others(&mut unit, &names(&self.people), &names(&self.clients)).await?;
+        let (people, clients) = (names(&self.people), names(&self.clients));
+        for gone in Store::disable_others(&mut unit, &people, &clients).await? {
+            Store::put_revocation(&mut unit, &Revocation::Subject(gone), Utc::now()).await?;
+        }
         for entry in self.people {
             let stored = store
                 .person(&entry.principal.subject)
                 .await?
-                .map(|person| person.password_hash);
+                .and_then(|person| person.password_hash);
             let (hash, is_new) = hash_of(entry.secret, stored).await;
             Store::put_person(&mut unit, &entry.principal, &hash).await?;
             if is_new {
-                Store::end_logins(&mut unit, &entry.principal.subject).await?;
+                let subject = entry.principal.subject;
+                Store::end_logins(&mut unit, &subject).await?;
+                Store::put_revocation(&mut unit, &Revocation::Subject(subject), Utc::now()).await?;
             }
         }
         for entry in self.clients {

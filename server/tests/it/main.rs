@@ -15,6 +15,7 @@ mod ingest;
 mod listener;
 mod listener_tls;
 mod pages;
+mod people;
 mod plates;
 mod processes;
 mod restart;
