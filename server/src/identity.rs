@@ -2,6 +2,8 @@
 
 pub mod access;
 pub(crate) mod authenticator;
+pub(crate) mod files;
+pub(crate) mod in_force;
 pub mod password;
 pub mod policy;
 pub mod principal;

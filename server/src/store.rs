@@ -15,6 +15,7 @@ pub(crate) mod audit_list;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod identity;
+pub(crate) mod policy;
 mod separation;
 pub(crate) mod site;
 pub(crate) mod standing;

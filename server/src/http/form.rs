@@ -19,6 +19,7 @@ use super::viewer::Viewer;
 use crate::alarm::AcknowledgeError;
 use crate::audit::AuditEntry;
 use crate::command::CommandError;
+use crate::identity::policy::Permission;
 use crate::store::StoreError;
 use crate::wire;
 
@@ -202,6 +203,9 @@ pub(super) async fn command(
         }
         Ok(_) => (StatusCode::ACCEPTED, Notice::CommandQueued),
         Err(CommandError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(CommandError::SecondFactorNeeded(_)) => {
+            (StatusCode::FORBIDDEN, Notice::SecondFactorNeeded)
+        }
         Err(CommandError::BadParameter(_)) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(CommandError::NoSuchDevice(_)) => (StatusCode::NOT_FOUND, Notice::BadInput),
         Err(CommandError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
@@ -239,7 +243,9 @@ pub(super) async fn approve(
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
     }
     let zone = app.site().device(&device).map(|device| device.zone.clone());
-    if !zone.is_some_and(|zone| viewer.principal().may_approve_devices(&zone)) {
+    let policy = app.policy.now();
+    let may = |zone| policy.may(viewer.principal(), Permission::DeviceApprove, zone);
+    if !zone.as_ref().is_some_and(may) {
         let actor = viewer.actor();
         let entry = AuditEntry::by(&actor, "device.approve", device.as_str());
         let refused = entry.outcome("you may not approve devices of this zone");

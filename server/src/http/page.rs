@@ -6,7 +6,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contract::alarm::{AlarmState, AlarmView, Priority};
-use contract::command::Risk;
 use contract::device::{DeviceView, ZoneView};
 use contract::{DeviceId, ZoneId};
 use serde::Deserialize;
@@ -19,6 +18,7 @@ use web_ui::{
 use super::App;
 use super::error::log_unavailable;
 use super::viewer::Viewer;
+use crate::identity::policy::{Permission, Policy};
 use crate::identity::principal::Principal;
 use crate::live::zone_views;
 use crate::site::{Site, Zone};
@@ -50,6 +50,7 @@ pub(super) fn html(status: StatusCode, page: Result<String, web_ui::Error>) -> R
 
 /// What a viewer may do, as far as pages offer it.
 pub(super) fn permissions(
+    policy: &Policy,
     principal: &Principal,
     zone: Option<&ZoneId>,
     site: &Site,
@@ -58,20 +59,28 @@ pub(super) fn permissions(
         Some(zone) => vec![zone],
         None => site.zones().iter().map(|zone| &zone.id).collect(),
     };
-    let anywhere = |may: &dyn Fn(&ZoneId) -> bool| zones.iter().any(|zone| may(zone));
+    let may = |permission| {
+        zones
+            .iter()
+            .any(|zone| policy.may(principal, permission, zone))
+    };
     Permissions {
-        acknowledge: anywhere(&|zone| principal.may_acknowledge(zone)),
-        command_normal: anywhere(&|zone| principal.may_command(Risk::Normal, zone)),
-        command_critical: anywhere(&|zone| principal.may_command(Risk::Critical, zone)),
-        approve: anywhere(&|zone| principal.may_approve_devices(zone)),
-        reveal: anywhere(&|zone| principal.may_reveal_plates(zone)),
-        audit: principal.may_read_audit(),
+        acknowledge: may(Permission::AlarmAcknowledge),
+        command_view: may(Permission::CommandView),
+        command_normal: may(Permission::CommandNormal),
+        command_critical: may(Permission::CommandCritical),
+        command_emergency: may(Permission::CommandEmergency),
+        approve: may(Permission::DeviceApprove),
+        reveal: may(Permission::PlateReveal),
+        audit: may(Permission::AuditRead),
     }
 }
 
 /// Everything that a page is made of, read in the one order that loses nothing: the position first, then the state.
 pub(super) struct Scene {
     pub(super) position: String,
+    /// By which it was decided what the viewer sees.
+    pub(super) policy: Arc<Policy>,
     pub(super) site: Arc<Site>,
     pub(super) zones: Vec<ZoneId>,
     pub(super) devices: Vec<DeviceView>,
@@ -82,19 +91,22 @@ impl Scene {
     /// What this viewer may see of now.
     pub(super) async fn read(app: &App, principal: &Principal) -> Self {
         let position = app.publisher.position().to_string();
+        let policy = app.policy.now();
+        let may_see = |zone: &ZoneId| policy.may(principal, Permission::See, zone);
         let mut devices = app.live.devices().await;
-        devices.retain(|device| principal.may_see(&device.zone));
+        devices.retain(|device| may_see(&device.zone));
         let mut alarms = app.alarms.open().to_vec();
-        alarms.retain(|alarm| principal.may_see(&alarm.zone));
+        alarms.retain(|alarm| may_see(&alarm.zone));
         let site = app.site();
         let zones = site
             .zones()
             .iter()
             .map(|zone| zone.id.clone())
-            .filter(|zone| principal.may_see(zone))
+            .filter(may_see)
             .collect();
         Self {
             position,
+            policy,
             site,
             zones,
             devices,
@@ -196,7 +208,7 @@ impl Scene {
                     .copied()
                     .unwrap_or(contract::Role::Viewer),
             },
-            may: permissions(viewer.principal(), None, &self.site),
+            may: permissions(&self.policy, viewer.principal(), None, &self.site),
             csrf: &viewer.login.csrf,
             position: &self.position,
             zones: &self.zones,
@@ -292,7 +304,12 @@ pub(super) async fn device(
     };
     let (newest, alarms) = (scene.newest(), scene.alarms_of(&view.id));
     let known = scene.known(view);
-    let may = permissions(viewer.principal(), Some(&view.zone), &scene.site);
+    let may = permissions(
+        &scene.policy,
+        viewer.principal(),
+        Some(&view.zone),
+        &scene.site,
+    );
     let offers = Offer::all(known, may, true, Uuid::new_v4);
     let Some(zone) = scene.site.zones().iter().find(|zone| zone.id == view.zone) else {
         unreachable!("a device's zone is stored with it");

@@ -124,25 +124,25 @@ impl Store {
         Ok(())
     }
 
-    /// Disables whoever came from the access file and is not named by it any more.
+    /// Disables whoever came from the access file and is not named by it any more: the names of these people and clients.
     pub(crate) async fn disable_others(
         unit: &mut Unit<'_>,
         people: &[String],
         clients: &[String],
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update person set disabled_at = now() where from_file and disabled_at is null and name <> all($1)",
+    ) -> Result<(Vec<String>, Vec<String>), StoreError> {
+        let people = sqlx::query_scalar!(
+            "update person set disabled_at = now() where from_file and disabled_at is null and name <> all($1) returning name",
             people
         )
-        .execute(&mut **unit)
+        .fetch_all(&mut **unit)
         .await?;
-        sqlx::query!(
-            "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1)",
+        let clients = sqlx::query_scalar!(
+            "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1) returning id",
             clients
         )
-        .execute(&mut **unit)
+        .fetch_all(&mut **unit)
         .await?;
-        Ok(())
+        Ok((people, clients))
     }
 
     /// Ends every login of a person.

@@ -75,25 +75,36 @@ impl TestServer {
         Self::start_with("", &[]).await
     }
 
+    /// Starts one with a policy file.
+    pub(crate) async fn start_with_policy(policy: &str) -> Self {
+        let more = "[policy]\nfile = \"policy.toml\"\n";
+        Self::start_with(more, &[("policy.toml", policy)]).await
+    }
+
     /// Starts one with more in its configuration, and files beside that.
     pub(crate) async fn start_with(more: &str, files: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(
-            directory.path().join("server.toml"),
-            format!("{CONFIG}{more}"),
-        )
-        .unwrap();
-        for (name, text) in files {
-            std::fs::write(directory.path().join(name), text).unwrap();
-        }
-        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,
-            directory,
+            directory: tempfile::tempdir().unwrap(),
             server: None,
         };
+        server.write("server.toml", &format!("{CONFIG}{more}"));
+        server.write("access.toml", &access());
+        for (name, text) in files {
+            server.write(name, text);
+        }
         server.run().await;
         server
+    }
+
+    /// Writes one of its files anew, at once as an editor does.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let (path, new) = (
+            self.directory.path().join(name),
+            self.directory.path().join("new"),
+        );
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, path).unwrap();
     }
 
     fn config(&self) -> PathBuf {
@@ -118,16 +129,12 @@ impl TestServer {
 
     /// Takes somebody out of the access file.
     pub(crate) fn remove_from_access(&self, name: &str) {
-        let path = self.directory.path().join("access.toml");
         let everybody = access();
         let tables = everybody
             .split("[[")
             .filter(|table| !table.is_empty() && !table.contains(&format!("\"{name}\"")));
-        std::fs::write(
-            path,
-            tables.map(|table| format!("[[{table}")).collect::<String>(),
-        )
-        .unwrap();
+        let rest: String = tables.map(|table| format!("[[{table}")).collect();
+        self.write("access.toml", &rest);
     }
 
     /// Stops the server and starts another one on the same database.
@@ -184,11 +191,6 @@ impl TestServer {
         self.running().addresses().metrics
     }
 
-    /// Replaces a file beside the configuration.
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.directory.path().join(name), text).unwrap();
-    }
-
     /// What the metrics say.
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.running().addresses().metrics);
@@ -206,22 +208,27 @@ impl TestServer {
 
     /// A token of a client.
     pub(crate) async fn token(&self, client: &str) -> String {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client),
-            ("client_secret", PASSWORD),
-        ];
-        let answer = reqwest::Client::new()
-            .post(self.url("/oauth/token"))
-            .form(&form)
-            .send()
-            .await
-            .unwrap();
+        let answer = self.ask_for_token(client).await;
         assert_eq!(answer.status(), 200);
         answer.json::<Value>().await.unwrap()["access_token"]
             .as_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// What a client with its right secret is answered.
+    pub(crate) async fn ask_for_token(&self, client: &str) -> reqwest::Response {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client),
+            ("client_secret", PASSWORD),
+        ];
+        reqwest::Client::new()
+            .post(self.url("/oauth/token"))
+            .form(&form)
+            .send()
+            .await
+            .unwrap()
     }
 
     /// The token of a page of somebody who is signed in.

@@ -16,6 +16,8 @@ mod listener;
 mod listener_tls;
 mod pages;
 mod plates;
+mod policy;
+mod policy_check;
 mod processes;
 mod restart;
 mod socketio;
