@@ -39,6 +39,7 @@ mod refusal;
 use refusal::{denied, exists};
 
 /// Lets in whoever brings a good token, and decides by the policy what they may do.
+#[derive(Debug, Clone)]
 pub(crate) struct Doorkeeper {
     pub(crate) authenticator: Authenticator,
     pub(crate) policy: InForce,

@@ -135,6 +135,7 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct Server {
     addresses: Addresses,
+    guard: Doorkeeper,
     shutdown: CancellationToken,
     tasks: Tasks,
     /// Ends last, with what the others wrote.
@@ -190,6 +191,7 @@ impl Server {
         };
         let served = tls.map(|tls| tls.served);
         let broker = core.broker(config.approved_agents, certificates, shutdown.clone());
+        let guard = broker.guard().clone();
         let sockjs = transport::sockjs::service(
             broker.clone(),
             transport::sockjs::Settings {
@@ -246,11 +248,17 @@ impl Server {
         let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
         Ok(Self {
             addresses,
+            guard,
             shutdown,
             tasks,
             audit,
             audit_stop,
         })
+    }
+
+    /// What decides who may do what here, for another broker.
+    pub fn guard(&self) -> impl broker::Guard + use<> {
+        self.guard.clone()
     }
 
     /// Where it is served.

@@ -197,7 +197,7 @@ impl TestServer {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
-    fn running(&self) -> &Server {
+    pub(crate) fn running(&self) -> &Server {
         self.server.as_ref().expect("the server runs")
     }
 
