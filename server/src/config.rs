@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::FixedOffset;
 use contract::{AgentId, Text, ZoneId};
@@ -14,6 +15,8 @@ use url::Url;
 
 use crate::audit::settings::AuditSettings;
 use crate::identity::access::Access;
+use crate::identity::files::{self, Files};
+use crate::identity::policy::Policy;
 use crate::listener::limits::Limits;
 use crate::site::Zone;
 
@@ -84,6 +87,7 @@ struct File {
     #[serde(default)]
     inventory: InventorySection,
     access: Option<AccessSection>,
+    policy: Option<PolicySection>,
     #[serde(default)]
     pages: PagesSection,
     #[serde(default)]
@@ -111,6 +115,12 @@ struct InventorySection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AccessSection {
+    file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicySection {
     file: PathBuf,
 }
 
@@ -169,6 +179,10 @@ pub struct Config {
     pub approved_agents: HashSet<AgentId>,
     /// Who must exist.
     pub access: Access,
+    /// Who may do what, from `[policy] file = "policy.toml"` (beside this file); without it the built-in policy. A changed
+    /// policy or access file takes effect while the server runs.
+    pub policy: Policy,
+    pub(crate) files: Files,
     /// The time zone of pages, in seconds east of UTC.
     pub utc_offset_seconds: i32,
     /// What is asked of people.
@@ -192,7 +206,7 @@ impl Config {
     /// [`ConfigError`] with one sentence for a person.
     pub fn load(
         path: &Path,
-        environment: &dyn Fn(&str) -> Option<String>,
+        environment: &(impl Fn(&str) -> Option<String> + Clone + Send + Sync + 'static),
     ) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::read(path, source))?;
@@ -230,12 +244,26 @@ impl Config {
             .personal
             .days()
             .map_err(|wrong| ConfigError::invalid(path, "personal.number_plates_days", &wrong))?;
+        let mut files = Files {
+            policy: file.policy.map(|section| beside.join(section.file)),
+            access: None,
+            zones: file.zone.iter().map(|zone| zone.id.clone()).collect(),
+            environment: Arc::new(environment.clone()),
+        };
         let access = match file.access {
             Some(section) => {
-                let zones: Vec<&ZoneId> = file.zone.iter().map(|zone| &zone.id).collect();
-                Access::load(&beside.join(section.file), &zones, environment)?
+                let path = beside.join(section.file);
+                let text = read(&path)?;
+                let zones: Vec<&ZoneId> = files.zones.iter().collect();
+                let access = Access::read(&path, &text, &zones, environment)?;
+                files.access = Some((path, files::hash(&text)));
+                access
             }
             None => Access::default(),
+        };
+        let policy = match &files.policy {
+            Some(path) => Policy::read(path, &read(path)?)?,
+            None => Policy::default(),
         };
         let tls = file.tls.map(|section| section.read(beside)).transpose();
         let tls = tls.map_err(|wrong| ConfigError::invalid(path, "tls", &wrong))?;
@@ -276,6 +304,8 @@ impl Config {
                 .collect(),
             approved_agents: file.inventory.approve.into_iter().collect(),
             access,
+            policy,
+            files,
             utc_offset_seconds: offset,
             identity: file.identity.into(),
             database_url,
@@ -284,6 +314,10 @@ impl Config {
             number_plates_days,
         })
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    files::read(path).map_err(|source| ConfigError::read(path, source))
 }
 
 fn database_url(

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
 use chrono::FixedOffset;
+use contract::ZoneId;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::alarm::AlarmHandle;
@@ -19,7 +20,10 @@ use crate::config::IdentityConfig;
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
 use crate::identity::gate::Gate;
+use crate::identity::in_force::InForce;
 use crate::identity::password::Passwords;
+use crate::identity::policy::Permission;
+use crate::identity::principal::Principal;
 use crate::keeper::SiteKeeper;
 use crate::listener::asker::Asker;
 use crate::live::LiveHandle;
@@ -58,6 +62,7 @@ pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) store: Store,
+    pub(crate) policy: InForce,
     pub(crate) keeper: Arc<SiteKeeper>,
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
@@ -105,6 +110,14 @@ impl FromRef<App> for Store {
 impl App {
     fn site(&self) -> Arc<Site> {
         self.keeper.site()
+    }
+
+    fn may_read_audit(&self, who: &Principal) -> bool {
+        self.policy.now().may_somewhere(who, Permission::AuditRead)
+    }
+
+    fn may_see(&self, who: &Principal, zone: &ZoneId) -> bool {
+        self.policy.now().may(who, Permission::See, zone)
     }
 }
 

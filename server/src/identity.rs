@@ -3,7 +3,9 @@
 pub mod access;
 pub mod admission;
 pub(crate) mod authenticator;
+pub(crate) mod files;
 pub(crate) mod gate;
+pub(crate) mod in_force;
 pub(crate) mod invitation;
 pub(crate) mod key_file;
 pub mod lockout;

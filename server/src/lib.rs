@@ -78,9 +78,12 @@ use command::dispatcher::Dispatcher;
 use config::{Config, IdentityConfig, Tls};
 use gateway::{Certificates, Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
+use identity::files::{self, FileWatch, Files};
 use identity::gate::{Gate, GateConfig};
+use identity::in_force::InForce;
 use identity::key_file::KeyFile;
 use identity::password::Passwords;
+use identity::policy::Policy;
 use identity::standing::Standing;
 use identity::token::Tokens;
 use keeper::SiteKeeper;
@@ -153,9 +156,12 @@ impl Server {
     pub async fn start(config: Config, listeners: Listeners, store: Store) -> anyhow::Result<Self> {
         config
             .access
-            .apply(&store)
+            .apply(&store, Utc::now())
             .await
             .context("cannot apply the access file")?;
+        files::record_policy(&store, &config.policy)
+            .await
+            .context("cannot record which policy is in force")?;
         store
             .put_zones(&config.zones)
             .await
@@ -186,7 +192,9 @@ impl Server {
         );
         let limits = config.limits;
         let broker = broker_config(config.proxies.clone(), limits);
-        let core = Core::load(store, journal, kept, offset, broker, &mut tasks).await?;
+        let (in_force, policy) = InForce::new(Arc::new(config.policy));
+        let core = Core::load(store, policy, journal, kept, offset, broker, &mut tasks).await?;
+        core.watch_files(config.files, in_force, &mut tasks, &shutdown);
         let addresses = listeners.addresses()?;
         let tls = config.tls.map(|tls| open_tls(tls, &mut tasks, &shutdown));
         let tls = tls.transpose()?;
@@ -396,6 +404,7 @@ fn broker_config(proxies: Vec<IpAddr>, limits: Limits) -> BrokerConfig {
 /// What everything else stands on: the tasks that own state, and the handles to them.
 struct Core {
     store: Store,
+    policy: InForce,
     keeper: Arc<SiteKeeper>,
     live: LiveHandle,
     alarms: AlarmHandle,
@@ -408,6 +417,7 @@ impl Core {
     /// Takes up where the records end, and starts the tasks.
     async fn load(
         store: Store,
+        policy: InForce,
         journal: Journal,
         personal_kept: Duration,
         offset: FixedOffset,
@@ -439,6 +449,7 @@ impl Core {
         let (alarms, desk) = AlarmHandle::new();
         let engine = Engine::load(
             store.clone(),
+            policy.clone(),
             seen.clone(),
             live.clone(),
             announcer.clone(),
@@ -453,6 +464,7 @@ impl Core {
         let (commands, requests) = CommandHandle::new();
         let dispatcher = Dispatcher::load(
             store.clone(),
+            policy.clone(),
             journal,
             seen,
             publisher.clone(),
@@ -473,6 +485,7 @@ impl Core {
         );
         Ok(Self {
             store,
+            policy,
             keeper: Arc::new(keeper),
             live,
             alarms,
@@ -491,11 +504,13 @@ impl Core {
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
             authenticator: self.authenticator.clone(),
+            policy: self.policy.clone(),
             site: self.keeper.subscribe(),
             certificates,
         };
         let desk = Desk {
             store: self.store.clone(),
+            policy: self.policy.clone(),
             keeper: Arc::clone(&self.keeper),
             live: self.live.clone(),
             alarms: self.alarms.clone(),
@@ -505,6 +520,27 @@ impl Core {
             arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
+    }
+
+    /// Policy and access file are looked at from now on.
+    fn watch_files(
+        &self,
+        files: Files,
+        in_force: watch::Sender<Arc<Policy>>,
+        tasks: &mut Tasks,
+        shutdown: &CancellationToken,
+    ) {
+        let watch = FileWatch::new(
+            files,
+            self.store.clone(),
+            self.authenticator.clone(),
+            in_force,
+        );
+        let stopping = shutdown.clone();
+        tasks.spawn(async move {
+            watch.run(stopping).await;
+            "the watch on policy and access file"
+        });
     }
 
     fn metrics(
@@ -530,6 +566,7 @@ impl Core {
     ) -> http::App {
         http::App {
             store: self.store,
+            policy: self.policy,
             keeper: self.keeper,
             live: self.live,
             alarms: self.alarms,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use cli::audit::{AuditCommand, EXIT_UNVERIFIED};
+use cli::policy::Question;
 use server::config::Config;
 use tracing_subscriber::EnvFilter;
 
@@ -38,7 +39,7 @@ enum Command {
         #[command(subcommand)]
         command: cli::people::PeopleCommand,
     },
-    /// Checks the configuration without starting anything.
+    /// Checks the configuration, and the access and policy file that it names, without starting anything.
     Check {
         /// The configuration file.
         #[arg(long)]
@@ -49,6 +50,18 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Who may do what.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Explains who may do what, and which rule says so. Ends with 0 if it is allowed, 1 if it is denied, 64 if a file is
+    /// wrong.
+    Check(Question),
 }
 
 impl Command {
@@ -57,12 +70,21 @@ impl Command {
             Self::Run { config } | Self::Check { config } => config,
             Self::Audit { command } => command.config(),
             Self::People { command } => command.config(),
+            Self::Policy {
+                command: PolicyCommand::Check(question),
+            } => &question.config,
         }
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::Policy {
+        command: PolicyCommand::Check(question),
+    } = &arguments.command
+    {
+        return explain(question);
+    }
     let path = arguments.command.config();
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
@@ -77,7 +99,8 @@ fn main() -> ExitCode {
         }
     };
     if matches!(arguments.command, Command::Check { .. }) {
-        say(&format!("{} is good", path.display()));
+        let missing = config.policy.missing_words();
+        say(&format!("{} is good\n{missing}", path.display()));
         return ExitCode::SUCCESS;
     }
     tracing_subscriber::fmt()
@@ -103,9 +126,7 @@ fn main() -> ExitCode {
         Command::People { command } => runtime
             .block_on(command.run(&config))
             .map(|link| say(&link)),
-        Command::Run { .. } | Command::Check { .. } | Command::Audit { .. } => {
-            runtime.block_on(cli::run::run(config, path))
-        }
+        _ => runtime.block_on(cli::run::run(config, path)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -113,12 +134,25 @@ fn main() -> ExitCode {
     }
 }
 
+fn explain(question: &Question) -> ExitCode {
+    let answer = Config::load(&question.config, &cli::policy::no_secrets)
+        .map_err(|error| error.to_string())
+        .and_then(|config| cli::policy::answer(&config, question));
+    match answer {
+        Ok(answer) => {
+            say(&answer.text);
+            ExitCode::from(u8::from(!answer.allowed))
+        }
+        Err(wrong) => complain(&wrong, EXIT_CONFIGURATION),
+    }
+}
+
 #[expect(
     clippy::print_stdout,
-    reason = "the answer of `check`, `people` and `audit` to a person"
+    reason = "the answer of `check`, `people`, `audit` and `policy` to a person"
 )]
-fn say(sentence: &str) {
-    println!("{sentence}");
+fn say(text: &str) {
+    println!("{}", text.trim_end());
 }
 
 #[expect(

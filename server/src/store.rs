@@ -17,6 +17,7 @@ pub(crate) mod event;
 pub(crate) mod identity;
 pub(crate) mod login;
 pub(crate) mod people;
+pub(crate) mod policy;
 pub(crate) mod second_factor;
 mod separation;
 pub(crate) mod site;

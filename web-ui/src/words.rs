@@ -198,6 +198,7 @@ words! {
     notice_command_refused_because: "명령이 거부되었습니다. {reason}", "The command was refused. {reason}";
     notice_approved: "장치를 승인했습니다.", "The device is approved.";
     notice_not_permitted: "이 작업을 할 권한이 없습니다.", "You are not permitted to do this.";
+    notice_second_factor_needed: "2단계 인증을 먼저 하십시오. 아무 작업도 하지 않았습니다.", "Show your second factor first. Nothing was done.";
     notice_form_expired: "화면이 오래되어 처리하지 않았습니다. 다시 시도하십시오.", "The page was too old, so nothing was done. Try again.";
     notice_not_confirmed: "실행을 확인하지 않아 명령을 보내지 않았습니다.", "The command was not confirmed, so it was not sent.";
     notice_bad_input: "입력값이 올바르지 않아 처리하지 않았습니다.", "What was entered is not valid, so nothing was done.";

@@ -276,10 +276,9 @@ pub(super) async fn begin(
     now: DateTime<Utc>,
 ) -> Result<Entered, StoreError> {
     let name = &person.subject;
-    let needed = &app.entrance.identity.second_factor_roles;
     let has = app.store.second_factor(name).await?;
-    let awaits_second_factor = has.is_some_and(|known| known.confirmed)
-        || person.roles.iter().any(|role| needed.contains(role));
+    let awaits_second_factor =
+        has.is_some_and(|known| known.confirmed) || app.policy.now().asks_at_sign_in(person);
     let cookie = URL_SAFE_NO_PAD.encode(random::<32>());
     let id = Uuid::new_v4();
     let login = NewLogin {

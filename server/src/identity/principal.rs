@@ -41,6 +41,15 @@ impl Zones {
         }
     }
 
+    /// Whether all of `others` are among them.
+    pub fn include(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::All, _) => true,
+            (Self::Some(_), Self::All) => false,
+            (Self::Some(zones), Self::Some(others)) => others.is_subset(zones),
+        }
+    }
+
     /// Whether `zone` is among them.
     pub fn contains(&self, zone: &ZoneId) -> bool {
         match self {
@@ -69,6 +78,13 @@ impl Principal {
     /// Somebody with a token of their own right, not a person who acts through a page or an application.
     pub fn is_program(&self) -> bool {
         self.proof.client.as_deref() == Some(&self.subject)
+    }
+
+    /// Equipment, or what speaks for it: without it nobody sees anything, so people may not take its place.
+    pub fn is_machine(&self) -> bool {
+        self.roles
+            .iter()
+            .any(|role| matches!(role, Role::Agent | Role::Device))
     }
 }
 

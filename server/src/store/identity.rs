@@ -105,27 +105,25 @@ impl Store {
         Ok(())
     }
 
-    /// Disables whoever came from the access file and is not named by it any more: their names.
+    /// Disables whoever came from the access file and is not named by it any more: the names of these people and clients.
     pub(crate) async fn disable_others(
         unit: &mut Unit<'_>,
         people: &[String],
         clients: &[String],
-    ) -> Result<Vec<String>, StoreError> {
-        let mut disabled = sqlx::query_scalar!(
+    ) -> Result<(Vec<String>, Vec<String>), StoreError> {
+        let people = sqlx::query_scalar!(
             "update person set disabled_at = now() where from_file and disabled_at is null and name <> all($1) returning name",
             people
         )
         .fetch_all(&mut **unit)
         .await?;
-        disabled.extend(
-            sqlx::query_scalar!(
-                "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1) returning id",
-                clients
-            )
-            .fetch_all(&mut **unit)
-            .await?,
-        );
-        Ok(disabled)
+        let clients = sqlx::query_scalar!(
+            "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1) returning id",
+            clients
+        )
+        .fetch_all(&mut **unit)
+        .await?;
+        Ok((people, clients))
     }
 
     /// The newest signing key: its id and its PKCS #8 document.

@@ -16,7 +16,6 @@ pub(crate) struct Login {
     /// When the person did something.
     pub(crate) last_active_at: DateTime<Utc>,
     pub(crate) last_seen_at: DateTime<Utc>,
-    pub(crate) second_factor_at: Option<DateTime<Utc>>,
 }
 
 /// A visit that begins.
@@ -105,7 +104,6 @@ impl Store {
                 csrf: row.csrf,
                 last_active_at: row.last_active_at,
                 last_seen_at: row.last_seen_at,
-                second_factor_at: row.second_factor_at,
                 principal: Principal {
                     proof: Proof {
                         grant: Some(row.id),

@@ -17,6 +17,8 @@ mod listener_tls;
 mod pages;
 mod people;
 mod plates;
+mod policy;
+mod policy_check;
 mod processes;
 mod restart;
 mod socketio;

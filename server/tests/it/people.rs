@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use server::identity::policy::Policy;
 use server::identity::totp;
 
 use crate::harness::{Browser, PASSWORD, TestServer, field};
@@ -18,9 +19,7 @@ fn at(server: &TestServer, address: [u8; 4]) -> Browser {
 
 #[tokio::test]
 async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
-    let server =
-        TestServer::start_for_people("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []", "")
-            .await;
+    let server = TestServer::start_for_people("consoles = [\"127.0.0.9\"]", "").await;
     let mut floods = tokio::task::JoinSet::new();
     for number in 0..50_u8 {
         let flood = at(&server, [127, 0, 1, number]);
@@ -58,9 +57,7 @@ async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
 
 #[tokio::test]
 async fn a_browser_that_is_known_is_not_locked_out_by_others() {
-    let server =
-        TestServer::start_for_people("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []", "")
-            .await;
+    let server = TestServer::start_for_people("consoles = [\"127.0.0.9\"]", "").await;
     let (home, thief) = (at(&server, [127, 0, 0, 2]), at(&server, [127, 0, 0, 3]));
     assert_eq!(home.sign_in("omar", PASSWORD).await.status(), 303);
     let mut last = 0;
@@ -290,8 +287,7 @@ fn unix_now() -> u64 {
 
 #[tokio::test]
 async fn an_administrator_comes_in_with_a_second_factor_only() {
-    let server =
-        TestServer::start_for_people("second_factor_roles = [\"administrator\"]", "").await;
+    let server = TestServer::start_with_policy(Policy::DEFAULT).await;
     let ada = Browser::new(server.url(""));
     let answer = ada.sign_in("ada", PASSWORD).await;
     assert_eq!(
@@ -356,9 +352,7 @@ async fn an_administrator_comes_in_with_a_second_factor_only() {
 
 #[tokio::test]
 async fn an_idle_console_sees_and_does_not_act() {
-    let server =
-        TestServer::start_for_people("second_factor_roles = []\nsecond_factor_minutes = 0", "")
-            .await;
+    let server = TestServer::start().await;
     let mut agent = server.agent().await;
     agent.stomp.subscribe("/user/queue/commands").await;
     agent.gate_is("closed").await;
