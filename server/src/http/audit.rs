@@ -139,7 +139,13 @@ pub(super) async fn page(
         Ok(found) => found,
         Err(error) => {
             let reference = log_unavailable(&error).to_string();
-            return error_page(&app, &scene, &viewer, ErrorKind::Unavailable, Some(&reference));
+            return error_page(
+                &app,
+                &scene,
+                &viewer,
+                ErrorKind::Unavailable,
+                Some(&reference),
+            );
         }
     };
     let lines: Vec<AuditLine> = rows.into_iter().map(line).collect();
