@@ -2,8 +2,12 @@
 
 pub mod access;
 pub(crate) mod authenticator;
+pub(crate) mod grant;
+pub(crate) mod keys;
 pub mod password;
 pub mod policy;
 pub mod principal;
+pub mod rotation;
+pub mod secret;
 pub(crate) mod standing;
 pub mod token;

@@ -12,7 +12,9 @@ pub(crate) mod alarm;
 pub(crate) mod audit;
 pub(crate) mod command;
 pub(crate) mod event;
+pub(crate) mod grant;
 pub(crate) mod identity;
+pub(crate) mod key;
 pub(crate) mod site;
 pub(crate) mod standing;
 

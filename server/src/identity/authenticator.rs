@@ -33,6 +33,10 @@ impl Authenticator {
     /// # Errors
     /// [`Revoked`] when what they came with was called back.
     pub(crate) fn admitted(&self, principal: &Principal) -> Result<(), Revoked> {
+        let key = principal.proof.key.as_deref();
+        if key.is_some_and(|kid| !self.tokens.has_key(kid)) {
+            return Err(Revoked);
+        }
         self.standing.check(principal)
     }
 

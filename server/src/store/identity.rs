@@ -1,4 +1,4 @@
-//! People, programs, logins and signing keys.
+//! People, programs and logins.
 
 use chrono::{DateTime, Utc};
 use contract::Role;
@@ -211,35 +211,9 @@ impl Store {
         .await?;
         Ok(())
     }
-
-    /// The newest signing key: its id and its PKCS #8 document.
-    pub(crate) async fn signing_key(&self) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-        let row = sqlx::query!(
-            "select kid, private_der from signing_key order by created_at desc limit 1"
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(|row| (row.kid, row.private_der)))
-    }
-
-    /// Stores a signing key.
-    pub(crate) async fn put_signing_key(
-        &self,
-        kid: &str,
-        private_der: &[u8],
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into signing_key (kid, private_der) values ($1, $2)",
-            kid,
-            private_der
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
 }
 
-fn principal(
+pub(super) fn principal(
     subject: String,
     full_name: String,
     roles: &[String],
