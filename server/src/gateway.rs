@@ -75,7 +75,7 @@ impl Guard for Doorkeeper {
             .parse::<Destination>()
             .is_ok_and(|known| match action {
                 Action::Send => self.may_send(principal, &known),
-                Action::Subscribe => self.may_subscribe(principal, &known),
+                Action::Subscribe | Action::Deliver => self.may_subscribe(principal, &known),
             });
         if allowed {
             return Ok(());
@@ -83,6 +83,7 @@ impl Guard for Doorkeeper {
         let verb = match action {
             Action::Send => "send to",
             Action::Subscribe => "subscribe to",
+            Action::Deliver => "be given messages of",
         };
         Err(Denied::forbidden(format!(
             "you may not {verb} {destination}"

@@ -53,7 +53,9 @@ impl Guard for Porter {
     /// Patterns are compared with patterns: who may see `/topic/free/**` may not ask for `/topic/**`.
     fn authorize(&self, who: &Visitor, action: Action, destination: &str) -> Result<(), Denied> {
         let allowed: &[&str] = match (who, action) {
-            (_, Action::Subscribe) => &["/topic/free/**", "/user/queue/**", "/temp-queue/**"],
+            (_, Action::Subscribe | Action::Deliver) => {
+                &["/topic/free/**", "/user/queue/**", "/temp-queue/**"]
+            }
             (Visitor::Visitor, Action::Send) => &["/app/where-is-my-car"],
             (Visitor::Attendant, Action::Send) => &["/app/**", "/topic/free/**"],
         };

@@ -55,6 +55,9 @@ pub struct BrokerConfig {
     /// else overtake those of the session's other subscriptions. `/user/queue/**` and `/reply-queue/**`: somebody
     /// waits for that.
     pub urgent: Vec<String>,
+    /// Before a token ends, its session is told so on `/user/queue/errors`, with `code:token-expiring`. 60 s: time to
+    /// fetch a new one, and to try again when that fails. Of a token that has little left when it comes, a fifth of that.
+    pub token_warning: Duration,
     /// A socket that takes nothing for so long is dead, whatever its heart-beats say.
     pub write_timeout: Duration,
     /// Messages of one destination that are kept for `x-resume-from`. 256: minutes of a busy one.
@@ -101,6 +104,7 @@ impl Default for BrokerConfig {
             queue_messages: 1024,
             queue_bytes: 8 * 1024 * 1024,
             urgent: vec!["/user/queue/**".to_owned(), "/reply-queue/**".to_owned()],
+            token_warning: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             replay_messages_per_destination: 256,
             replay_messages: 65_536,

@@ -71,6 +71,9 @@ pub const DELIVERIES: &str = "x-deliveries";
 /// SEND: where answers are to go. `/temp-queue/…` is the session's own, and others get a name that reaches it.
 pub const REPLY_TO: &str = "reply-to";
 
+/// What the application sends to a session.
+const USER_QUEUES: &str = "/user/queue/";
+
 /// What a session calls its own reply queues.
 const TEMP_QUEUES: &str = "/temp-queue/";
 
@@ -198,6 +201,11 @@ pub fn covers(pattern: &str, narrower: &str) -> bool {
     segments.next().is_none()
 }
 
+/// Whether others get the messages of a destination as well, so that the guard is asked before one is delivered.
+pub(crate) fn is_shared(destination: &str) -> bool {
+    !destination.starts_with(USER_QUEUES) && !destination.starts_with(REPLY_QUEUES)
+}
+
 /// Whether there is a destination that both patterns cover: for a guard that lists what is forbidden.
 pub fn overlaps(one: &str, other: &str) -> bool {
     let (mut ones, mut others) = (one.split('/'), other.split('/'));
@@ -251,7 +259,7 @@ fn parse(destination: &str) -> Result<Kind, BadDestination> {
         Kind::App
     } else if destination.starts_with("/topic/") {
         Kind::Topic
-    } else if destination.starts_with("/user/queue/") {
+    } else if destination.starts_with(USER_QUEUES) {
         Kind::User
     } else if destination.starts_with("/queue/") {
         Kind::Queue

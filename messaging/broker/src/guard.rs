@@ -1,4 +1,4 @@
-//! Who may do what: asked on CONNECT, and again on each SEND and SUBSCRIBE.
+//! Who may do what: asked on CONNECT, on each SEND and SUBSCRIBE, and about each message before it goes out.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -8,7 +8,7 @@ use stomp::Frame;
 
 use crate::peer::Peer;
 
-/// What a client wants to do with a destination.
+/// What somebody wants to do with a destination, each with a right of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// SEND to it.
@@ -16,6 +16,9 @@ pub enum Action {
     /// SUBSCRIBE to it. The destination may have wildcards: the guard must refuse a pattern that is wider than what
     /// the principal may see.
     Subscribe,
+    /// Be given a message of it, whatever the subscription says: one destination, never a pattern. Topics and queues
+    /// only: what is sent to the session's own `/user/queue/**` and reply queues is for nobody else.
+    Deliver,
 }
 
 /// Somebody who was let in.
@@ -83,8 +86,15 @@ pub trait Guard: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Admission<Self::Principal>, Denied>> + Send;
 
     /// Whether `principal` may do `action` with `destination`: asked on each SEND and SUBSCRIBE, again at COMMIT for the
-    /// SENDs of a transaction, and for all live subscriptions after a renewal or [`crate::Publisher::rights_changed`]. It
-    /// must be quick: the session waits.
+    /// SENDs of a transaction, about each message before it goes out, and for all live subscriptions after a renewal or
+    /// [`crate::Publisher::rights_changed`]. It must be quick: the session waits.
+    ///
+    /// The session remembers some hundred answers until its token is renewed or rights were changed for anybody. So an
+    /// answer may depend on what changes only together with a call of [`crate::Publisher::rights_changed`],
+    /// [`crate::Publisher::all_rights_changed`] or [`crate::Publisher::end_sessions_of`], and never on the time.
+    ///
+    /// A SEND or SUBSCRIBE that is refused ends the session. A message that may not be delivered is left out and counted
+    /// in [`crate::Statistics::withheld`], and the session lives.
     ///
     /// A SUBSCRIBE may name a pattern, and whoever gets `/topic/**` gets everything. Compare patterns, not beginnings:
     ///
@@ -107,6 +117,17 @@ pub trait Guard: Send + Sync + 'static {
         action: Action,
         destination: &str,
     ) -> Result<(), Denied>;
+
+    /// Whether `principal`, who was let in, may stay: asked when rights were changed, before anything more is done for
+    /// the session or delivered to it. A guard whose tokens can be taken back says so here: a refusal (with a code of
+    /// its own, such as `token-revoked`) ends the session with ERROR, whether it has subscribed to something or not. It
+    /// must be quick.
+    ///
+    /// # Errors
+    /// [`Denied`]: what the ERROR frame says.
+    fn admitted(&self, _principal: &Self::Principal) -> Result<(), Denied> {
+        Ok(())
+    }
 }
 
 /// The bearer token of a frame: `Authorization: Bearer …` (the header's name and the scheme in any case, as in HTTP),

@@ -3,6 +3,8 @@
 //! One lock covers the router and what is put into the sessions' outboxes: a message is put into all of them before the
 //! next one gets its position, so each lane of an outbox is in order of positions. Nothing waits while the lock is held.
 
+mod rights;
+
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +79,9 @@ pub struct Statistics {
     pub retained_refused: u64,
     /// Messages that durable subscriptions lost for lack of room, or because they came back too often.
     pub durable_dropped: u64,
+    /// Messages that were left out since their receiver may not be given them ([`crate::Action::Deliver`]); of a queue
+    /// that a consumer may not be given anything of, the first one counts.
+    pub withheld: u64,
     /// Connections that have not been let in yet.
     pub strangers: usize,
     /// Who was turned away, by the bound that was met.
@@ -96,8 +101,11 @@ struct Shared {
     stomp: Arc<ServerConfig>,
     permits: Permits,
     hub: Mutex<Hub>,
-    /// Rises when rights are taken away: whoever is just being let in may have been judged by the old ones.
+    /// Rises when rights are changed: whoever is just being let in may have been judged by the old ones, and what a
+    /// session remembers of its guard holds no more.
     rights: AtomicU64,
+    /// Apart from the other statistics: no lock is taken for it.
+    withheld: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -162,6 +170,7 @@ impl Publisher {
                 config,
                 hub: Mutex::new(hub),
                 rights: AtomicU64::new(0),
+                withheld: AtomicU64::new(0),
             }),
         }
     }
@@ -307,23 +316,6 @@ impl Publisher {
             .count()
     }
 
-    /// Ends a session with ERROR: a newer one takes its place, or its rights were taken away. Returns whether there
-    /// was such a session; from here on no message reaches it.
-    pub fn end_session(&self, session: SessionId, reason: Denied) -> bool {
-        self.hub().end(session, reason)
-    }
-
-    /// Ends every session of `subject` with ERROR. Returns how many there were.
-    pub fn end_sessions_of(&self, subject: &str, reason: &Denied) -> usize {
-        self.shared.rights.fetch_add(1, Ordering::SeqCst);
-        let mut hub = self.hub();
-        let sessions = hub.router.sessions_of(subject);
-        sessions
-            .into_iter()
-            .filter(|session| hub.end(*session, reason.clone()))
-            .count()
-    }
-
     /// The open sessions of `subject`, oldest first.
     pub fn sessions_of(&self, subject: &str) -> Vec<SessionId> {
         self.hub().router.sessions_of(subject)
@@ -358,6 +350,7 @@ impl Publisher {
             gaps: told.gaps,
             strangers: self.shared.permits.strangers(),
             turned_away: self.shared.permits.turned_away(),
+            withheld: self.shared.withheld.load(Ordering::Relaxed),
             ..hub.statistics
         }
     }
@@ -371,26 +364,8 @@ impl Publisher {
         &self.shared.config
     }
 
-    /// How often rights were taken away so far, of anybody.
-    pub(crate) fn rights(&self) -> u64 {
-        self.shared.rights.load(Ordering::SeqCst)
-    }
-
     pub(crate) fn permits(&self) -> &Permits {
         &self.shared.permits
-    }
-
-    /// Asks the guard again about everything that the sessions of `subject` have subscribed to, before anything more is
-    /// delivered to them: call it when rights were taken away. A session that may no longer see what it has
-    /// subscribed to is ended with the guard's refusal. Returns how many sessions there are.
-    pub fn rights_changed(&self, subject: &str) -> usize {
-        self.shared.rights.fetch_add(1, Ordering::SeqCst);
-        let hub = self.hub();
-        let sessions = hub.router.sessions_of(subject);
-        for outbox in sessions.iter().filter_map(|id| hub.outboxes.get(id)) {
-            outbox.look_at_rights();
-        }
-        sessions.len()
     }
 
     /// Opens a session; what comes for it is put into `outbox`.

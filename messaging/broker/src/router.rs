@@ -29,7 +29,7 @@ use self::replay::Replay;
 use self::retained::{Retain, Retained};
 use self::trie::{Member, Trie};
 use crate::config::{BrokerConfig, QueueLimits};
-use crate::destination::{self, EXPIRES, KEY, Kind, OWN_HEADERS};
+use crate::destination::{self, EXPIRES, GAP, KEY, Kind, OWN_HEADERS};
 use crate::message::Outgoing;
 use crate::outbox::{Lane, Outbox, Topic};
 use crate::position::{Position, SessionId};
@@ -65,6 +65,8 @@ pub(crate) struct Encoded {
     pub(crate) frame: WireFrame,
     /// When it is worth nothing any more: milliseconds since 1970.
     pub(crate) expires: Option<u64>,
+    /// As [`guarded`] says.
+    pub(crate) guarded: Option<Box<str>>,
 }
 
 impl Payload {
@@ -543,6 +545,7 @@ impl Encoder {
         Encoded {
             frame,
             expires: self.expires,
+            guarded: guarded(&self.message).map(Box::from),
         }
     }
 
@@ -564,6 +567,14 @@ pub(crate) fn expiry_of(message: &Frame) -> Option<u64> {
         .header(EXPIRES)
         .and_then(parse_expires)
         .filter(|at| *at > 0)
+}
+
+/// The destination for which the guard is asked before a message goes out. `None`: it needs no right of its own, since
+/// it is the session's alone, or a notice that says nothing but that something is missing.
+pub(crate) fn guarded(message: &Frame) -> Option<&str> {
+    let destination = message.header("destination").unwrap_or_default();
+    let is_notice = || message.header(GAP).is_some();
+    (destination::is_shared(destination) && !is_notice()).then_some(destination)
 }
 
 /// The application's own code names what it publishes to, so a wrong one is a bug there.

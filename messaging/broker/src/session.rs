@@ -4,9 +4,12 @@
 //! heart-beats go out. A turn of the task looks at everything that may have happened, does it, and writes once; it never
 //! waits in the middle, so nothing is lost when the task is dropped.
 
+mod answers;
 mod asking;
 mod dispatch;
 mod open;
+mod rights;
+mod validity;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -380,7 +383,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
 
     fn deadline(&self) -> Option<Instant> {
         let write = self.writing_since.map(|since| since + self.write_timeout());
-        let expiry = self.open.as_ref().and_then(|open| open.look_at_expiry());
+        let expiry = self.open.as_ref().and_then(|open| open.look_at_validity());
         [write, expiry, self.protocol.deadline()]
             .into_iter()
             .flatten()

@@ -44,7 +44,7 @@ const GAUGES: [Gauge; 7] = [
     ),
 ];
 
-const COUNTERS: [Counter; 12] = [
+const COUNTERS: [Counter; 13] = [
     (
         "landside_broker_published_total",
         "Messages published to topics.",
@@ -54,6 +54,11 @@ const COUNTERS: [Counter; 12] = [
         "landside_broker_delivered_total",
         "Messages put into sessions' outboxes.",
         |broker| broker.delivered,
+    ),
+    (
+        "landside_broker_withheld_total",
+        "Messages left out since their receiver may not be given them.",
+        |broker| broker.withheld,
     ),
     (
         "landside_broker_slow_consumers_total",

@@ -6,6 +6,7 @@
 mod access;
 mod agent;
 mod alarms;
+mod attacks;
 mod commands;
 mod database;
 mod harness;

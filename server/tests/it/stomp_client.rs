@@ -121,6 +121,12 @@ impl StompClient {
         self.flush().await;
     }
 
+    /// Sends any frame and waits for nothing.
+    pub(crate) async fn send_frame(&mut self, frame: Frame) {
+        self.session.send_frame(frame);
+        self.flush().await;
+    }
+
     /// Subscribes and waits until it is live.
     pub(crate) async fn subscribe(&mut self, destination: &str) {
         let (_, receipt) = self

@@ -229,6 +229,18 @@ impl Durables {
         Some(self.finish(handed))
     }
 
+    /// A message that may not be delivered is done with. `None`: it is not the consumer's any more.
+    pub(super) fn leave_out(
+        &mut self,
+        serial: Serial,
+        sequence: u64,
+        now: u64,
+    ) -> Option<Vec<Handed>> {
+        let mut handed = self.take(serial, sequence, now)?;
+        handed.extend(self.settle(serial, &[sequence], true, now));
+        Some(handed)
+    }
+
     /// As [`Queues::ack`] and [`Queues::nack`].
     pub(super) fn settle(
         &mut self,

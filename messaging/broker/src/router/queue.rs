@@ -3,7 +3,7 @@
 //! | a message is | leaves by |
 //! |---|---|
 //! | waiting, in the order of its sequence | a consumer that has room, in turn; its `expires` |
-//! | on its way to one consumer | [`Queues::take`]; the consumer's end: waiting again, as if nothing had been |
+//! | on its way to one consumer | [`Queues::take`]; the consumer's end, or [`Queues::bar`]: waiting again, as if nothing had been |
 //! | taken by the consumer | ACK (`auto`: at once); NACK or the consumer's end: waiting again, in its old place, or dead |
 //!
 //! Invariant: each message that was let in is in exactly one place until it is acknowledged, has expired, or was
@@ -97,6 +97,8 @@ struct InFlight {
 struct Consumer {
     serial: Serial,
     terms: Terms,
+    /// It may have nothing of the queue now.
+    barred: bool,
     /// By sequence. Bounded by [`Terms::prefetch`].
     in_flight: BTreeMap<u64, InFlight>,
     untaken: usize,
@@ -109,7 +111,7 @@ impl Consumer {
         let fits = self.untaken == 0
             || (self.untaken < limits.untaken_messages
                 && self.untaken_bytes + weight <= limits.untaken_bytes);
-        fits && self.in_flight.len() < self.terms.prefetch
+        !self.barred && fits && self.in_flight.len() < self.terms.prefetch
     }
 }
 
@@ -241,6 +243,7 @@ impl Queues {
         let consumer = Consumer {
             serial,
             terms,
+            barred: false,
             in_flight: BTreeMap::new(),
             untaken: 0,
             untaken_bytes: 0,
@@ -282,6 +285,35 @@ impl Queues {
             return Some(self.ack(serial, &[sequence], now));
         }
         Some(self.dispatch(&name, now))
+    }
+
+    /// The consumer may not have what it was given: that and all else that it has not taken goes back, as if nothing had
+    /// been, and it is given nothing until [`Self::unbar`]. `None`: the message is not the consumer's any more.
+    pub(crate) fn bar(&mut self, serial: Serial, sequence: u64, now: u64) -> Option<Vec<Handed>> {
+        let Seat { queue: name, turn } = self.by_consumer.get(&serial)?.clone();
+        let consumer = self.by_name.get_mut(&name)?.consumers.get_mut(&turn)?;
+        let untaken = |in_flight: &InFlight| !in_flight.taken;
+        if !consumer.in_flight.get(&sequence).is_some_and(untaken) {
+            return None;
+        }
+        consumer.barred = true;
+        (consumer.untaken, consumer.untaken_bytes) = (0, 0);
+        let in_flight = &mut consumer.in_flight;
+        let returned = in_flight.extract_if(.., |_, in_flight| !in_flight.taken);
+        let returned = returned.collect();
+        Some(self.take_back(&name, returned, now))
+    }
+
+    /// The consumer may be given messages again.
+    pub(crate) fn unbar(&mut self, serial: Serial, now: u64) -> Vec<Handed> {
+        let Some(Seat { queue: name, turn }) = self.by_consumer.get(&serial).cloned() else {
+            return Vec::new();
+        };
+        let queue = self.by_name.get_mut(&name);
+        if let Some(consumer) = queue.and_then(|queue| queue.consumers.get_mut(&turn)) {
+            consumer.barred = false;
+        }
+        self.dispatch(&name, now)
     }
 
     /// These messages are consumed. Those that the consumer does not have are passed over.

@@ -171,6 +171,29 @@ impl Router {
         Some(self.addressed(handed))
     }
 
+    /// A session may not be given a message of a queue or of a durable subscription. From a queue somebody else gets it,
+    /// and the subscription is given nothing more of it until [`Self::unbar`]: the first thing returned says so. A durable
+    /// subscription goes on without it, as those that are not durable do. `None`: the message is not the subscription's
+    /// any more.
+    pub(crate) fn withhold(
+        &mut self,
+        serial: Serial,
+        sequence: u64,
+        now: u64,
+    ) -> Option<(bool, Deliveries)> {
+        let (barred, handed) = match self.queues.bar(serial, sequence, now) {
+            Some(handed) => (true, handed),
+            None => (false, self.durables.leave_out(serial, sequence, now)?),
+        };
+        Some((barred, self.addressed(handed)))
+    }
+
+    /// A subscription to a queue may be given messages again.
+    pub(crate) fn unbar(&mut self, serial: Serial, now: u64) -> Deliveries {
+        let handed = self.queues.unbar(serial, now);
+        self.addressed(handed)
+    }
+
     /// ACK (`consumed`) or NACK. Messages that are from no queue need neither.
     pub(crate) fn settle(
         &mut self,

@@ -20,10 +20,10 @@ use crate::wire::Transport;
 
 /// What the guard or the handler has done.
 pub(super) enum Done<P> {
-    /// CONNECT was looked at, when rights had been taken away so often.
+    /// CONNECT was looked at, when rights had been changed so often.
     Authenticated(Result<Admission<P>, Denied>, u64),
-    /// The token of a later frame was looked at; what the frame wants comes next.
-    Renewed(Result<Admission<P>, Denied>, Box<ServerEvent>),
+    /// The token of a later frame was looked at, when rights had been changed so often; what the frame wants comes next.
+    Renewed(Result<Admission<P>, Denied>, u64, Box<ServerEvent>),
     /// A SEND was handled.
     Handled(Result<(), Refusal>, Frame),
 }
@@ -52,15 +52,21 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             Done::Authenticated(Err(denied), _) => {
                 self.protocol.reject(&denied.code, &denied.message);
             }
-            Done::Renewed(Ok(admission), event) => self.go_on_with(admission, *event),
-            Done::Renewed(Err(denied), event) => self.deny(&denied, event.frame()),
+            Done::Renewed(Ok(admission), rights, event) => {
+                self.go_on_with(admission, rights, *event);
+            }
+            Done::Renewed(Err(denied), _, event) => self.deny(&denied, event.frame()),
             Done::Handled(Ok(()), frame) => self.protocol.receipt(&frame),
             Done::Handled(Err(refusal), frame) => self.refuse(refusal, &frame),
         }
     }
 
-    /// Writes a message, unless its subscription ended, or its time came, while it was on its way.
+    /// Writes a message, unless its subscription ended, its time came, or the right to have it went, while it was on its
+    /// way.
     pub(super) fn deliver(&mut self, outbound: &Outbound) {
+        if self.protocol.is_open() && !self.may_have(outbound) {
+            return;
+        }
         let frame = match &outbound.payload {
             Payload::Encoded(encoded) => {
                 if !self.has_passed(encoded.expires) && self.protocol.is_open() {
@@ -97,31 +103,6 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             self.shared.publisher.count_expired();
         }
         passed
-    }
-
-    pub(super) fn check_expiry(&mut self) {
-        let now = self.now;
-        if self.open.as_mut().is_some_and(|open| open.has_expired(now)) {
-            let denied = Denied::token_expired();
-            self.deny(&denied, None);
-        }
-    }
-
-    /// Ends the session if it has subscribed to what it may not see any more.
-    pub(super) fn look_at_rights(&mut self) {
-        if let Some(denied) = self.forbidden() {
-            self.deny(&denied, None);
-        }
-    }
-
-    /// Why a live subscription is not allowed any more.
-    fn forbidden(&self) -> Option<Denied> {
-        let (open, guard) = (self.open.as_ref()?, &self.shared.guard);
-        open.live.values().find_map(|live| {
-            guard
-                .authorize(&open.info.principal, Action::Subscribe, &live.destination)
-                .err()
-        })
     }
 
     fn authenticate(&mut self, frame: Frame) {
@@ -167,7 +148,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         tracing::debug!(peer = %self.peer, session = %info.id, subject = %info.subject, %version, "session opened");
         let shared = Arc::clone(&self.shared);
         let mut open = Box::new(Open::new(shared, info, seat));
-        open.set_expiry(admission.expires_at, self.now);
+        open.take_token(admission.expires_at, rights, self.now);
         self.open = Some(open);
         self.stranger = None;
         if self.shared.publisher.rights() != rights {
@@ -185,17 +166,19 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             self.peer.clone(),
             shared.publisher.config().stomp.connect_timeout,
         );
+        let rights = shared.publisher.rights();
         self.work = Some(Box::pin(async move {
             let asked = match event.frame() {
                 Some(frame) => timeout(limit, shared.guard.authenticate(frame, &peer)).await,
                 None => Ok(Err(cannot_ask())),
             };
-            Done::Renewed(asked.unwrap_or_else(|_| Err(cannot_ask())), Box::new(event))
+            let asked = asked.unwrap_or_else(|_| Err(cannot_ask()));
+            Done::Renewed(asked, rights, Box::new(event))
         }));
     }
 
     /// Takes a renewed token, ends the session if it allows less than is in use, then does what its frame wants.
-    fn go_on_with(&mut self, admission: Admission<G::Principal>, event: ServerEvent) {
+    fn go_on_with(&mut self, admission: Admission<G::Principal>, rights: u64, event: ServerEvent) {
         let Some(open) = &mut self.open else {
             return;
         };
@@ -210,16 +193,10 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         if is_over(admission.expires_at) {
             return self.deny(&Denied::token_expired(), cause);
         }
-        open.set_expiry(admission.expires_at, self.now);
-        open.info = Arc::new(SessionInfo {
-            principal: admission.principal,
-            subject: admission.subject,
-            peer: open.info.peer.clone(),
-            ..*open.info
-        });
-        match self.forbidden() {
-            Some(denied) => self.deny(&denied, cause),
-            None => self.act(event),
+        open.renew(admission, rights, self.now);
+        match open.still_subscribed() {
+            Err(denied) => self.deny(&denied, cause),
+            Ok(()) => self.act(event),
         }
     }
 
@@ -269,10 +246,10 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
     }
 
     fn on_send(&mut self, frame: &Frame) -> Result<(), Denied> {
-        let Some(open) = &self.open else {
+        let Some(open) = &mut self.open else {
             return Ok(());
         };
-        let (kind, destination) = self.may_send(open, frame)?;
+        let (kind, destination) = open.may_send(frame, self.now)?;
         let frame = self.with_reply_queue(frame)?;
         if let Some(effect) = asking::effect_of(kind, destination, &frame) {
             self.transact(vec![effect])?;
@@ -299,34 +276,15 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         Ok(())
     }
 
-    /// What a SEND is for, if it is allowed now.
-    fn may_send<'frame>(
-        &self,
-        open: &Open<G, H>,
-        frame: &'frame Frame,
-    ) -> Result<(Kind, &'frame str), Denied> {
-        if open.is_expired() {
-            return Err(Denied::token_expired());
-        }
-        let destination = frame.header("destination").unwrap_or_default();
-        let kind = destination::for_send(destination).map_err(Denied::from)?;
-        let principal = &open.info.principal;
-        self.shared
-            .guard
-            .authorize(principal, Action::Send, destination)?;
-        asking::check_send(kind, frame)?;
-        Ok((kind, destination))
-    }
-
     /// Whether a frame may wait for COMMIT: what would be refused then is refused now.
-    fn may_hold(&self, frame: &Frame) -> Result<(), Denied> {
-        let Some(open) = &self.open else {
+    fn may_hold(&mut self, frame: &Frame) -> Result<(), Denied> {
+        let Some(open) = &mut self.open else {
             return Ok(());
         };
         if frame.command != Command::Send {
             return Ok(());
         }
-        match self.may_send(open, frame)? {
+        match open.may_send(frame, self.now)? {
             // A handler's effects cannot be taken back when a later step fails.
             (Kind::App, destination) => Err(Denied::new(
                 "transactions-unsupported",
@@ -343,10 +301,10 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             match step {
                 Step::Send(frame) => {
                     // Once more: rights may have been taken away, or the token renewed, since the frame came.
-                    let Some(open) = &self.open else {
+                    let Some(open) = &mut self.open else {
                         return Ok(());
                     };
-                    let (kind, destination) = self.may_send(open, frame)?;
+                    let (kind, destination) = open.may_send(frame, self.now)?;
                     let frame = self.with_reply_queue(frame)?;
                     effects.extend(asking::effect_of(kind, destination, &frame));
                 }
@@ -372,10 +330,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let own_name = own_name.to_owned();
         if !open.replies.contains_key(&own_name) {
             let publisher = &self.shared.publisher;
-            let principal = &open.info.principal;
-            self.shared
-                .guard
-                .authorize(principal, Action::Subscribe, &own_name)?;
+            open.authorize(Action::Subscribe, &own_name)?;
             if open.replies.len() >= publisher.config().queues.reply_queues {
                 let message = "the session has too many reply queues: use one for many questions";
                 return Err(Denied::new("too-many-reply-queues", message));
@@ -386,6 +341,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
             let live = Live {
                 key: SubscriptionKey::Id(own_name.clone()),
                 destination: own_name.clone(),
+                barred: false,
             };
             open.live.insert(serial, live);
             open.replies.insert(own_name.clone(), name);
@@ -421,20 +377,21 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         let Some(open) = &mut self.open else {
             return Ok(());
         };
-        if open.is_expired() {
+        if open.is_expired(self.now) {
             return Err(Denied::token_expired());
         }
         let kind = destination::for_subscribe(destination).map_err(Denied::from)?;
-        let principal = &open.info.principal;
-        self.shared
-            .guard
-            .authorize(principal, Action::Subscribe, destination)?;
+        open.authorize(Action::Subscribe, destination)?;
         let wanted = asking::wanted_of(key.clone(), destination, kind, ack, frame)?;
         // `None`: the session was ended from outside, and the loop is about to learn why.
         if let Some(made) = self.shared.publisher.subscribe(open.info.id, &wanted)? {
             self.fanned_out += made.steps;
-            let destination = destination.to_owned();
-            open.live.insert(made.serial, Live { key, destination });
+            let live = Live {
+                key,
+                destination: destination.to_owned(),
+                barred: false,
+            };
+            open.live.insert(made.serial, live);
             self.replaying = Some(Box::new(Replaying {
                 messages: made.past.into(),
                 subscribe: frame.clone(),
@@ -459,7 +416,7 @@ impl<T: Transport, G: Guard, H: Handler<G::Principal>> Task<T, G, H> {
         Ok(())
     }
 
-    fn deny(&mut self, denied: &Denied, cause: Option<&Frame>) {
+    pub(super) fn deny(&mut self, denied: &Denied, cause: Option<&Frame>) {
         self.protocol.error(&denied.code, &denied.message, cause);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -28,11 +29,38 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct TestGuard {
     /// Tokens that may do nothing any more.
     forbidden: Mutex<HashSet<String>>,
+    /// Tokens that are good no more.
+    revoked: Mutex<HashSet<String>>,
+    /// Who may not be given messages of which destination.
+    withheld: Mutex<HashSet<(String, String)>>,
+    /// How often it was asked whether a message may be delivered.
+    asked_to_deliver: AtomicU64,
 }
 
 impl TestGuard {
     pub(crate) fn forbid(&self, token: &str) {
         self.forbidden.lock().unwrap().insert(token.to_owned());
+    }
+
+    pub(crate) fn revoke(&self, token: &str) {
+        self.revoked.lock().unwrap().insert(token.to_owned());
+    }
+
+    pub(crate) fn pardon(&self, token: &str) {
+        self.revoked.lock().unwrap().remove(token);
+    }
+
+    pub(crate) fn withhold(&self, token: &str, destination: &str) {
+        let whose = (token.to_owned(), destination.to_owned());
+        self.withheld.lock().unwrap().insert(whose);
+    }
+
+    pub(crate) fn withhold_nothing(&self) {
+        self.withheld.lock().unwrap().clear();
+    }
+
+    pub(crate) fn asked_to_deliver(&self) -> u64 {
+        self.asked_to_deliver.load(Ordering::SeqCst)
     }
 
     pub(crate) fn allow(&self, token: &str) {
@@ -70,8 +98,21 @@ impl Guard for TestGuard {
         let secret = destination.contains("secret") && !token.ends_with("+secret");
         let publishes = action == Action::Send && destination.starts_with("/topic/");
         let forbidden = self.forbidden.lock().unwrap().contains(token);
-        if forbidden || secret || (publishes && token != "boss") {
+        let mut withheld = false;
+        if action == Action::Deliver {
+            self.asked_to_deliver.fetch_add(1, Ordering::SeqCst);
+            let whose = (token.clone(), destination.to_owned());
+            withheld = self.withheld.lock().unwrap().contains(&whose);
+        }
+        if forbidden || secret || withheld || (publishes && token != "boss") {
             return Err(Denied::forbidden(format!("{destination} is not for you")));
+        }
+        Ok(())
+    }
+
+    fn admitted(&self, token: &String) -> Result<(), Denied> {
+        if self.revoked.lock().unwrap().contains(token) {
+            return Err(Denied::new("token-revoked", "the token was taken back"));
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod queues;
 mod replies;
 mod resuming;
 mod retained;
+mod rights;
 mod securing;
 mod subscriptions;
 mod tokens;

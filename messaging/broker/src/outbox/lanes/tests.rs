@@ -11,6 +11,7 @@ fn outbound(serial: u64, body: &str) -> Outbound {
     let encoded = Encoded {
         frame: Bytes::copy_from_slice(body.as_bytes()).into(),
         expires: None,
+        guarded: None,
     };
     Outbound {
         serial: Serial(serial),
