@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::FixedOffset;
 use contract::{AgentId, Text, ZoneId};
@@ -67,6 +68,8 @@ struct File {
     access: Option<AccessSection>,
     #[serde(default)]
     pages: PagesSection,
+    #[serde(default)]
+    tokens: TokensSection,
 }
 
 macro_rules! listen_section {
@@ -114,7 +117,42 @@ impl Default for HttpSection {
     }
 }
 
-listen_section!(StompSection, "127.0.0.1:61613");
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StompSection {
+    #[serde(default = "default_stomp")]
+    listen: SocketAddr,
+    #[serde(default)]
+    passcodes: bool,
+}
+
+fn default_stomp() -> SocketAddr {
+    "127.0.0.1:61613"
+        .parse()
+        .expect("the default is an address")
+}
+
+impl Default for StompSection {
+    fn default() -> Self {
+        Self {
+            listen: default_stomp(),
+            passcodes: false,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokensSection {
+    key_days: u16,
+}
+
+impl Default for TokensSection {
+    fn default() -> Self {
+        Self { key_days: 30 }
+    }
+}
+
 listen_section!(MetricsSection, "127.0.0.1:9464");
 
 #[derive(Deserialize)]
@@ -170,6 +208,12 @@ pub struct Config {
     pub origins: Origins,
     /// Where STOMP over TCP is served.
     pub stomp: SocketAddr,
+    /// Whether programs that can send nothing but a login and a passcode in CONNECT may show their id and secret there:
+    /// `[stomp] passcodes = true`. Over TLS or from this machine only.
+    pub passcodes: bool,
+    /// How long a key signs tokens before the next one does: `[tokens] key_days`, 30 by default. Who copied a key in secret
+    /// (a backup, a disk) can sign until then and no longer; rotating more often costs nothing, so that is a matter of taste.
+    pub key_age: Duration,
     /// Where metrics are served.
     pub metrics: SocketAddr,
     /// The zones, in the order in which they are shown.
@@ -223,6 +267,10 @@ impl Config {
                 "DATABASE_URL is not the address of a Postgres database ({error}): use postgres://user:password@host/database, or unset it for a private cluster"
             )));
         }
+        if file.tokens.key_days == 0 {
+            let wrong = "use a number of days from 1 on";
+            return Err(ConfigError::invalid(path, "tokens.key_days", wrong));
+        }
         let access = match file.access {
             Some(section) => {
                 let zones: Vec<&ZoneId> = file.zone.iter().map(|zone| &zone.id).collect();
@@ -240,6 +288,8 @@ impl Config {
             proxies: file.http.proxies,
             origins,
             stomp: file.stomp.listen,
+            passcodes: file.stomp.passcodes,
+            key_age: Duration::from_secs(u64::from(file.tokens.key_days) * 24 * 3600),
             metrics: file.metrics.listen,
             zones: file
                 .zone
@@ -378,6 +428,11 @@ mod tests {
             "data = \"d\"\n[pages]\nutc_offset_minutes = 71582788",
             "",
             &["utc_offset_minutes"],
+        );
+        check(
+            "data = \"d\"\n[tokens]\nkey_days = 0",
+            "",
+            &["tokens.key_days"],
         );
         check(
             "data = \"d\"\n[access]\nfile = \"missing.toml\"",

@@ -19,6 +19,7 @@ use crate::command::CommandHandle;
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
 use crate::identity::password::Passwords;
+use crate::identity::secret::Secrets;
 use crate::keeper::SiteKeeper;
 use crate::live::LiveHandle;
 use crate::site::Site;
@@ -53,7 +54,7 @@ pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) people_passwords: Passwords,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
-    pub(crate) client_secrets: Passwords,
+    pub(crate) client_secrets: Secrets,
     pub(crate) roads: Roads,
     pub(crate) offset: FixedOffset,
     /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
@@ -128,8 +129,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
         .route("/api/{*rest}", any(api::not_found))
-        .route("/oauth/token", post(oauth::token))
-        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route(
+            "/api/v1/revocations",
+            post(oauth::call_back::call_back),
+        )
+        .merge(oauth::routes(&app))
         .route("/ws", get(websocket))
         // Without SockJS's framing it is the same WebSocket.
         .route("/sockjs/websocket", get(websocket))

@@ -68,6 +68,8 @@ use config::Config;
 use gateway::{Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
 use identity::password::Passwords;
+use identity::rotation;
+use identity::secret::Secrets;
 use identity::standing::Standing;
 use identity::token::Tokens;
 use keeper::SiteKeeper;
@@ -128,7 +130,21 @@ impl Server {
         let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
-        let core = Core::load(store, offset, config.proxies, &mut tasks).await?;
+        let issued = Issued {
+            issuer: format!("http://{}", config.http),
+            key_age: config.key_age,
+        };
+        let core = Core::load(store, offset, config.proxies, issued, &mut tasks).await?;
+        let keys = rotation::follow(
+            core.authenticator.clone(),
+            core.store.clone(),
+            config.key_age,
+            shutdown.clone(),
+        );
+        tasks.spawn(async move {
+            keys.await;
+            "the signing keys"
+        });
         let addresses = Addresses {
             http: listeners.http.local_addr()?,
             stomp: listeners.stomp.local_addr()?,
@@ -247,6 +263,12 @@ fn broker_config(proxies: Vec<IpAddr>) -> BrokerConfig {
     }
 }
 
+/// What the tokens say of where they come from, and how long a key signs them.
+struct Issued {
+    issuer: String,
+    key_age: Duration,
+}
+
 /// What everything else stands on: the tasks that own state, and the handles to them.
 struct Core {
     store: Store,
@@ -256,6 +278,7 @@ struct Core {
     commands: CommandHandle,
     publisher: Publisher,
     authenticator: Authenticator,
+    client_secrets: Secrets,
 }
 
 impl Core {
@@ -264,11 +287,12 @@ impl Core {
         store: Store,
         offset: FixedOffset,
         proxies: Vec<IpAddr>,
+        issued: Issued,
         tasks: &mut Tasks,
     ) -> anyhow::Result<Self> {
-        let tokens = Tokens::open(&store)
+        let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
             .await
-            .context("cannot open the signing key")?;
+            .context("cannot open the signing keys")?;
         let (site, seen) = watch::channel(Arc::new(
             read_site(&store).await.context("cannot read the site")?,
         ));
@@ -320,6 +344,7 @@ impl Core {
             commands,
             publisher,
             authenticator,
+            client_secrets: Secrets::default(),
         })
     }
 
@@ -363,7 +388,7 @@ impl Core {
             publisher: self.publisher,
             authenticator: self.authenticator,
             people_passwords: Passwords::new(),
-            client_secrets: Passwords::new(),
+            client_secrets: self.client_secrets,
             roads,
             offset,
             secure_cookies,

@@ -7,6 +7,7 @@
 //! | whole pages | |
 //! |---|---|
 //! | [`SignIn`], [`ErrorPage`] | without or with a login |
+//! | [`Authorize`] `/oauth/authorize` | whether an application may act for somebody |
 //! | [`Overview`] `/`, [`AlarmsPage`] `/alarms`, [`DevicePage`] `/devices/{id}` | around a [`Shell`] |
 //!
 //! | partials | same for all viewers of a zone ("atoms"): published under `/topic/ui/{lang}/zones/{zone}/…` |
@@ -31,6 +32,7 @@
 //! | `POST /alarms/{id}/acknowledge` | `occurrence`, `next` |
 //! | `POST /devices/{id}/commands` | `key`, `name`, `param.{name}`…, `confirmed=yes` where a question was asked, `next` |
 //! | `POST /devices/{id}/approve` | `next` |
+//! | `POST /oauth/authorize` | `decision`, and what the application asked for |
 //!
 //! Each carries `csrf`. Without scripts the answer is a redirect to `next`, with [`Shell::notice`] on that page. The script
 //! sends acknowledgements and commands with the headers `x-csrf-token` and `x-requested-with: XMLHttpRequest`, and
@@ -38,6 +40,7 @@
 
 mod alarms;
 mod asset;
+mod authorize;
 mod command;
 mod device;
 mod error_page;
@@ -53,6 +56,7 @@ mod words;
 pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
 pub use askama::{Error, Template};
 pub use asset::{Asset, asset, assets, sockjs_client};
+pub use authorize::Authorize;
 pub use command::{Blocked, CommandList, CommandPanel, Offer};
 pub use device::{
     DeviceAlarms, DeviceAtoms, DeviceHeader, DevicePage, DeviceReadings, KnownDevice,

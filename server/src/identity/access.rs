@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use chrono::Utc;
 use contract::{Role, ZoneId};
 use serde::Deserialize;
 
@@ -12,6 +13,8 @@ use super::principal::{Principal, Proof, Zones};
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
+mod application;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -19,6 +22,8 @@ struct File {
     user: Vec<User>,
     #[serde(default)]
     client: Vec<Client>,
+    #[serde(default)]
+    application: Vec<application::Section>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +56,7 @@ struct Entry {
 pub struct Access {
     people: Vec<Entry>,
     clients: Vec<Entry>,
+    applications: Vec<application::Entry>,
 }
 
 impl std::fmt::Debug for Access {
@@ -146,7 +152,28 @@ impl Access {
                 },
             });
         }
+        for section in file.application {
+            let id = section.id().to_owned();
+            let entry = section.read(&secret, &zones).map_err(|wrong| match wrong {
+                application::Wrong::Sentence(wrong) => ConfigError::invalid(path, &id, &wrong),
+                application::Wrong::Told(error) => error,
+            })?;
+            access.applications.push(entry);
+        }
+        if let Some(twice) = access.named_twice() {
+            let wrong = "people, clients and applications each need a name of their own";
+            return Err(ConfigError::invalid(path, twice, wrong));
+        }
         Ok(access)
+    }
+
+    /// Rights and revocations go by name: nobody may have another's.
+    fn named_twice(&self) -> Option<&str> {
+        let entries = self.people.iter().chain(&self.clients);
+        let names = entries.map(|entry| entry.principal.subject.as_str());
+        let mut names = names.chain(self.applications.iter().map(application::Entry::id));
+        let mut seen = std::collections::HashSet::new();
+        names.find(|name| !seen.insert(*name))
     }
 
     /// Makes sure that everybody exists as described, and disables whoever was taken out of the file. A secret that is
@@ -172,6 +199,7 @@ impl Access {
             Store::put_person(&mut unit, &entry.principal, &hash).await?;
             if is_new {
                 Store::end_logins(&mut unit, &entry.principal.subject).await?;
+                Store::end_grants(&mut unit, &entry.principal.subject, Utc::now()).await?;
             }
         }
         for entry in self.clients {
@@ -179,9 +207,10 @@ impl Access {
                 .client(&entry.principal.subject)
                 .await?
                 .map(|client| client.secret_hash);
-            let (hash, _) = hash_of(entry.secret, stored).await;
+            let hash = application::hash_of(entry.secret, stored).await;
             Store::put_client(&mut unit, &entry.principal, &hash).await?;
         }
+        application::apply(self.applications, store, &mut unit).await?;
         Ok(unit.commit().await?)
     }
 }

@@ -52,6 +52,19 @@ impl Authenticator {
         );
     }
 
+    /// The same, of a token whose holder is not known: every session is asked.
+    pub(crate) fn call_back_of_anybody(&self, revocation: &Revocation, at: DateTime<Utc>) {
+        self.standing.take_effect(revocation, at);
+        let sessions = self.publisher.all_rights_changed();
+        tracing::info!(kind = revocation.kind(), sessions, "a token was called back");
+    }
+
+    /// A signing key is gone: sessions whose token it signed end.
+    pub(crate) fn keys_removed(&self) {
+        let sessions = self.publisher.all_rights_changed();
+        tracing::info!(sessions, "a signing key was removed");
+    }
+
     /// A token for somebody; what their [`Principal::proof`] says of grant, client and second factor goes into it.
     pub(crate) fn issue(&self, principal: &Principal) -> Issued {
         let issue_second = |now| self.standing.issue_second(&principal.subject, now);

@@ -57,6 +57,11 @@ impl Principal {
         self.has_any(&[Role::Administrator]) && self.zones.contains(zone)
     }
 
+    /// May call back what anybody holds, wherever they are.
+    pub fn may_call_back(&self) -> bool {
+        self.has_any(&[Role::Administrator]) && self.zones == Zones::All
+    }
+
     /// May report as a device-agent.
     pub fn may_report(&self) -> bool {
         self.has_any(&[Role::Agent])

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use web_ui::{
     AlarmRow, AlarmsPage, Blocked, CommandList, CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage,
     ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone,
-    Permissions, RowForm, SignIn, SignInProblem, Template, ZoneTile, alarm_order, asset,
+    Authorize, Permissions, RowForm, SignIn, SignInProblem, Template, ZoneTile, alarm_order, asset,
 };
 
 use crate::html::{Piece, assert_tags_close, attributes, pieces};
@@ -90,9 +90,24 @@ fn every_page(language: Language) -> Vec<String> {
         };
         pages.push(page.render().unwrap());
     }
+    for zones in [None, Some(vec![&airport.zones[0].name])] {
+        let page = Authorize {
+            viewing: viewing(language),
+            application: "Field <app>",
+            full_name: "김하늘",
+            user_name: "kim",
+            roles: &[contract::Role::Operator],
+            zones,
+            destination: "https://app.example",
+            csrf: "of this login",
+            fields: &[("state", "\"><b>")],
+        };
+        pages.push(page.render().unwrap());
+    }
     for kind in [
         ErrorKind::NotFound,
         ErrorKind::Forbidden,
+        ErrorKind::Application,
         ErrorKind::Internal,
         ErrorKind::Unavailable,
     ] {

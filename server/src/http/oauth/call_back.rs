@@ -1,0 +1,80 @@
+//! `POST /api/v1/revocations`: an administrator calls back what somebody holds.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::Utc;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::App;
+use crate::http::api::Body;
+use crate::http::error::Problem;
+use crate::http::viewer::Caller;
+use crate::identity::standing::Revocation;
+use crate::store::audit::AuditEntry;
+use crate::store::{Store, StoreError};
+
+/// Exactly one of these.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum What {
+    /// Everything that a person or program holds now, and what applications hold for them.
+    Subject(String),
+    /// One token, by its `jti`.
+    Token(Uuid),
+    /// A login or a family of refresh tokens, by its `sid`.
+    Grant(Uuid),
+}
+
+/// Names of people and programs are no longer.
+const SUBJECT_CHARS_MAX: usize = 128;
+
+pub(in crate::http) async fn call_back(
+    State(app): State<App>,
+    Caller(actor): Caller,
+    Body(what): Body<What>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    if !actor.principal.may_call_back() {
+        let detail = "only administrators of every zone may call back tokens";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    let now = Utc::now();
+    let mut unit = app.store.begin().await?;
+    let (revocation, holder) = match what {
+        What::Subject(subject) if subject.chars().count() > SUBJECT_CHARS_MAX => {
+            return Err(Problem::not_found("nobody has such a long name"));
+        }
+        What::Subject(subject) => {
+            Store::end_logins(&mut unit, &subject).await?;
+            Store::end_grants(&mut unit, &subject, now).await?;
+            (Revocation::Subject(subject.clone()), Some(subject))
+        }
+        What::Token(id) => (Revocation::Token(id), None),
+        What::Grant(id) => {
+            let holder = app.store.holder_of(id).await?;
+            let holder = holder.ok_or_else(|| Problem::not_found(format!("no grant is {id}")))?;
+            Store::end_login(&mut unit, id).await?;
+            Store::end_grant(&mut unit, id, now).await?;
+            (Revocation::Grant(id), Some(holder))
+        }
+    };
+    Store::put_revocation(&mut unit, &revocation, now).await?;
+    let entry = AuditEntry {
+        actor: &actor.principal.subject,
+        peer: &actor.peer,
+        action: "token.call-back",
+        subject: holder.as_deref().unwrap_or("a token"),
+        detail: json!({"kind": revocation.kind(), "key": revocation.key()}),
+        outcome: "done",
+    };
+    Store::audit(&mut unit, entry).await?;
+    unit.commit().await.map_err(StoreError::from)?;
+    match &holder {
+        Some(subject) => app.authenticator.call_back(&revocation, subject, now),
+        None => app.authenticator.call_back_of_anybody(&revocation, now),
+    }
+    let answer = json!({"kind": revocation.kind(), "key": revocation.key()});
+    Ok((StatusCode::CREATED, Json(answer)))
+}
