@@ -11,9 +11,19 @@ use contract::{AgentId, Text, ZoneId};
 use serde::Deserialize;
 use sockjs::Origins;
 use sqlx::postgres::PgConnectOptions;
+use url::Url;
 
 use crate::identity::access::Access;
+use crate::listener::limits::Limits;
 use crate::site::Zone;
+
+mod http;
+mod listening;
+
+pub use http::WITHOUT_TLS;
+use http::{HttpSection, MetricsSection, StompSection, may_listen, origins, public_url};
+pub use listening::Tls;
+use listening::{IdentitySection, LimitsSection, TlsSection};
 
 /// What is wrong with a configuration: one sentence that names the file, the key and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +71,11 @@ struct File {
     stomp: StompSection,
     #[serde(default)]
     metrics: MetricsSection,
+    tls: Option<TlsSection>,
+    #[serde(default)]
+    limits: LimitsSection,
+    #[serde(default)]
+    identity: IdentitySection,
     #[serde(default)]
     zone: Vec<ZoneSection>,
     #[serde(default)]
@@ -70,75 +85,6 @@ struct File {
     pages: PagesSection,
     #[serde(default)]
     tokens: TokensSection,
-}
-
-macro_rules! listen_section {
-    ($name:ident, $default:literal) => {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct $name {
-            listen: SocketAddr,
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self {
-                    listen: $default.parse().expect("the default is an address"),
-                }
-            }
-        }
-    };
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HttpSection {
-    #[serde(default = "default_http")]
-    listen: SocketAddr,
-    secure_cookies: Option<bool>,
-    #[serde(default)]
-    proxies: Vec<IpAddr>,
-    #[serde(default)]
-    origins: Vec<String>,
-}
-
-fn default_http() -> SocketAddr {
-    "127.0.0.1:8080".parse().expect("the default is an address")
-}
-
-impl Default for HttpSection {
-    fn default() -> Self {
-        Self {
-            listen: default_http(),
-            secure_cookies: None,
-            proxies: Vec::new(),
-            origins: Vec::new(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StompSection {
-    #[serde(default = "default_stomp")]
-    listen: SocketAddr,
-    #[serde(default)]
-    passcodes: bool,
-}
-
-fn default_stomp() -> SocketAddr {
-    "127.0.0.1:61613"
-        .parse()
-        .expect("the default is an address")
-}
-
-impl Default for StompSection {
-    fn default() -> Self {
-        Self {
-            listen: default_stomp(),
-            passcodes: false,
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -152,8 +98,6 @@ impl Default for TokensSection {
         Self { key_days: 30 }
     }
 }
-
-listen_section!(MetricsSection, "127.0.0.1:9464");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,19 +138,22 @@ impl Default for PagesSection {
 pub struct Config {
     /// Where its own files live.
     pub data: PathBuf,
-    /// Where pages, API and WebSocket are served.
+    /// Where pages, API and WebSocket are served: by HTTPS where [`Self::tls`] is there. Beyond loopback without TLS only
+    /// with `without_tls` and the sentence [`WITHOUT_TLS`].
     pub http: SocketAddr,
-    /// Whether cookies are for HTTPS only: by default wherever pages are not served on loopback. Behind a proxy that ends
-    /// TLS, say `secure_cookies = true`.
+    /// What the server is called from outside, as in `public_url = "https://landside.example"`: the issuer of its tokens.
+    /// By default where it listens. Behind a proxy that ends TLS it must be said.
+    pub public_url: Url,
+    /// Whether cookies are for HTTPS only: by default if [`Self::public_url`] is one of HTTPS.
     pub secure_cookies: bool,
-    /// Reverse proxies in front of pages and WebSocket, as in `proxies = ["10.0.0.1"]`: everybody behind one seems to come
-    /// from there, so the bounds on sessions of one address do not count for them. SockJS believes their
-    /// `X-Forwarded-For`.
+    /// Reverse proxies in front of pages and WebSocket, as in `proxies = ["10.0.0.1"]`: their `X-Forwarded-For` and
+    /// `X-Forwarded-Proto` are believed, those of nobody else, and the bounds on connections of one address do not count
+    /// for them.
     pub proxies: Vec<IpAddr>,
     /// Pages of which other origins may connect by WebSocket and SockJS, as in `origins = ["https://kiosk.example"]`. Those
     /// of the server itself always may; `["*"]` lets all in.
     pub origins: Origins,
-    /// Where STOMP over TCP is served.
+    /// Where STOMP over TCP is served without TLS; beyond loopback as with [`Self::http`].
     pub stomp: SocketAddr,
     /// Whether programs that can send nothing but a login and a passcode in CONNECT may show their id and secret there:
     /// `[stomp] passcodes = true`. Over TLS or from this machine only.
@@ -214,8 +161,19 @@ pub struct Config {
     /// How long a key signs tokens before the next one does: `[tokens] key_days`, 30 by default. Who copied a key in secret
     /// (a backup, a disk) can sign until then and no longer; rotating more often costs nothing, so that is a matter of taste.
     pub key_age: Duration,
-    /// Where metrics are served.
+    /// Where STOMP over TCP is served with TLS: `[stomp] listen_tls`, by custom at port 61614.
+    pub stomp_tls: Option<SocketAddr>,
+    /// Where metrics are served, by plain HTTP wherever that is: they are counts, and tell no secret, but also nothing that
+    /// is for everybody.
     pub metrics: SocketAddr,
+    /// `[tls]`: certificates; without, nothing is encrypted here.
+    pub tls: Option<Tls>,
+    /// `[limits]`: what bounds whoever comes, as `arrival_seconds`, `body_seconds`, `idle_seconds`, `connections` and
+    /// `connections_per_address`.
+    pub limits: Limits,
+    /// `[identity] consoles`: addresses of the control room, as in `consoles = ["10.0.0.5"]`. Connections and permissions
+    /// are reserved for them, as for this machine, which nobody else can use up.
+    pub consoles: Vec<IpAddr>,
     /// The zones, in the order in which they are shown.
     pub zones: Vec<Zone>,
     /// Agents whose announced devices count as approved.
@@ -259,7 +217,8 @@ impl Config {
                 wrong,
             ));
         };
-        let origins = origins(file.http.origins)
+        let (http, stomp) = (file.http, file.stomp);
+        let origins = origins(http.origins)
             .map_err(|wrong| ConfigError::invalid(path, "http.origins", &wrong))?;
         let database_url = environment("DATABASE_URL").filter(|url| !url.is_empty());
         if let Some(Err(error)) = database_url.as_deref().map(PgConnectOptions::from_str) {
@@ -278,19 +237,37 @@ impl Config {
             }
             None => Access::default(),
         };
+        let tls = file.tls.map(|section| section.read(beside)).transpose();
+        let tls = tls.map_err(|wrong| ConfigError::invalid(path, "tls", &wrong))?;
+        may_listen(http.listen, tls.is_some(), http.without_tls.as_deref())
+            .map_err(|wrong| ConfigError::invalid(path, "http.listen", &wrong))?;
+        may_listen(stomp.listen, false, stomp.without_tls.as_deref())
+            .map_err(|wrong| ConfigError::invalid(path, "stomp.listen", &wrong))?;
+        if stomp.listen_tls.is_some() && tls.is_none() {
+            let wrong = "it needs `[tls]` with a certificate and its key";
+            return Err(ConfigError::invalid(path, "stomp.listen_tls", wrong));
+        }
+        let public_url = public_url(http.public_url.as_deref(), http.listen, tls.is_some())
+            .map_err(|wrong| ConfigError::invalid(path, "http.public_url", &wrong))?;
+        let limits = file.limits.read();
+        let limits = limits.map_err(|wrong| ConfigError::invalid(path, "limits", &wrong))?;
         Ok(Self {
             data: beside.join(file.data),
-            http: file.http.listen,
-            secure_cookies: file
-                .http
+            http: http.listen,
+            secure_cookies: http
                 .secure_cookies
-                .unwrap_or(!file.http.listen.ip().is_loopback()),
-            proxies: file.http.proxies,
+                .unwrap_or(public_url.scheme() == "https"),
+            public_url,
+            proxies: http.proxies,
             origins,
-            stomp: file.stomp.listen,
-            passcodes: file.stomp.passcodes,
+            stomp: stomp.listen,
+            stomp_tls: stomp.listen_tls,
+            passcodes: stomp.passcodes,
             key_age: Duration::from_secs(u64::from(file.tokens.key_days) * 24 * 3600),
             metrics: file.metrics.listen,
+            tls,
+            limits,
+            consoles: file.identity.consoles,
             zones: file
                 .zone
                 .into_iter()
@@ -305,24 +282,6 @@ impl Config {
             database_url,
         })
     }
-}
-
-/// Origins are compared as text, so they must be written as browsers write them (RFC 6454, 6.2).
-fn origins(listed: Vec<String>) -> Result<Origins, String> {
-    if listed == ["*"] {
-        return Ok(Origins::Any);
-    }
-    for origin in &listed {
-        let serialized = url::Url::parse(origin).map(|url| url.origin().ascii_serialization());
-        if serialized.as_ref() != Ok(origin) {
-            let better = serialized.ok().filter(|origin| origin != "null");
-            let example = better.unwrap_or_else(|| "https://kiosk.example".to_owned());
-            return Err(format!(
-                "{origin:?} is no origin: write it like {example:?}"
-            ));
-        }
-    }
-    Ok(Origins::Listed(listed))
 }
 
 #[cfg(test)]
@@ -439,6 +398,34 @@ mod tests {
             "",
             &["missing.toml"],
         );
+    }
+
+    #[test]
+    fn other_machines_are_listened_to_with_tls_or_in_words() {
+        for (section, key) in [("http", "http.listen"), ("stomp", "stomp.listen")] {
+            let open = format!("data = \"d\"\n[{section}]\nlisten = \"0.0.0.0:1\"\n");
+            check(&open, "", &[key, "certificate", "proxy", WITHOUT_TLS]);
+            let config = load(&format!("{open}without_tls = \"{WITHOUT_TLS}\""), "").unwrap();
+            assert!(!config.secure_cookies, "browsers would not send them");
+            check(
+                &format!("{open}without_tls = \"yes\""),
+                "",
+                &[key, WITHOUT_TLS],
+            );
+        }
+        let without = "data = \"d\"\n[stomp]\nlisten_tls = \"0.0.0.0:61614\"";
+        check(without, "", &["stomp.listen_tls", "[tls]"]);
+        let missing = "data = \"d\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"";
+        check(missing, "", &["server.toml", "c.pem"]);
+        let unasked = format!("{missing}\nagents_need_certificate = true");
+        check(&unasked, "", &["client_authority"]);
+        let named = load(
+            "data = \"d\"\n[http]\npublic_url = \"https://a.example\"",
+            "",
+        )
+        .unwrap();
+        assert!(named.secure_cookies);
+        assert_eq!(named.public_url.as_str(), "https://a.example/");
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod access;
 pub(crate) mod authenticator;
 pub(crate) mod grant;
 pub(crate) mod keys;
+pub(crate) mod passcode;
 pub mod password;
 pub mod policy;
 pub mod principal;

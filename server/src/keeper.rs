@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use broker::Publisher;
 use contract::DeviceId;
 use contract::inventory::Inventory;
 use serde_json::json;
@@ -19,6 +20,7 @@ pub(crate) struct SiteKeeper {
     shown: watch::Sender<Arc<Site>>,
     alarms: AlarmHandle,
     announcer: Announcer,
+    publisher: Publisher,
     /// Held from the first write of a change until everybody sees it, so that an older site never replaces a newer one.
     turn: Mutex<()>,
 }
@@ -30,12 +32,14 @@ impl SiteKeeper {
         shown: watch::Sender<Arc<Site>>,
         alarms: AlarmHandle,
         announcer: Announcer,
+        publisher: Publisher,
     ) -> Self {
         Self {
             store,
             shown,
             alarms,
             announcer,
+            publisher,
             turn: Mutex::new(()),
         }
     }
@@ -86,7 +90,11 @@ impl SiteKeeper {
     async fn show(&self, mut unit: Unit<'_>) -> Result<(), StoreError> {
         let site = Arc::new(Store::site(&mut unit).await?);
         unit.commit().await?;
-        self.shown.send_replace(Arc::clone(&site));
+        let earlier = self.shown.send_replace(Arc::clone(&site));
+        if !site.keeps_places_of(&earlier) {
+            // Who may hear a device depends on its zone.
+            self.publisher.all_rights_changed();
+        }
         self.alarms.site_changed().await;
         for zone in site.zones() {
             self.announcer.changed(&zone.id, &Topic::Devices);

@@ -1,7 +1,7 @@
 //! `landside-server`: its arguments, and what it says to the person who typed them.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -9,6 +9,8 @@ use server::config::Config;
 use tracing_subscriber::EnvFilter;
 
 mod cli;
+
+use cli::keys::KeysCommand;
 
 /// `EX_USAGE` of sysexits: what was asked for is wrong, and nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
@@ -38,11 +40,25 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// The keys that sign tokens; a running server follows within seconds.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+}
+
+impl Command {
+    fn config(&self) -> &Path {
+        match self {
+            Self::Run { config } | Self::Check { config } => config,
+            Self::Keys { command } => command.config(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (Command::Run { config: path } | Command::Check { config: path }) = &arguments.command;
+    let path = arguments.command.config();
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
         Err(error) => return complain(&error.to_string(), EXIT_CONFIGURATION),
@@ -65,7 +81,15 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
-    match runtime.block_on(cli::run::run(config, path)) {
+    let done = match &arguments.command {
+        Command::Keys { command } => runtime
+            .block_on(command.run(&config))
+            .map(|sentence| say(&sentence)),
+        Command::Run { .. } | Command::Check { .. } => {
+            runtime.block_on(cli::run::run(config, path))
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),
     }

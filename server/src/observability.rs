@@ -4,6 +4,7 @@
 //! (devices, alarms, sessions) is read at the moment of the scrape, so that it cannot drift from the truth.
 
 mod broker;
+mod listener;
 mod sockjs;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,16 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use chrono::{DateTime, Utc};
 use contract::command::CommandState;
 use contract::device::Condition;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::watch;
 
 use crate::alarm::AlarmHandle;
 use crate::live::LiveHandle;
+pub(crate) use listener::{Refused, count_refused};
 
 const EVENTS: &str = "landside_events_total";
 const READINGS: &str = "landside_reading_reports_total";
@@ -75,6 +79,7 @@ fn recorder() -> &'static PrometheusHandle {
         describe_gauge!(ALARMS, "Alarms that are not normal, by state and priority.");
         broker::describe();
         sockjs::describe();
+        listener::describe();
         handle
     })
 }
@@ -86,6 +91,8 @@ pub(crate) struct Observed {
     pub(crate) alarms: AlarmHandle,
     pub(crate) publisher: Publisher,
     pub(crate) sockjs: SockJs,
+    /// When the certificate ends, if there is one.
+    pub(crate) certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
 }
 
 /// The one route of the metrics' own listener, which is not meant for the public.
@@ -139,4 +146,6 @@ async fn observe(observed: &Observed) {
     }
     broker::observe(&observed.publisher);
     sockjs::observe(&observed.sockjs);
+    let expires = observed.certificate_expires.as_ref();
+    listener::observe(expires.map(|expires| *expires.borrow()));
 }

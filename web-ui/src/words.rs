@@ -135,6 +135,7 @@ words! {
     notice_form_expired: "화면이 오래되어 처리하지 않았습니다. 다시 시도하십시오.", "The page was too old, so nothing was done. Try again.";
     notice_not_confirmed: "실행을 확인하지 않아 명령을 보내지 않았습니다.", "The command was not confirmed, so it was not sent.";
     notice_bad_input: "입력값이 올바르지 않아 처리하지 않았습니다.", "What was entered is not valid, so nothing was done.";
+    notice_too_many: "명령이 너무 많아 처리하지 않았습니다. 잠시 뒤 다시 시도하십시오.", "Too many commands were given, so this one was not. Wait a moment, then try again.";
     notice_not_recording: "데이터베이스를 사용할 수 없어 처리하지 않았습니다. 잠시 후 다시 시도하십시오.", "The database is away, so nothing was done. Try again in a moment.";
     notice_unavailable: "서버가 처리하지 못했습니다. 잠시 후 다시 시도하십시오.", "The server could not do it. Try again in a moment.";
 
@@ -186,6 +187,8 @@ words! {
     error_application: "애플리케이션의 로그인 요청이 올바르지 않습니다.", "An application asked you to sign in, and asked wrongly.";
     error_application_do: "이 주소로 보낸 애플리케이션이 등록되지 않았거나, 등록된 것과 다른 주소로 응답을 받으려 합니다. 그 애플리케이션을 신뢰하지 말고 관리자에게 알리십시오.", "The application is not registered here, or wants its answer where it is not registered. Do not trust it; tell an administrator.";
     error_forbidden_do: "필요하면 관리자에게 역할이나 구역 권한을 요청하십시오.", "If you need it, ask an administrator for the role or the zone.";
+    error_too_many: "요청이 너무 많습니다.", "Too many requests came from here.";
+    error_too_many_do: "잠시 뒤 다시 시도하십시오.", "Wait a moment, then try again.";
     error_internal: "서버에서 오류가 발생했습니다.", "Something went wrong in the server.";
     error_internal_do: "다시 시도하고, 계속되면 아래 번호를 관리자에게 알려 주십시오.", "Try again. If it goes on, tell an administrator the number below.";
     error_unavailable: "지금은 이 화면을 보여 줄 수 없습니다.", "This page cannot be shown just now.";

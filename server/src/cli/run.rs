@@ -31,6 +31,10 @@ pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let listeners = Listeners {
         http: bind(config.http, path, "http.listen").await?,
         stomp: bind(config.stomp, path, "stomp.listen").await?,
+        stomp_tls: match config.stomp_tls {
+            Some(address) => Some(bind(address, path, "stomp.listen_tls").await?),
+            None => None,
+        },
         metrics: bind(config.metrics, path, "metrics.listen").await?,
     };
     let (url, cluster) = database(&config).await?;

@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::App;
 use super::error::log_unavailable;
+use super::throttle::too_many_tokens;
 use crate::store::StoreError;
 
 mod authorize;
+pub(super) mod call_back;
 mod client;
 mod cross_origin;
-pub(super) mod call_back;
 mod metadata;
 mod revoke;
 mod token;
@@ -31,10 +32,7 @@ pub(super) fn routes(app: &App) -> Router<App> {
             "/.well-known/oauth-authorization-server",
             get(metadata::document),
         )
-        .route(
-            "/.well-known/openid-configuration",
-            get(metadata::document),
-        )
+        .route("/.well-known/openid-configuration", get(metadata::document))
         .layer(from_fn_with_state(app.clone(), cross_origin::answer));
     Router::new()
         .route(

@@ -1,9 +1,8 @@
 //! Who asks: extractors. A handler without one cannot see anybody's data.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -17,6 +16,7 @@ use super::error::{Problem, log_unavailable};
 use super::page::html;
 use crate::alarm::Actor;
 use crate::identity::principal::Principal;
+use crate::listener::asker::Asker;
 use crate::store::StoreError;
 use crate::store::identity::Login;
 
@@ -29,18 +29,16 @@ pub(super) const LANGUAGE_COOKIE: &str = "landside_language";
 /// The header by which a script shows that it read the page it runs in, and asks for an answer instead of a redirect.
 pub(super) const CSRF_HEADER: &str = "x-csrf-token";
 
-/// Where a request comes from.
+/// Where a request comes from, as it is written down.
 #[derive(Debug, Clone)]
 pub(super) struct Peer(pub(super) String);
 
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(peer.map_or_else(String::new, |ConnectInfo(peer)| {
-            peer.ip().to_string()
-        })))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let Asker(peer) = Asker::from_request_parts(parts, state).await?;
+        Ok(Self(peer.address.ip().to_string()))
     }
 }
 
@@ -145,7 +143,11 @@ impl FromRequestParts<App> for Viewer {
                 script_csrf,
             }),
             // A script's request and a partial are not pages to come back to.
-            Ok(None) if script_csrf.is_some() || path.starts_with("/partials/") => {
+            Ok(None)
+                if script_csrf.is_some()
+                    || path == "/login/token"
+                    || path.starts_with("/partials/") =>
+            {
                 Err(Problem::unauthenticated().into_response())
             }
             Ok(None) if path == "/" => Err(Redirect::to("/sign-in").into_response()),

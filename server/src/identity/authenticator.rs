@@ -56,7 +56,11 @@ impl Authenticator {
     pub(crate) fn call_back_of_anybody(&self, revocation: &Revocation, at: DateTime<Utc>) {
         self.standing.take_effect(revocation, at);
         let sessions = self.publisher.all_rights_changed();
-        tracing::info!(kind = revocation.kind(), sessions, "a token was called back");
+        tracing::info!(
+            kind = revocation.kind(),
+            sessions,
+            "a token was called back"
+        );
     }
 
     /// A signing key is gone: sessions whose token it signed end.

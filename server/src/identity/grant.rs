@@ -71,7 +71,8 @@ impl Application {
                 Zones::Some(theirs.intersection(its).cloned().collect())
             }
         };
-        let something = !roles.is_empty() && zones != Zones::Some(std::collections::BTreeSet::new());
+        let something =
+            !roles.is_empty() && zones != Zones::Some(std::collections::BTreeSet::new());
         something.then(|| Principal {
             roles,
             zones,
@@ -111,9 +112,13 @@ pub(crate) fn redirect_problem(uri: &str) -> Option<&'static str> {
     match parsed.scheme() {
         "https" => None,
         "http" if without_port(uri).is_some() => None,
-        "http" => Some("is not encrypted; use https, or http://127.0.0.1 for a program on the person's own machine"),
+        "http" => Some(
+            "is not encrypted; use https, or http://127.0.0.1 for a program on the person's own machine",
+        ),
         scheme if scheme.contains('.') => None,
-        _ => Some("has a scheme that others may use too; take your own domain's, like \"kr.airport.app:/signed-in\""),
+        _ => Some(
+            "has a scheme that others may use too; take your own domain's, like \"kr.airport.app:/signed-in\"",
+        ),
     }
 }
 
@@ -186,13 +191,33 @@ mod tests {
         for (registered, asked, expected) in [
             ("https://app.example/cb", "https://app.example/cb", true),
             ("https://app.example/cb", "https://app.example/cb/", false),
-            ("https://app.example/cb", "https://app.example/cb?x=1", false),
-            ("https://app.example/cb", "https://app.example/cb/../evil", false),
-            ("https://app.example/cb", "https://app.example.evil/cb", false),
-            ("https://app.example/cb", "https://app.example@evil/cb", false),
+            (
+                "https://app.example/cb",
+                "https://app.example/cb?x=1",
+                false,
+            ),
+            (
+                "https://app.example/cb",
+                "https://app.example/cb/../evil",
+                false,
+            ),
+            (
+                "https://app.example/cb",
+                "https://app.example.evil/cb",
+                false,
+            ),
+            (
+                "https://app.example/cb",
+                "https://app.example@evil/cb",
+                false,
+            ),
             ("https://app.example/cb", "https://APP.example/cb", false),
             ("https://app.example/cb", "http://app.example/cb", false),
-            ("https://app.example/cb", "https://app.example:8443/cb", false),
+            (
+                "https://app.example/cb",
+                "https://app.example:8443/cb",
+                false,
+            ),
             ("https://app.example/cb", "//app.example/cb", false),
             ("https://app.example/cb", "", false),
             ("kr.app:/cb", "kr.app:/cb", true),
@@ -279,12 +304,42 @@ mod tests {
             Zones::from_words(&words).unwrap()
         };
         for (role, theirs, allowed, its, expected) in [
-            (Role::Operator, zones(&["*"]), None, zones(&["*"]), Some((Role::Operator, zones(&["*"])))),
-            (Role::Operator, zones(&["p1", "p2"]), None, zones(&["p2", "p3"]), Some((Role::Operator, zones(&["p2"])))),
+            (
+                Role::Operator,
+                zones(&["*"]),
+                None,
+                zones(&["*"]),
+                Some((Role::Operator, zones(&["*"]))),
+            ),
+            (
+                Role::Operator,
+                zones(&["p1", "p2"]),
+                None,
+                zones(&["p2", "p3"]),
+                Some((Role::Operator, zones(&["p2"]))),
+            ),
             (Role::Operator, zones(&["p1"]), None, zones(&["p2"]), None),
-            (Role::Operator, zones(&["*"]), Some(vec![Role::Viewer]), zones(&["p1"]), Some((Role::Viewer, zones(&["p1"])))),
-            (Role::Viewer, zones(&["*"]), Some(vec![Role::Supervisor]), zones(&["*"]), None),
-            (Role::Supervisor, zones(&["*"]), Some(vec![Role::Operator]), zones(&["*"]), None),
+            (
+                Role::Operator,
+                zones(&["*"]),
+                Some(vec![Role::Viewer]),
+                zones(&["p1"]),
+                Some((Role::Viewer, zones(&["p1"]))),
+            ),
+            (
+                Role::Viewer,
+                zones(&["*"]),
+                Some(vec![Role::Supervisor]),
+                zones(&["*"]),
+                None,
+            ),
+            (
+                Role::Supervisor,
+                zones(&["*"]),
+                Some(vec![Role::Operator]),
+                zones(&["*"]),
+                None,
+            ),
         ] {
             let person = Principal {
                 subject: "kim".to_owned(),

@@ -95,8 +95,7 @@ impl StoredKey {
     /// Nothing that it signed can still be good.
     fn is_spent(&self, now: DateTime<Utc>) -> bool {
         let kept = TOKEN_LIFETIME + LEEWAY;
-        self.retired_at
-            .is_some_and(|at| at + delta(kept) <= now)
+        self.retired_at.is_some_and(|at| at + delta(kept) <= now)
     }
 }
 

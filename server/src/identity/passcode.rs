@@ -144,12 +144,22 @@ mod tests {
     fn a_token_is_no_passcode_whatever_the_login() {
         for (headers, expected) in [
             (vec![("login", "a"), ("passcode", "b")], Some(("a", "b"))),
-            (vec![("login", "a"), ("passcode", "b.c.d")], Some(("a", "b.c.d"))),
+            (
+                vec![("login", "a"), ("passcode", "b.c.d")],
+                Some(("a", "b.c.d")),
+            ),
             (vec![("login", "a"), ("passcode", "eyJ.c.d")], None),
             (vec![("login", ""), ("passcode", "b")], None),
             (vec![("passcode", "b")], None),
             (vec![("login", "a")], None),
-            (vec![("login", "a"), ("passcode", "b"), ("Authorization", "Bearer x")], None),
+            (
+                vec![
+                    ("login", "a"),
+                    ("passcode", "b"),
+                    ("Authorization", "Bearer x"),
+                ],
+                None,
+            ),
         ] {
             let mut frame = Frame::new(Command::Connect);
             for (name, value) in &headers {

@@ -158,7 +158,11 @@ impl Tokens {
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer or holds something else than keys.
-    pub async fn open(store: &Store, issuer: String, key_age: Duration) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: &Store,
+        issuer: String,
+        key_age: Duration,
+    ) -> Result<Self, StoreError> {
         let keys = rotation::turn(store, Rotate::After(key_age), Utc::now()).await?;
         Ok(Self::new(issuer, Ring::new(&keys)?))
     }

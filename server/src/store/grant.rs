@@ -60,12 +60,11 @@ pub(crate) struct Code {
 /// A refresh token.
 pub(crate) struct Refresh {
     pub(crate) used_at: Option<DateTime<Utc>>,
-    pub(crate) successor: Option<Vec<u8>>,
     pub(crate) successor_used: bool,
 }
 
 /// What a person sees of what they let an application do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct GrantLine {
     pub(crate) id: Uuid,
     pub(crate) application: String,
@@ -93,11 +92,10 @@ impl Store {
                 let roles = roles.iter().map(|role| read("application", role));
                 roles.collect::<Result<Vec<Role>, _>>()
             });
-            let zones =
-                Zones::from_words(&row.zones).map_err(|error| StoreError::Corrupt {
-                    table: "application",
-                    what: error.to_string(),
-                })?;
+            let zones = Zones::from_words(&row.zones).map_err(|error| StoreError::Corrupt {
+                table: "application",
+                what: error.to_string(),
+            })?;
             Ok(KnownApplication {
                 application: Application {
                     id: row.id,
@@ -163,7 +161,10 @@ impl Store {
         )
         .fetch_all(&mut **unit)
         .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row.person_name)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.id, row.person_name))
+            .collect())
     }
 
     /// A person lets an application do something; grants that ended long ago are forgotten.
@@ -258,10 +259,7 @@ impl Store {
     }
 
     /// A code, once its grant is held ([`Self::grant_of`]).
-    pub(crate) async fn code(
-        unit: &mut Unit<'_>,
-        hash: &[u8],
-    ) -> Result<Option<Code>, StoreError> {
+    pub(crate) async fn code(unit: &mut Unit<'_>, hash: &[u8]) -> Result<Option<Code>, StoreError> {
         let code = sqlx::query_as!(
             Code,
             "select c.login_id as login, c.redirect_uri, c.challenge, c.nonce, c.expires_at, c.used_at,
@@ -295,7 +293,7 @@ impl Store {
     ) -> Result<Option<Refresh>, StoreError> {
         let refresh = sqlx::query_as!(
             Refresh,
-            "select r.used_at, r.successor, s.used_at is not null as \"successor_used!\"
+            "select r.used_at, s.used_at is not null as \"successor_used!\"
              from refresh_token r left join refresh_token s on s.hash = r.successor where r.hash = $1",
             hash
         );

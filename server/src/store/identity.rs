@@ -14,9 +14,16 @@ pub(crate) struct Person {
 }
 
 /// A program, agent or machine that can get tokens.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Client {
     pub(crate) principal: Principal,
     pub(crate) secret_hash: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.principal.fmt(f)
+    }
 }
 
 /// A person's visit.

@@ -12,9 +12,7 @@ impl Store {
     }
 
     /// The same, seen by a unit of work.
-    pub(crate) async fn signing_keys_in(
-        unit: &mut Unit<'_>,
-    ) -> Result<Vec<StoredKey>, StoreError> {
+    pub(crate) async fn signing_keys_in(unit: &mut Unit<'_>) -> Result<Vec<StoredKey>, StoreError> {
         let keys = sqlx::query_as!(
             StoredKey,
             "select kid, private_der, created_at, activated_at, retired_at from signing_key order by created_at, kid"

@@ -106,6 +106,10 @@ async fn every_route_asks_who_is_there() {
         ("/healthz", 200),
         ("/readyz", 200),
         ("/.well-known/jwks.json", 200),
+        ("/.well-known/oauth-authorization-server", 200),
+        ("/.well-known/openid-configuration", 200),
+        ("/oauth/authorize", 400),
+        ("/api/v1/grants", 401),
     ] {
         assert_eq!(nobody.get(path).await.status(), status, "GET {path}");
     }
@@ -114,9 +118,11 @@ async fn every_route_asks_who_is_there() {
         ("/devices/gate-1/commands", 303),
         ("/devices/gate-1/approve", 303),
         ("/sign-out", 303),
-        ("/login/token", 303),
+        ("/login/token", 401),
+        ("/oauth/authorize", 303),
         ("/api/v1/alarms/1/acknowledge", 401),
         ("/api/v1/devices/gate-1/commands", 401),
+        ("/api/v1/revocations", 401),
     ] {
         let answer = nobody.post(path, &[]).await;
         assert_eq!(answer.status(), status, "POST {path}");
@@ -249,11 +255,15 @@ async fn what_comes_from_a_login_ends_with_it() {
     let token = server.page_token(&browser).await;
     let other = server.browser("omar").await;
     let other_token = server.page_token(&other).await;
-    drop(StompClient::connect(server.stomp_address(), &token).await);
+    let mut silent = StompClient::connect(server.stomp_address(), &token).await;
+    let mut watching = StompClient::connect(server.stomp_address(), &token).await;
+    watching.subscribe("/topic/alarms").await;
 
     let csrf = browser.csrf().await;
     let answer = browser.post("/sign-out", &[("csrf", &csrf)]).await;
     assert_eq!(answer.status(), 303);
+    assert_eq!(silent.error().await, "token-revoked");
+    assert_eq!(watching.error().await, "token-revoked");
     let mut client = StompClient::begin(server.stomp_address(), &token).await;
     assert_eq!(client.error().await, "token-revoked");
     let api = reqwest::Client::new().get(server.url("/api/v1/alarms"));

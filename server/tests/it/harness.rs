@@ -71,8 +71,20 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts one on free ports.
     pub(crate) async fn start() -> Self {
+        Self::start_with("", &[]).await
+    }
+
+    /// Starts one with more in its configuration, and files beside that.
+    pub(crate) async fn start_with(more: &str, files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("server.toml"), CONFIG).unwrap();
+        std::fs::write(
+            directory.path().join("server.toml"),
+            format!("{CONFIG}{more}"),
+        )
+        .unwrap();
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
         std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,
@@ -94,6 +106,10 @@ impl TestServer {
         let listeners = Listeners {
             http: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             stomp: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            stomp_tls: match config.stomp_tls {
+                Some(_) => Some(TcpListener::bind("127.0.0.1:0").await.unwrap()),
+                None => None,
+            },
             metrics: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
         self.server = Some(Server::start(config, listeners, store).await.unwrap());
@@ -144,6 +160,21 @@ impl TestServer {
     /// Where STOMP over TCP is served.
     pub(crate) fn stomp_address(&self) -> std::net::SocketAddr {
         self.running().addresses().stomp
+    }
+
+    /// Where STOMP over TLS is served.
+    pub(crate) fn stomp_tls_address(&self) -> std::net::SocketAddr {
+        self.running().addresses().stomp_tls.unwrap()
+    }
+
+    /// Where metrics are served.
+    pub(crate) fn metrics_address(&self) -> std::net::SocketAddr {
+        self.running().addresses().metrics
+    }
+
+    /// Replaces a file beside the configuration.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
     }
 
     /// What the metrics say.

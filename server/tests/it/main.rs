@@ -11,6 +11,8 @@ mod commands;
 mod database;
 mod harness;
 mod ingest;
+mod listener;
+mod listener_tls;
 mod pages;
 mod processes;
 mod restart;

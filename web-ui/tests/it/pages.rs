@@ -8,9 +8,10 @@ use contract::device::Condition;
 use contract::{Language, Text};
 use uuid::Uuid;
 use web_ui::{
-    AlarmRow, AlarmsPage, Blocked, CommandList, CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage,
-    ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone,
-    Authorize, Permissions, RowForm, SignIn, SignInProblem, Template, ZoneTile, alarm_order, asset,
+    AlarmRow, AlarmsPage, Authorize, Blocked, CommandList, CommandPanel, DeviceAtoms, DeviceGlyph,
+    DevicePage, ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView, Offer, Overview,
+    OverviewZone, Permissions, RowForm, SignIn, SignInProblem, Template, ZoneTile, alarm_order,
+    asset,
 };
 
 use crate::html::{Piece, assert_tags_close, attributes, pieces};

@@ -1,4 +1,5 @@
-//! `POST /api/v1/revocations`: an administrator calls back what somebody holds.
+//! `POST /api/v1/revocations`: an administrator calls back what somebody holds; and `GET /api/v1/grants`: what one's own
+//! applications hold.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,12 +10,22 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::App;
-use crate::http::api::Body;
+use crate::http::api::{Body, List};
 use crate::http::error::Problem;
 use crate::http::viewer::Caller;
 use crate::identity::standing::Revocation;
 use crate::store::audit::AuditEntry;
+use crate::store::grant::GrantLine;
 use crate::store::{Store, StoreError};
+
+/// What the caller lets applications do.
+pub(in crate::http) async fn grants(
+    State(app): State<App>,
+    Caller(actor): Caller,
+) -> Result<Json<List<GrantLine>>, Problem> {
+    let lines = app.store.grants(&actor.principal.subject, Utc::now());
+    Ok(List::whole(lines.await?))
+}
 
 /// Exactly one of these.
 #[derive(Deserialize)]
@@ -36,8 +47,16 @@ pub(in crate::http) async fn call_back(
     Caller(actor): Caller,
     Body(what): Body<What>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    if !actor.principal.may_call_back() {
-        let detail = "only administrators of every zone may call back tokens";
+    // What somebody let an application do is also theirs to end.
+    let is_own = match &what {
+        What::Grant(id) => {
+            let holder = app.store.holder_of(*id).await?;
+            holder.is_some_and(|holder| holder == actor.principal.subject)
+        }
+        What::Subject(_) | What::Token(_) => false,
+    };
+    if !is_own && !actor.principal.may_call_back() {
+        let detail = "only administrators of every zone may call back what is not their own";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let now = Utc::now();

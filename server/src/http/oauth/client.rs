@@ -134,8 +134,7 @@ mod tests {
         }
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let got = credentials(&headers, owned(form.0), owned(form.1));
-        let expected =
-            expected.map(|some| some.map(|(id, secret)| (id.to_owned(), owned(secret))));
+        let expected = expected.map(|some| some.map(|(id, secret)| (id.to_owned(), owned(secret))));
         assert_eq!(got.map_err(drop), expected);
     }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{self, Client};
-use super::{App, bad_request, refuse, unavailable};
+use super::{App, bad_request, refuse, too_many_tokens, unavailable};
 use crate::http::viewer::Peer;
 use crate::identity::grant::{self, Application, Shown, secret_hash};
 use crate::identity::password::random;
@@ -67,6 +67,9 @@ pub(super) async fn token(
     };
     let exchanged = match (kind.as_str(), client) {
         ("client_credentials", Client::Program(program)) => {
+            if let Err(wait) = app.throttle.token_of(&program.subject) {
+                return too_many_tokens(wait);
+            }
             let issued = app.authenticator.issue(&program);
             let answer = json!({
                 "access_token": issued.token,
@@ -110,8 +113,7 @@ impl From<StoreError> for Refusal {
 }
 
 /// The same whatever is wrong: whoever guesses learns nothing.
-const BAD_CODE: &str =
-    "the code is not good (any more) for this application, redirect_uri and code_verifier; sign in again";
+const BAD_CODE: &str = "the code is not good (any more) for this application, redirect_uri and code_verifier; sign in again";
 const BAD_REFRESH: &str = "the refresh token is not good (any more); sign in again";
 
 async fn exchange_code(

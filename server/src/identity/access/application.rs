@@ -72,7 +72,9 @@ impl Section {
                 return Err(Wrong::Sentence(format!("{uri:?} in redirect_uris {wrong}")));
             }
         }
-        let words = self.zones.unwrap_or_else(|| vec![Zones::ALL_WORD.to_owned()]);
+        let words = self
+            .zones
+            .unwrap_or_else(|| vec![Zones::ALL_WORD.to_owned()]);
         let variable = self.secret_env.as_deref();
         Ok(Entry {
             secret: variable.map(|name| secret(&self.id, name)).transpose()?,

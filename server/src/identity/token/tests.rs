@@ -165,16 +165,31 @@ fn whatever_is_not_pinned_so_is_refused() {
         assert!(tokens.check(&token).is_err(), "{what}, left out");
     }
     for (what, header) in [
-        ("an ID token", json!({"alg": "ES256", "typ": "JWT", "kid": key.kid})),
+        (
+            "an ID token",
+            json!({"alg": "ES256", "typ": "JWT", "kid": key.kid}),
+        ),
         ("no type", json!({"alg": "ES256", "kid": key.kid})),
         ("no key", json!({"alg": "ES256", "typ": "at+jwt"})),
-        ("an unknown key", json!({"alg": "ES256", "typ": "at+jwt", "kid": "x"})),
-        ("another algorithm", json!({"alg": "HS256", "typ": "at+jwt", "kid": key.kid})),
+        (
+            "an unknown key",
+            json!({"alg": "ES256", "typ": "at+jwt", "kid": "x"}),
+        ),
+        (
+            "another algorithm",
+            json!({"alg": "HS256", "typ": "at+jwt", "kid": key.kid}),
+        ),
     ] {
-        assert!(tokens.check(&forged(&key, &header, |_| {})).is_err(), "{what}");
+        assert!(
+            tokens.check(&forged(&key, &header, |_| {})).is_err(),
+            "{what}"
+        );
     }
     let theirs = forged(&current(), &header, |_| {});
-    assert!(tokens.check(&theirs).is_err(), "another key of the same name");
+    assert!(
+        tokens.check(&theirs).is_err(),
+        "another key of the same name"
+    );
     let id = tokens.id_token(&kim(), AUDIENCE, None);
     assert!(tokens.check(&id).is_err(), "an ID token of ours");
 }
@@ -183,7 +198,11 @@ fn whatever_is_not_pinned_so_is_refused() {
 fn the_public_key_is_no_secret_to_sign_with() {
     let key = current();
     let tokens = tokens_of(std::slice::from_ref(&key));
-    let good = forged(&key, &json!({"alg": "ES256", "typ": "at+jwt", "kid": key.kid}), |_| {});
+    let good = forged(
+        &key,
+        &json!({"alg": "ES256", "typ": "at+jwt", "kid": key.kid}),
+        |_| {},
+    );
     let claims = good.split('.').nth(1).unwrap();
     let public = &tokens.key_set()["keys"][0];
     for alg in ["HS256", "none"] {
@@ -208,7 +227,13 @@ fn a_changed_token_is_refused() {
     let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     let promoted = URL_SAFE_NO_PAD.encode(claims.replace("operator", "supervisor"));
     let changed = format!("{head}.{promoted}.{signature}");
-    for bad in [changed.as_str(), "x.y.z", "", "..", &"x".repeat(TOKEN_BYTES_MAX + 1)] {
+    for bad in [
+        changed.as_str(),
+        "x.y.z",
+        "",
+        "..",
+        &"x".repeat(TOKEN_BYTES_MAX + 1),
+    ] {
         assert!(matches!(tokens.check(bad), Err(TokenError::Invalid(_))));
     }
 }
