@@ -463,6 +463,28 @@ impl Core {
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
     }
 
+    fn follow_keys(&self, age: Duration, shutdown: &CancellationToken, tasks: &mut Tasks) {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let followed = rotation::follow(authenticator, store, age, shutdown.clone());
+        tasks.spawn(async move {
+            followed.await;
+            "the signing keys"
+        });
+    }
+
+    /// Where a login and a passcode are enough.
+    fn passcodes(&self, shutdown: &CancellationToken, tasks: &mut Tasks) -> Arc<Passcodes> {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let secrets = self.client_secrets.clone();
+        let passcodes = Arc::new(Passcodes::new(authenticator, store, secrets));
+        let (followed, shutdown) = (Arc::clone(&passcodes), shutdown.clone());
+        tasks.spawn(async move {
+            followed.follow(shutdown).await;
+            "passcodes"
+        });
+        passcodes
+    }
+
     fn metrics(
         &self,
         sockjs: SockJs,

@@ -82,10 +82,10 @@ impl TestServer {
             format!("{CONFIG}{more}"),
         )
         .unwrap();
+        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         for (name, text) in files {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
-        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,
             directory,
@@ -118,7 +118,7 @@ impl TestServer {
     /// Takes somebody out of the access file.
     pub(crate) fn remove_from_access(&self, name: &str) {
         let path = self.directory.path().join("access.toml");
-        let everybody = access();
+        let everybody = std::fs::read_to_string(&path).unwrap();
         let tables = everybody
             .split("[[")
             .filter(|table| !table.is_empty() && !table.contains(&format!("\"{name}\"")));

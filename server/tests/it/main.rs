@@ -13,6 +13,7 @@ mod harness;
 mod ingest;
 mod listener;
 mod listener_tls;
+mod oauth;
 mod pages;
 mod processes;
 mod restart;
