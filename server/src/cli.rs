@@ -1,4 +1,5 @@
 //! What each sub-command of `landside-server` does.
 
+pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod run;

@@ -9,6 +9,7 @@ use contract::command::{CommandRequest, CommandResult, CommandView};
 use contract::{AgentId, DeviceId, InstanceId};
 use tokio::sync::{mpsc, oneshot};
 
+mod check;
 pub(crate) mod dispatcher;
 pub mod lifecycle;
 

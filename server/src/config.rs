@@ -13,13 +13,16 @@ use sockjs::Origins;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
+use crate::audit::settings::AuditSettings;
 use crate::identity::access::Access;
 use crate::listener::limits::Limits;
 use crate::site::Zone;
 
+mod audit;
 mod http;
 mod listening;
 
+use audit::{AuditSection, PersonalSection};
 pub use http::WITHOUT_TLS;
 use http::{HttpSection, MetricsSection, StompSection, may_listen, origins, public_url};
 pub use listening::Tls;
@@ -85,6 +88,10 @@ struct File {
     pages: PagesSection,
     #[serde(default)]
     tokens: TokensSection,
+    #[serde(default)]
+    audit: AuditSection,
+    #[serde(default)]
+    personal: PersonalSection,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +191,14 @@ pub struct Config {
     pub utc_offset_seconds: i32,
     /// An external database; none means the private cluster.
     pub database_url: Option<String>,
+    /// The login that owns the tables, from `LANDSIDE_DATABASE_OWNER_URL`; used for migrations only. None means that the
+    /// login of `DATABASE_URL` does.
+    pub database_owner_url: Option<String>,
+    /// Where the heads of the audit go: `[audit] head` and `syslog`.
+    pub audit: AuditSettings,
+    /// For how many days number plates are kept: `[personal] number_plates_days`, 30 by default. Disputes about a parking
+    /// fee come within a month; a longer time needs a reason of one's own.
+    pub number_plates_days: u32,
 }
 
 impl Config {
@@ -220,12 +235,17 @@ impl Config {
         let (http, stomp) = (file.http, file.stomp);
         let origins = origins(http.origins)
             .map_err(|wrong| ConfigError::invalid(path, "http.origins", &wrong))?;
-        let database_url = environment("DATABASE_URL").filter(|url| !url.is_empty());
-        if let Some(Err(error)) = database_url.as_deref().map(PgConnectOptions::from_str) {
-            return Err(ConfigError(format!(
-                "DATABASE_URL is not the address of a Postgres database ({error}): use postgres://user:password@host/database, or unset it for a private cluster"
-            )));
-        }
+        let database_url = database_url(environment, "DATABASE_URL")?;
+        let database_owner_url = database_url_of_owner(environment, database_url.is_some())?;
+        let data = beside.join(file.data);
+        let audit = file
+            .audit
+            .read(beside, &data)
+            .map_err(|wrong| ConfigError::invalid(path, "audit.syslog", &wrong))?;
+        let number_plates_days = file
+            .personal
+            .days()
+            .map_err(|wrong| ConfigError::invalid(path, "personal.number_plates_days", &wrong))?;
         if file.tokens.key_days == 0 {
             let wrong = "use a number of days from 1 on";
             return Err(ConfigError::invalid(path, "tokens.key_days", wrong));
@@ -252,7 +272,7 @@ impl Config {
         let limits = file.limits.read();
         let limits = limits.map_err(|wrong| ConfigError::invalid(path, "limits", &wrong))?;
         Ok(Self {
-            data: beside.join(file.data),
+            data,
             http: http.listen,
             secure_cookies: http
                 .secure_cookies
@@ -280,8 +300,38 @@ impl Config {
             access,
             utc_offset_seconds: offset,
             database_url,
+            database_owner_url,
+            audit,
+            number_plates_days,
         })
     }
+}
+
+fn database_url(
+    environment: &dyn Fn(&str) -> Option<String>,
+    name: &str,
+) -> Result<Option<String>, ConfigError> {
+    let url = environment(name).filter(|url| !url.is_empty());
+    if let Some(Err(error)) = url.as_deref().map(PgConnectOptions::from_str) {
+        return Err(ConfigError(format!(
+            "{name} is not the address of a Postgres database ({error}): use postgres://user:password@host/database, or unset it"
+        )));
+    }
+    Ok(url)
+}
+
+fn database_url_of_owner(
+    environment: &dyn Fn(&str) -> Option<String>,
+    has_database: bool,
+) -> Result<Option<String>, ConfigError> {
+    const NAME: &str = "LANDSIDE_DATABASE_OWNER_URL";
+    let url = database_url(environment, NAME)?;
+    if url.is_some() && !has_database {
+        return Err(ConfigError(format!(
+            "{NAME} is set and DATABASE_URL is not: set both, or unset both for a private cluster"
+        )));
+    }
+    Ok(url)
 }
 
 #[cfg(test)]
@@ -360,6 +410,30 @@ mod tests {
             "data = \"d\"\n[http]\nproxies = [\"10.0.0.0/8\"]",
             "",
             &["server.toml", "proxies"],
+        );
+    }
+
+    #[test]
+    fn heads_go_into_the_data_directory_unless_told() {
+        let config = load("data = \"d\"", "").unwrap();
+        assert!(config.audit.head.ends_with("d/audit-head.log"));
+        assert_eq!((config.audit.syslog, config.number_plates_days), (None, 30));
+        let text = "data = \"d\"\n[audit]\nhead = \"/var/log/heads\"\nsyslog = \"/dev/log\"\n[personal]\nnumber_plates_days = 7";
+        let config = load(text, "").unwrap();
+        assert_eq!(config.audit.head, Path::new("/var/log/heads"));
+        assert_eq!(
+            (config.audit.syslog.is_some(), config.number_plates_days),
+            (true, 7)
+        );
+        check(
+            "data = \"d\"\n[audit]\nsyslog = \"loghost\"",
+            "",
+            &["server.toml", "audit.syslog", "loghost", "/dev/log"],
+        );
+        check(
+            "data = \"d\"\n[personal]\nnumber_plates_days = 0",
+            "",
+            &["server.toml", "number_plates_days", "1 and 3650"],
         );
     }
 

@@ -28,6 +28,7 @@ use crate::transport::socketio;
 
 mod api;
 mod asset;
+mod audit;
 mod error;
 mod form;
 mod headers;
@@ -35,6 +36,7 @@ mod health;
 mod oauth;
 mod page;
 mod partial;
+mod reveal;
 mod sign_in;
 mod throttle;
 mod viewer;
@@ -108,6 +110,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/alarms/{id}/acknowledge", post(form::acknowledge))
         .route("/devices/{id}/commands", post(form::command))
         .route("/devices/{id}/approve", post(form::approve))
+        .route("/devices/{id}/points/{point}/reveal", post(reveal::page))
+        .route("/audit", get(audit::page))
+        .route("/audit.csv", get(audit::table))
         .route("/partials/strip", get(partial::strip))
         .route("/partials/overview", get(partial::overview))
         .route("/partials/alarms", get(partial::alarms))
@@ -124,6 +129,11 @@ pub(crate) fn router(app: App) -> Router {
             "/api/v1/devices/{id}/commands",
             get(api::commands).post(api::command),
         )
+        .route(
+            "/api/v1/devices/{id}/points/{point}/reveal",
+            post(reveal::api),
+        )
+        .route("/api/v1/audit", get(audit::api))
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
         .route("/api/{*rest}", any(api::not_found))

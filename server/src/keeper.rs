@@ -5,7 +5,6 @@ use std::sync::Arc;
 use broker::Publisher;
 use contract::DeviceId;
 use contract::inventory::Inventory;
-use serde_json::json;
 use tokio::sync::{Mutex, watch};
 
 use crate::alarm::{Actor, AlarmHandle};
@@ -63,7 +62,7 @@ impl SiteKeeper {
         let _turn = self.turn.lock().await;
         let mut unit = self.store.begin().await?;
         Store::put_inventory(&mut unit, inventory, approved_by).await?;
-        self.show(unit).await
+        self.show(unit, None).await
     }
 
     /// A person approves a device; one that is approved already stays as it is.
@@ -74,21 +73,21 @@ impl SiteKeeper {
         if !Store::approve_device(&mut unit, device, person).await? {
             return Ok(());
         }
-        let entry = AuditEntry {
-            actor: person,
-            peer: &actor.peer,
-            action: "device.approve",
-            subject: device.as_str(),
-            detail: json!({}),
-            outcome: "done",
-        };
-        Store::audit(&mut unit, entry).await?;
-        self.show(unit).await
+        let entry = AuditEntry::by(actor, "device.approve", device.as_str());
+        self.show(unit, Some(entry)).await
     }
 
-    /// Reads the site with the change in it, commits, and shows it: what is shown is what is stored.
-    async fn show(&self, mut unit: Unit<'_>) -> Result<(), StoreError> {
+    /// Reads the site with the change in it, writes down who made it, commits, and shows it: what is shown is what is
+    /// stored.
+    async fn show(
+        &self,
+        mut unit: Unit<'_>,
+        entry: Option<AuditEntry<'_>>,
+    ) -> Result<(), StoreError> {
         let site = Arc::new(Store::site(&mut unit).await?);
+        if let Some(entry) = entry {
+            Store::audit(&mut unit, entry).await?;
+        }
         unit.commit().await?;
         let earlier = self.shown.send_replace(Arc::clone(&site));
         if !site.keeps_places_of(&earlier) {

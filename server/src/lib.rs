@@ -16,9 +16,11 @@
 //! | [`listener`] | HTTP connections: bounds, time-outs, TLS, who asks |
 //! | `keeper` | the one way in which the site changes |
 //! | `live` | newest readings, their age, each device's condition |
+//! | [`audit`] | the audit as a chain: its hash, its verifier, its published head, its journal |
 //! | [`alarm`] | the alarm machine, and the task that owns all alarms |
 //! | [`command`] | the command machine, and the task that sends and follows them |
 //! | `announce` | what programs and pages are told |
+//! | `personal` | number plates: masked, and erased when their time is over |
 //! | `observability` | every metric |
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
@@ -40,7 +42,7 @@ use contract::AgentId;
 use stomp::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -48,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 pub mod alarm;
 mod announce;
+pub mod audit;
 pub mod command;
 pub mod config;
 mod gateway;
@@ -58,6 +61,7 @@ pub mod listener;
 mod live;
 mod mailbox;
 mod observability;
+mod personal;
 pub mod site;
 pub mod store;
 mod transport;
@@ -67,6 +71,8 @@ use ::sockjs::SockJs;
 use alarm::AlarmHandle;
 use alarm::engine::Engine;
 use announce::Announcer;
+use audit::journal::Journal;
+use audit::keeper::AuditKeeper;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
 use config::{Config, Tls};
@@ -131,6 +137,9 @@ pub struct Server {
     addresses: Addresses,
     shutdown: CancellationToken,
     tasks: Tasks,
+    /// Ends last, with what the others wrote.
+    audit: JoinHandle<()>,
+    audit_stop: CancellationToken,
 }
 
 /// Every task of the server; each gives its name when it ends.
@@ -155,13 +164,23 @@ impl Server {
         let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
+        let journal = Journal::new(config.audit.journal.clone());
+        let audit_keeper = AuditKeeper::new(store.clone(), config.audit, journal.clone());
+        audit_keeper.settle().await;
+        let days = config.number_plates_days;
+        let eraser = personal::eraser::run(store.clone(), days, shutdown.clone());
+        tasks.spawn(async move {
+            eraser.await;
+            "the eraser of number plates"
+        });
+        let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
         let limits = config.limits;
         let broker = broker_config(config.proxies.clone(), limits);
         let issued = Issued {
             issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
             key_age: config.key_age,
         };
-        let core = Core::load(store, offset, broker, issued, &mut tasks).await?;
+        let core = Core::load(store, journal, kept, offset, broker, issued, &mut tasks).await?;
         core.follow_keys(config.key_age, &shutdown, &mut tasks);
         let passcodes = config
             .passcodes
@@ -231,10 +250,14 @@ impl Server {
             shutdown.clone(),
         ));
         tracing::info!(http = %addresses.http, stomp = %addresses.stomp, stomp_tls = ?addresses.stomp_tls, metrics = %addresses.metrics, "the server runs");
+        let audit_stop = CancellationToken::new();
+        let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
         Ok(Self {
             addresses,
             shutdown,
             tasks,
+            audit,
+            audit_stop,
         })
     }
 
@@ -259,6 +282,10 @@ impl Server {
             if let Err(error) = ended {
                 tracing::error!(%error, "a part of the server did not end well");
             }
+        }
+        self.audit_stop.cancel();
+        if let Err(error) = self.audit.await {
+            tracing::error!(%error, "the task of the audit did not end well");
         }
     }
 }
@@ -369,6 +396,8 @@ impl Core {
     /// Takes up where the records end, and starts the tasks.
     async fn load(
         store: Store,
+        journal: Journal,
+        personal_kept: Duration,
         offset: FixedOffset,
         broker: BrokerConfig,
         issued: Issued,
@@ -391,7 +420,7 @@ impl Core {
         };
         let announcer = Announcer::new(publisher.clone(), offset);
 
-        let (live_task, live) = Live::new(seen.clone(), announcer.clone());
+        let (live_task, live) = Live::new(seen.clone(), announcer.clone(), personal_kept);
         tasks.spawn(async move {
             live_task.run().await;
             "live state"
@@ -411,10 +440,15 @@ impl Core {
             "the alarm engine"
         });
         let (commands, requests) = CommandHandle::new();
-        let dispatcher =
-            Dispatcher::load(store.clone(), seen, publisher.clone(), announcer.clone())
-                .await
-                .context("cannot load the open commands")?;
+        let dispatcher = Dispatcher::load(
+            store.clone(),
+            journal,
+            seen,
+            publisher.clone(),
+            announcer.clone(),
+        )
+        .await
+        .context("cannot load the open commands")?;
         tasks.spawn(async move {
             dispatcher.run(requests).await;
             "the command dispatcher"

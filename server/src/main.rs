@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::audit::{AuditCommand, EXIT_UNVERIFIED};
 use server::config::Config;
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +41,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Looks at the audit.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// The keys that sign tokens; a running server follows within seconds.
     Keys {
         #[command(subcommand)]
@@ -51,6 +57,7 @@ impl Command {
     fn config(&self) -> &Path {
         match self {
             Self::Run { config } | Self::Check { config } => config,
+            Self::Audit { command } => command.config(),
             Self::Keys { command } => command.config(),
         }
     }
@@ -61,7 +68,15 @@ fn main() -> ExitCode {
     let path = arguments.command.config();
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
-        Err(error) => return complain(&error.to_string(), EXIT_CONFIGURATION),
+        Err(error) => {
+            let is_audit = matches!(arguments.command, Command::Audit { .. });
+            let code = if is_audit {
+                EXIT_UNVERIFIED
+            } else {
+                EXIT_CONFIGURATION
+            };
+            return complain(&error.to_string(), code);
+        }
     };
     if matches!(arguments.command, Command::Check { .. }) {
         say(&format!("{} is good", path.display()));
@@ -81,11 +96,16 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
+    if let Command::Audit { command } = &arguments.command {
+        let (lines, code) = runtime.block_on(command.run(&config));
+        lines.iter().for_each(|line| say(line));
+        return code;
+    }
     let done = match &arguments.command {
         Command::Keys { command } => runtime
             .block_on(command.run(&config))
             .map(|sentence| say(&sentence)),
-        Command::Run { .. } | Command::Check { .. } => {
+        Command::Run { .. } | Command::Check { .. } | Command::Audit { .. } => {
             runtime.block_on(cli::run::run(config, path))
         }
     };
@@ -95,7 +115,10 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of `check` to a person")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of `check` and `audit` to a person"
+)]
 fn say(sentence: &str) {
     println!("{sentence}");
 }

@@ -33,6 +33,8 @@ const READINGS: &str = "landside_reading_reports_total";
 const COMMANDS: &str = "landside_command_steps_total";
 const DEVICES: &str = "landside_devices";
 const ALARMS: &str = "landside_open_alarms";
+const AUDIT_FAILURES: &str = "landside_audit_failures_total";
+const AUDIT_JOURNALED: &str = "landside_audit_journal_waits";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +67,16 @@ pub(crate) fn count_command(state: CommandState) {
     counter!(COMMANDS, "state" => state.as_str()).increment(1);
 }
 
+/// The audit, or its head, could not be written, or is not what it was.
+pub(crate) fn count_audit_failure() {
+    counter!(AUDIT_FAILURES).increment(1);
+}
+
+/// Whether what was journaled in an emergency waits to be brought into the audit.
+pub(crate) fn show_journaled(waits: bool) {
+    gauge!(AUDIT_JOURNALED).set(f64::from(u8::from(waits)));
+}
+
 /// The process' recorder: installed once, however many servers a test runs in one process.
 fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -77,6 +89,14 @@ fn recorder() -> &'static PrometheusHandle {
         describe_counter!(COMMANDS, "Steps of commands, by the state they came to.");
         describe_gauge!(DEVICES, "Devices, by condition.");
         describe_gauge!(ALARMS, "Alarms that are not normal, by state and priority.");
+        describe_counter!(
+            AUDIT_FAILURES,
+            "Times that the audit or its head could not be written, or was not what it was."
+        );
+        describe_gauge!(
+            AUDIT_JOURNALED,
+            "1 while rows of the audit wait in the local journal."
+        );
         broker::describe();
         sockjs::describe();
         listener::describe();

@@ -162,6 +162,30 @@ words! {
     approve: "장치 승인", "Approve the device";
     approve_sentence: "에이전트 {agent}에서 알려 온 장치이며 아직 아무도 승인하지 않았습니다.", "Agent {agent} announced this device, and nobody approved it yet.";
 
+    // Number plates.
+    plate_reason: "차량 번호 전체를 보는 사유 (감사 기록에 남습니다)", "why you need the whole number plate (it goes into the audit)";
+    plate_show: "번호 보기", "Show it";
+    plate_audited: "이 조회는 사유와 함께 감사 기록에 남았습니다.", "That you saw it, and why, is in the audit.";
+    plate_back: "장치로 돌아가기", "Back to the device";
+
+    // The audit.
+    audit: "감사 기록", "Audit";
+    audit_number: "번호", "Number";
+    audit_at: "일시", "Time";
+    audit_actor: "사용자", "Who";
+    audit_peer: "접속 위치", "From where";
+    audit_action: "작업", "Action";
+    audit_subject: "대상", "On what";
+    audit_reason: "사유", "Why";
+    audit_outcome: "결과", "Result";
+    audit_done: "완료", "Done";
+    audit_from: "시작", "From";
+    audit_to: "끝", "Until";
+    audit_search: "조회", "Show";
+    audit_table: "CSV 내려받기", "Download as CSV";
+    audit_older: "이전 기록 보기", "Older ones";
+    audit_empty: "조건에 맞는 기록이 없습니다.", "Nothing in the audit fits this.";
+
     // Commands.
     commands: "명령", "Commands";
     no_commands: "이 장치에 보낼 수 있는 명령이 없습니다.", "This device takes no commands.";

@@ -90,9 +90,12 @@ pub(crate) fn log_unavailable(error: &StoreError) -> Uuid {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let reference = log_unavailable(&error);
-        let detail = format!(
-            "the database does not answer; try again later, or ask for {reference} in the log"
-        );
+        let what = if matches!(error, StoreError::Audit(_)) {
+            "the audit cannot be written, so nothing was done"
+        } else {
+            "the database does not answer"
+        };
+        let detail = format!("{what}; try again later, or ask for {reference} in the log");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     }
 }

@@ -179,23 +179,17 @@ async fn sign_in(
         .verify(password, stored)
         .await
         .map_err(|Busy| Hindrance::Busy)?;
-    let entry = |outcome| AuditEntry {
-        actor: name,
-        peer,
-        action: "login.begin",
-        subject: name,
-        detail: json!({}),
-        outcome,
-    };
+    let entry = AuditEntry::new(name, peer, "login.begin", name);
     let Some(person) = person.filter(|_| right) else {
         app.store
-            .audit_alone(entry("wrong name or password"))
+            .audit_alone(entry.outcome("wrong name or password"))
             .await?;
         return Ok(None);
     };
     let cookie = URL_SAFE_NO_PAD.encode(random::<32>());
+    let id = Uuid::new_v4();
     let login = NewLogin {
-        id: Uuid::new_v4(),
+        id,
         cookie_hash: &cookie_hash(&cookie),
         person: &person.principal.subject,
         csrf: &URL_SAFE_NO_PAD.encode(random::<32>()),
@@ -204,7 +198,7 @@ async fn sign_in(
     };
     let mut unit = app.store.begin().await?;
     Store::begin_login(&mut unit, login).await?;
-    Store::audit(&mut unit, entry("done")).await?;
+    Store::audit(&mut unit, entry.login(id)).await?;
     unit.commit().await.map_err(StoreError::from)?;
     Ok(Some(cookie))
 }
@@ -239,14 +233,8 @@ pub(super) async fn leave(
         let mut unit = app.store.begin().await?;
         Store::end_login(&mut unit, viewer.login.id).await?;
         Store::put_revocation(&mut unit, &tokens, now).await?;
-        let entry = AuditEntry {
-            actor: subject,
-            peer: &viewer.peer,
-            action: "login.end",
-            subject,
-            detail: json!({}),
-            outcome: "done",
-        };
+        let actor = viewer.actor();
+        let entry = AuditEntry::by(&actor, "login.end", subject);
         Store::audit(&mut unit, entry).await?;
         unit.commit().await.map_err(StoreError::from)
     };

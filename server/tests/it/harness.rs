@@ -50,6 +50,7 @@ pub(crate) fn access() -> String {
         ("agent-3", r#""agent""#, "*"),
         ("agent-p2", r#""agent""#, "p2"),
         ("program", r#""program", "operator""#, "*"),
+        ("supervisor", r#""program", "supervisor""#, "*"),
         ("program-p2", r#""program", "operator""#, "p2"),
     ];
     let people = people.map(|(name, role, zones)| {
@@ -160,6 +161,17 @@ impl TestServer {
     /// Where STOMP over TCP is served.
     pub(crate) fn stomp_address(&self) -> std::net::SocketAddr {
         self.running().addresses().stomp
+    }
+
+    /// A file beside the configuration; empty when it is not there.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+
+    /// The status that a sign-in with the right password gets.
+    pub(crate) async fn browser_answer(&self, person: &str) -> u16 {
+        let browser = Browser::new(self.url(""));
+        browser.sign_in(person, PASSWORD).await.status().as_u16()
     }
 
     /// Where STOMP over TLS is served.

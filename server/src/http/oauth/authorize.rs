@@ -16,6 +16,7 @@ use web_ui::{Authorize, ErrorKind, ErrorPage, Template};
 
 use super::App;
 use super::token::{OPENID, new_secret};
+use crate::alarm::Actor;
 use crate::http::error::log_unavailable;
 use crate::http::page::html;
 use crate::http::viewer::Viewer;
@@ -310,29 +311,26 @@ async fn allow(
     let mut unit = app.store.begin().await?;
     Store::begin_grant(&mut unit, grant).await?;
     Store::put_code(&mut unit, &secret_hash(&code), id, &stored).await?;
-    Store::audit(&mut unit, entry(viewer, verified, "grant.begin", Some(id))).await?;
+    Store::audit(
+        &mut unit,
+        entry(&viewer.actor(), verified, "grant.begin", Some(id)),
+    )
+    .await?;
     unit.commit().await.map_err(StoreError::from)?;
     Ok(code)
 }
 
 async fn deny(app: &App, viewer: &Viewer, verified: &Verified) -> Result<(), StoreError> {
     app.store
-        .audit_alone(entry(viewer, verified, "grant.deny", None))
+        .audit_alone(entry(&viewer.actor(), verified, "grant.deny", None))
         .await
 }
 
 fn entry<'a>(
-    viewer: &'a Viewer,
+    actor: &'a Actor,
     verified: &'a Verified,
     action: &'static str,
     grant: Option<Uuid>,
 ) -> AuditEntry<'a> {
-    AuditEntry {
-        actor: &viewer.principal().subject,
-        peer: &viewer.peer,
-        action,
-        subject: &verified.application.id,
-        detail: json!({"grant": grant}),
-        outcome: "done",
-    }
+    AuditEntry::by(actor, action, &verified.application.id).detail(json!({"grant": grant}))
 }

@@ -80,14 +80,9 @@ pub(in crate::http) async fn call_back(
         }
     };
     Store::put_revocation(&mut unit, &revocation, now).await?;
-    let entry = AuditEntry {
-        actor: &actor.principal.subject,
-        peer: &actor.peer,
-        action: "token.call-back",
-        subject: holder.as_deref().unwrap_or("a token"),
-        detail: json!({"kind": revocation.kind(), "key": revocation.key()}),
-        outcome: "done",
-    };
+    let subject = holder.as_deref().unwrap_or("a token");
+    let entry = AuditEntry::by(&actor, "token.call-back", subject)
+        .detail(json!({"kind": revocation.kind(), "key": revocation.key()}));
     Store::audit(&mut unit, entry).await?;
     unit.commit().await.map_err(StoreError::from)?;
     match &holder {

@@ -81,14 +81,8 @@ async fn take_back(
     } else {
         Store::put_revocation(&mut unit, &revocation, now).await?;
     }
-    let entry = AuditEntry {
-        actor: client.id(),
-        peer,
-        action: "token.revoke",
-        subject: &subject,
-        detail: json!({"kind": revocation.kind(), "key": revocation.key()}),
-        outcome: "done",
-    };
+    let entry = AuditEntry::new(client.id(), peer, "token.revoke", &subject)
+        .detail(json!({"kind": revocation.kind(), "key": revocation.key()}));
     Store::audit(&mut unit, entry).await?;
     unit.commit().await.map_err(StoreError::from)?;
     app.authenticator.call_back(&revocation, &subject, now);

@@ -244,14 +244,9 @@ fn entry<'a>(
     action: &'static str,
     outcome: &'a str,
 ) -> AuditEntry<'a> {
-    AuditEntry {
-        actor: &grant.person_name,
-        peer,
-        action,
-        subject: &grant.application,
-        detail: json!({"grant": grant.id}),
-        outcome,
-    }
+    AuditEntry::new(&grant.person_name, peer, action, &grant.application)
+        .detail(json!({"grant": grant.id}))
+        .outcome(outcome)
 }
 
 fn given(
