@@ -53,6 +53,9 @@ impl Entry {
     }
 }
 
+/// How the access file reads something of an owner.
+type Reading<'a, From, To> = &'a dyn Fn(&str, &From) -> Result<To, ConfigError>;
+
 impl Section {
     pub(super) fn id(&self) -> &str {
         &self.id
@@ -60,8 +63,8 @@ impl Section {
 
     pub(super) fn read(
         self,
-        secret: &dyn Fn(&str, &str) -> Result<String, ConfigError>,
-        zones: &dyn Fn(&str, &[String]) -> Result<Zones, ConfigError>,
+        secret: Reading<'_, str, String>,
+        zones: Reading<'_, [String], Zones>,
     ) -> Result<Entry, Wrong> {
         if self.redirect_uris.is_empty() {
             let wrong = "redirect_uris names no address for its answers";
