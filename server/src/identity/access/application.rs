@@ -54,18 +54,15 @@ impl Entry {
 }
 
 /// How the access file reads something of an owner.
-type Reading<'a, From, To> = &'a dyn Fn(&str, &From) -> Result<To, ConfigError>;
+type ReadSecret<'a> = &'a dyn Fn(&str, &str) -> Result<String, ConfigError>;
+type ReadZones<'a> = &'a dyn Fn(&str, &[String]) -> Result<Zones, ConfigError>;
 
 impl Section {
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    pub(super) fn read(
-        self,
-        secret: Reading<'_, str, String>,
-        zones: Reading<'_, [String], Zones>,
-    ) -> Result<Entry, Wrong> {
+    pub(super) fn read(self, secret: ReadSecret<'_>, zones: ReadZones<'_>) -> Result<Entry, Wrong> {
         if self.redirect_uris.is_empty() {
             let wrong = "redirect_uris names no address for its answers";
             return Err(Wrong::Sentence(wrong.to_owned()));
