@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::identity::authenticator::Authenticator;
-use crate::identity::passcode::{PasscodeError, Passcodes, passcode_of};
+use crate::identity::passcode::{Passcodes, passcode_of};
 use crate::identity::principal::Principal;
 use crate::identity::standing::Revoked;
 use crate::identity::token::TokenError;
@@ -82,7 +82,7 @@ impl Guard for Doorkeeper {
         if let Some(passcodes) = &self.passcodes
             && let Some((login, passcode)) = passcode_of(frame)
         {
-            let principal = by_passcode(passcodes, login, passcode, peer).await?;
+            let principal = passcodes.admit(login, passcode, peer).await?;
             self.certificates.check(&principal, peer)?;
             return Ok(Admission {
                 subject: principal.subject.clone(),
@@ -141,26 +141,6 @@ impl Guard for Doorkeeper {
         let admitted = self.authenticator.admitted(principal);
         admitted.map_err(|revoked| token_revoked(&revoked))
     }
-}
-
-/// For machines that can send nothing else.
-async fn by_passcode(
-    passcodes: &Passcodes,
-    login: &str,
-    passcode: &str,
-    peer: &Peer,
-) -> Result<Principal, Denied> {
-    if !peer.is_private() {
-        return Err(Denied::new(
-            "passcode-in-clear",
-            "a passcode is taken over TLS only, or from this machine; connect to the port with TLS",
-        ));
-    }
-    let admitted = passcodes.authenticate(login, passcode).await;
-    admitted.map_err(|error| match error {
-        PasscodeError::Wrong => Denied::unauthenticated(error.to_string()),
-        PasscodeError::Unavailable => Denied::new("unavailable", error.to_string()),
-    })
 }
 
 fn token_revoked(revoked: &Revoked) -> Denied {

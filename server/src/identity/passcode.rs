@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use broker::{Denied, Peer};
 use chrono::Utc;
 use stomp::Frame;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,7 @@ pub(crate) fn passcode_of(frame: &Frame) -> Option<(&str, &str)> {
 
 /// Why somebody is not let in.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PasscodeError {
+enum PasscodeError {
     #[error("no such login, or the wrong passcode")]
     Wrong,
     #[error("passcodes cannot be checked now; try again in a moment")]
@@ -64,12 +65,28 @@ impl Passcodes {
         }
     }
 
-    /// Who brings this passcode.
-    pub(crate) async fn authenticate(
+    /// Who brings this passcode on a connection of `peer`.
+    pub(crate) async fn admit(
         &self,
         login: &str,
         passcode: &str,
-    ) -> Result<Principal, PasscodeError> {
+        peer: &Peer,
+    ) -> Result<Principal, Denied> {
+        if !peer.is_private() {
+            return Err(Denied::new(
+                "passcode-in-clear",
+                "a passcode is taken over TLS only, or from this machine; connect to the port with TLS",
+            ));
+        }
+        let admitted = self.authenticate(login, passcode).await;
+        admitted.map_err(|error| match error {
+            PasscodeError::Wrong => Denied::unauthenticated(error.to_string()),
+            PasscodeError::Unavailable => Denied::new("unavailable", error.to_string()),
+        })
+    }
+
+    /// Who brings this passcode.
+    async fn authenticate(&self, login: &str, passcode: &str) -> Result<Principal, PasscodeError> {
         let known = self.store.client(&wire::clean(login)).await;
         let known = known.map_err(|error| {
             tracing::error!(%error, "a passcode was not checked");
