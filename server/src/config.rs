@@ -21,12 +21,15 @@ use crate::site::Zone;
 mod audit;
 mod http;
 mod listening;
+mod people;
 
 use audit::{AuditSection, PersonalSection};
 pub use http::WITHOUT_TLS;
 use http::{HttpSection, MetricsSection, StompSection, may_listen, origins, public_url};
 pub use listening::Tls;
-use listening::{IdentitySection, LimitsSection, TlsSection};
+use listening::{LimitsSection, TlsSection};
+pub use people::IdentityConfig;
+use people::IdentitySection;
 
 /// What is wrong with a configuration: one sentence that names the file, the key and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +81,6 @@ struct File {
     #[serde(default)]
     limits: LimitsSection,
     #[serde(default)]
-    identity: IdentitySection,
-    #[serde(default)]
     zone: Vec<ZoneSection>,
     #[serde(default)]
     inventory: InventorySection,
@@ -88,6 +89,8 @@ struct File {
     pages: PagesSection,
     #[serde(default)]
     tokens: TokensSection,
+    #[serde(default)]
+    identity: IdentitySection,
     #[serde(default)]
     audit: AuditSection,
     #[serde(default)]
@@ -189,6 +192,8 @@ pub struct Config {
     pub access: Access,
     /// The time zone of pages, in seconds east of UTC.
     pub utc_offset_seconds: i32,
+    /// What is asked of people.
+    pub identity: IdentityConfig,
     /// An external database; none means the private cluster.
     pub database_url: Option<String>,
     /// The login that owns the tables, from `LANDSIDE_DATABASE_OWNER_URL`; used for migrations only. None means that the
@@ -287,7 +292,7 @@ impl Config {
             metrics: file.metrics.listen,
             tls,
             limits,
-            consoles: file.identity.consoles,
+            consoles: file.identity.consoles.clone(),
             zones: file
                 .zone
                 .into_iter()
@@ -299,6 +304,7 @@ impl Config {
             approved_agents: file.inventory.approve.into_iter().collect(),
             access,
             utc_offset_seconds: offset,
+            identity: file.identity.into(),
             database_url,
             database_owner_url,
             audit,

@@ -9,19 +9,21 @@ use std::time::Instant;
 
 use broker::{Action, Admission, Denied, Guard, Handler, Peer, Refusal, SessionInfo};
 use contract::alarm::Acknowledge;
-use contract::command::{CommandRequest, CommandResult};
+use contract::command::{CommandRequest, CommandResult, Risk};
 use contract::destination::AlarmAction;
 use contract::event::{Events, MAX_EVENTS_PER_FRAME};
 use contract::heartbeat::Heartbeat;
 use contract::inventory::{CommandType, Inventory};
 use contract::reading::Readings;
-use contract::{AgentId, Destination, Role};
+use contract::{AgentId, Destination, DeviceId, Role};
 use serde::de::DeserializeOwned;
 use stomp::Frame;
 use tokio::sync::watch;
 
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
 use crate::command::{AgentLink, CommandError, CommandHandle};
+use crate::config::IdentityConfig;
+use crate::http::is_proof_locked;
 use crate::identity::authenticator::Authenticator;
 use crate::identity::passcode::{Passcodes, passcode_of};
 use crate::identity::principal::Principal;
@@ -34,6 +36,7 @@ use crate::store::{Store, StoreError};
 use crate::wire;
 
 /// Lets in whoever brings a good token, and decides by the policy what they may do.
+#[derive(Debug, Clone)]
 pub(crate) struct Doorkeeper {
     pub(crate) authenticator: Authenticator,
     pub(crate) site: watch::Receiver<Arc<Site>>,
@@ -200,6 +203,7 @@ pub(crate) struct Desk {
     pub(crate) alarms: AlarmHandle,
     pub(crate) commands: CommandHandle,
     pub(crate) approved_agents: HashSet<AgentId>,
+    pub(crate) identity: IdentityConfig,
     /// Inventories are numbered as they arrive: storing one may take long enough for a newer one to overtake it.
     pub(crate) arrivals: AtomicU64,
 }
@@ -228,6 +232,7 @@ impl Handler<Principal> for Desk {
             )),
             Destination::AlarmAction(alarm, AlarmAction::Acknowledge) => {
                 let seen: Acknowledge = parse(body)?;
+                self.is_awake(session, None).await?;
                 self.alarms
                     .acknowledge(alarm, seen, actor(session))
                     .await
@@ -236,6 +241,7 @@ impl Handler<Principal> for Desk {
             }
             Destination::DeviceCommands(device) => {
                 let request: CommandRequest = parse(body)?;
+                self.is_awake(session, Some((&device, &request))).await?;
                 self.commands
                     .submit(device, request, actor(session))
                     .await
@@ -262,6 +268,30 @@ impl Handler<Principal> for Desk {
 }
 
 impl Desk {
+    /// What comes from a page at which nobody has been for long is not done, unless it is an emergency.
+    async fn is_awake(
+        &self,
+        session: &SessionInfo<Principal>,
+        command: Option<(&DeviceId, &CommandRequest)>,
+    ) -> Result<(), Refusal> {
+        let emergency = command.is_some_and(|(device, request)| {
+            let site = self.keeper.site();
+            site.device(device)
+                .and_then(|device| device.command_type(&request.name))
+                .is_some_and(|kind| kind.risk == Risk::Emergency)
+        });
+        if emergency {
+            return Ok(());
+        }
+        let proof = &session.principal.proof;
+        let locked = is_proof_locked(&self.store, &self.identity, proof).await;
+        if locked.map_err(unavailable)? {
+            let message = "nobody did anything at this console for long: unlock it first";
+            return Err(Refusal::refused("locked", message));
+        }
+        Ok(())
+    }
+
     async fn inventory(
         &self,
         session: &SessionInfo<Principal>,

@@ -15,9 +15,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
+use crate::config::IdentityConfig;
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
-use crate::identity::password::Passwords;
+use crate::identity::gate::Gate;
 use crate::identity::secret::Secrets;
 use crate::keeper::SiteKeeper;
 use crate::listener::asker::Asker;
@@ -26,6 +27,7 @@ use crate::site::Site;
 use crate::store::Store;
 use crate::transport::socketio;
 
+mod account;
 mod api;
 mod asset;
 mod audit;
@@ -33,16 +35,21 @@ mod error;
 mod form;
 mod headers;
 mod health;
+mod idle;
+mod invitation;
 mod oauth;
 mod page;
 mod partial;
+mod people;
 mod reveal;
+mod second_factor;
 mod sign_in;
 mod throttle;
 mod viewer;
 
+pub(crate) use idle::is_proof_locked;
 pub(crate) use throttle::Throttle;
-pub(crate) use viewer::LOGIN_COOKIE;
+pub(crate) use viewer::login_cookie;
 
 /// The broker as this server runs it.
 pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
@@ -57,12 +64,19 @@ pub(crate) struct App {
     pub(crate) commands: CommandHandle,
     pub(crate) publisher: Publisher,
     pub(crate) authenticator: Authenticator,
-    pub(crate) people_passwords: Passwords,
+    pub(crate) entrance: Entrance,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
     pub(crate) client_secrets: Secrets,
     pub(crate) roads: Roads,
     pub(crate) throttle: Throttle,
     pub(crate) offset: FixedOffset,
+}
+
+/// How people come in, and what is asked of them.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) identity: IdentityConfig,
     /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
     pub(crate) secure_cookies: bool,
 }
@@ -106,7 +120,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
         .route("/language", post(sign_in::language))
-        .route("/login/token", post(sign_in::token))
+        .merge(people_routes())
         .route("/alarms/{id}/acknowledge", post(form::acknowledge))
         .route("/devices/{id}/commands", post(form::command))
         .route("/devices/{id}/approve", post(form::approve))
@@ -156,6 +170,38 @@ pub(crate) fn router(app: App) -> Router {
         .layer(from_fn(headers::add))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
+}
+
+/// How people come in, and what they do about themselves and each other.
+fn people_routes() -> Router<App> {
+    Router::new()
+        .route(
+            "/sign-in/second-factor",
+            get(second_factor::ask).post(second_factor::enter),
+        )
+        .route(
+            "/invitation/{token}",
+            get(invitation::show).post(invitation::accept),
+        )
+        .route("/login/token", post(sign_in::token))
+        .route("/login/active", post(idle::active))
+        .route("/login/unlock", post(idle::unlock))
+        .route("/account", get(account::show))
+        .route("/account/logins/end-others", post(account::end_others))
+        .route("/account/logins/{id}/end", post(account::end_login))
+        .route("/account/password", post(account::change_password))
+        .route(
+            "/account/second-factor",
+            get(second_factor::begin).post(second_factor::confirm),
+        )
+        .route("/account/second-factor/renew", post(second_factor::renew))
+        .route("/people", get(people::show))
+        .route("/people/invite", post(people::invite))
+        .route("/people/link", post(people::link))
+        .route("/people/rights", post(people::rights))
+        .route("/people/disable", post(people::disable))
+        .route("/people/enable", post(people::enable))
+        .route("/people/end-logins", post(people::end_logins))
 }
 
 /// STOMP over WebSocket.

@@ -75,11 +75,12 @@ use audit::journal::Journal;
 use audit::keeper::AuditKeeper;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
-use config::{Config, Tls};
+use config::{Config, IdentityConfig, Tls};
 use gateway::{Certificates, Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
+use identity::gate::{Gate, GateConfig};
+use identity::key_file::KeyFile;
 use identity::passcode::Passcodes;
-use identity::password::Passwords;
 use identity::rotation;
 use identity::secret::Secrets;
 use identity::standing::Standing;
@@ -135,6 +136,7 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct Server {
     addresses: Addresses,
+    guard: Doorkeeper,
     shutdown: CancellationToken,
     tasks: Tasks,
     /// Ends last, with what the others wrote.
@@ -174,6 +176,16 @@ impl Server {
             "the eraser of number plates"
         });
         let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("cannot make {}", config.data.display()))?;
+        let gate = Gate::new(
+            store.clone(),
+            GateConfig {
+                consoles: config.consoles.clone(),
+                proxies: config.proxies.clone(),
+            },
+            KeyFile::open(&config.data)?,
+        );
         let limits = config.limits;
         let broker = broker_config(config.proxies.clone(), limits);
         let issued = Issued {
@@ -196,13 +208,15 @@ impl Server {
             config.approved_agents,
             certificates,
             passcodes,
+            config.identity.clone(),
             shutdown.clone(),
         );
+        let guard = broker.guard().clone();
         let sockjs = transport::sockjs::service(
             broker.clone(),
             transport::sockjs::Settings {
                 origins: config.origins.clone(),
-                login_cookie: http::LOGIN_COOKIE,
+                login_cookie: http::login_cookie(config.secure_cookies),
                 client_url: web_ui::sockjs_client().url.clone(),
             },
         );
@@ -214,7 +228,17 @@ impl Server {
             origins: config.origins,
         };
         let throttle = http::Throttle::new(config.consoles.clone(), offset);
-        let pages = http::router(core.app(roads, throttle, offset, config.secure_cookies));
+        let entrance = http::Entrance {
+            gate: Arc::new(gate),
+            identity: config.identity,
+            secure_cookies: config.secure_cookies,
+        };
+        let (sums, ending) = (Arc::clone(&entrance.gate), shutdown.clone());
+        tasks.spawn(async move {
+            sums.run(ending).await;
+            "the sums of failed sign-ins"
+        });
+        let pages = http::router(core.app(roads, throttle, offset, entrance));
         let of_stomp = served.as_ref().map(|served| served.stomp.clone());
         tasks.spawn(serve_stomp(
             broker,
@@ -254,11 +278,17 @@ impl Server {
         let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
         Ok(Self {
             addresses,
+            guard,
             shutdown,
             tasks,
             audit,
             audit_stop,
         })
+    }
+
+    /// What decides who may do what here, for another broker.
+    pub fn guard(&self) -> impl broker::Guard + use<> {
+        self.guard.clone()
     }
 
     /// Where it is served.
@@ -477,6 +507,7 @@ impl Core {
         approved_agents: HashSet<AgentId>,
         certificates: Certificates,
         passcodes: Option<Arc<Passcodes>>,
+        identity: IdentityConfig,
         shutdown: CancellationToken,
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
@@ -492,6 +523,7 @@ impl Core {
             alarms: self.alarms.clone(),
             commands: self.commands.clone(),
             approved_agents,
+            identity,
             arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
@@ -538,7 +570,7 @@ impl Core {
         roads: http::Roads,
         throttle: http::Throttle,
         offset: FixedOffset,
-        secure_cookies: bool,
+        entrance: http::Entrance,
     ) -> http::App {
         http::App {
             store: self.store,
@@ -548,12 +580,11 @@ impl Core {
             commands: self.commands,
             publisher: self.publisher,
             authenticator: self.authenticator,
-            people_passwords: Passwords::new(),
+            entrance,
             client_secrets: self.client_secrets,
             roads,
             throttle,
             offset,
-            secure_cookies,
         }
     }
 }

@@ -35,6 +35,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Lets people in.
+    People {
+        #[command(subcommand)]
+        command: cli::people::PeopleCommand,
+    },
     /// Checks the configuration without starting anything.
     Check {
         /// The configuration file.
@@ -59,6 +64,7 @@ impl Command {
             Self::Run { config } | Self::Check { config } => config,
             Self::Audit { command } => command.config(),
             Self::Keys { command } => command.config(),
+            Self::People { command } => command.config(),
         }
     }
 }
@@ -101,7 +107,10 @@ fn main() -> ExitCode {
         lines.iter().for_each(|line| say(line));
         return code;
     }
-    let done = match &arguments.command {
+    let outcome = match &arguments.command {
+        Command::People { command } => runtime
+            .block_on(command.run(&config))
+            .map(|link| say(&link)),
         Command::Keys { command } => runtime
             .block_on(command.run(&config))
             .map(|sentence| say(&sentence)),
@@ -109,7 +118,7 @@ fn main() -> ExitCode {
             runtime.block_on(cli::run::run(config, path))
         }
     };
-    match done {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),
     }
@@ -117,7 +126,7 @@ fn main() -> ExitCode {
 
 #[expect(
     clippy::print_stdout,
-    reason = "the answer of `check` and `audit` to a person"
+    reason = "the answer of `check`, `people` and `audit` to a person"
 )]
 fn say(sentence: &str) {
     println!("{sentence}");

@@ -41,6 +41,7 @@ pub(crate) struct Table {
     pub(crate) stomp: Asset,
     pub(crate) page: Asset,
     pub(crate) live: Asset,
+    pub(crate) idle: Asset,
     pub(crate) icon: Asset,
 }
 
@@ -57,6 +58,7 @@ static TABLE: std::sync::LazyLock<Table> = std::sync::LazyLock::new(|| {
         stomp: Asset::new("stomp", "js", SCRIPT, include_bytes!("../static/stomp.js")),
         page: Asset::new("page", "js", SCRIPT, include_bytes!("../static/page.js")),
         live: Asset::new("live", "js", SCRIPT, include_bytes!("../static/live.js")),
+        idle: Asset::new("idle", "js", SCRIPT, include_bytes!("../static/idle.js")),
         icon: Asset::new(
             "icon",
             "svg",
@@ -71,7 +73,7 @@ pub(crate) fn table() -> &'static Table {
 }
 
 /// Every asset.
-pub fn assets() -> [&'static Asset; 6] {
+pub fn assets() -> [&'static Asset; 7] {
     let table = table();
     [
         &table.style,
@@ -79,6 +81,7 @@ pub fn assets() -> [&'static Asset; 6] {
         &table.stomp,
         &table.page,
         &table.live,
+        &table.idle,
         &table.icon,
     ]
 }

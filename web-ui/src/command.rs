@@ -24,6 +24,8 @@ pub enum Blocked {
     Unregistered,
     /// The database is away.
     NotRecording,
+    /// Nobody did anything here for long.
+    Locked,
 }
 
 /// One command of a device's page.
@@ -35,6 +37,8 @@ pub struct Offer<'a> {
     pub key: Uuid,
     /// Why it is not offered.
     pub blocked: Option<Blocked>,
+    /// Whether it takes a code of the second factor.
+    pub asks_code: bool,
 }
 
 impl<'a> Offer<'a> {
@@ -52,6 +56,7 @@ impl<'a> Offer<'a> {
                 command,
                 key: key(),
                 blocked: blocked(command, device.view.condition, may, recording),
+                asks_code: may.code_for_critical && command.risk == Risk::Critical,
             })
             .collect()
     }
@@ -86,6 +91,9 @@ fn blocked(
     // An emergency command is never hindered by what we do not know; the agent tries.
     if command.risk == Risk::Emergency {
         return None;
+    }
+    if may.locked {
+        return Some(Blocked::Locked);
     }
     if condition == Condition::Unknown {
         return Some(Blocked::DeviceUnknown);
@@ -123,6 +131,7 @@ impl CommandPanel<'_> {
             Blocked::DeviceUnknown => words.blocked_unknown,
             Blocked::Unregistered => words.blocked_unregistered,
             Blocked::NotRecording => words.blocked_not_recording,
+            Blocked::Locked => words.blocked_locked,
         }
     }
 

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`SignIn`], [`ErrorPage`] | without or with a login |
 //! | [`Authorize`] `/oauth/authorize` | whether an application may act for somebody |
+//! | [`SecondFactorPage`], [`InvitationPage`] | on the way in |
+//! | [`AccountPage`] `/account`, [`PeoplePage`] `/people` | around a [`Shell`] |
 //! | [`Overview`] `/`, [`AlarmsPage`] `/alarms`, [`DevicePage`] `/devices/{id}`, [`AuditPage`] `/audit` | around a [`Shell`] |
 //! | [`PlatePage`] | the answer to `POST /devices/{id}/points/{point}/reveal` |
 //!
@@ -41,6 +43,7 @@
 //! sends acknowledgements and commands with the headers `x-csrf-token` and `x-requested-with: XMLHttpRequest`, and
 //! expects a [`NoticeView`] as the answer, with the status that fits it; after 401 it loads the page again.
 
+mod account;
 mod alarms;
 mod asset;
 mod audit;
@@ -52,11 +55,16 @@ mod glyph;
 mod notice;
 mod overview;
 pub mod partial;
+mod people;
 mod shell;
 mod sign_in;
 mod viewing;
 mod words;
 
+pub use account::{
+    AccountPage, Enrolment, InvitationPage, Invited, LoginRow, SecondFactorPage, SecondFactorState,
+    SecondFactorStep,
+};
 pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
 pub use askama::{Error, Template};
 pub use asset::{Asset, asset, assets, sockjs_client};
@@ -69,6 +77,7 @@ pub use device::{
 pub use error_page::{ErrorKind, ErrorPage};
 pub use notice::{Notice, NoticeView};
 pub use overview::{DeviceGlyph, Lane, Overview, OverviewBody, OverviewZone, ZoneTile};
-pub use shell::{AlarmStrip, Permissions, Person, PriorityCount, Shell};
+pub use people::{NewLink, PeoplePage, PersonRow};
+pub use shell::{AlarmStrip, Lock, Permissions, Person, PriorityCount, Shell};
 pub use sign_in::{SignIn, SignInProblem};
 pub use viewing::Viewing;

@@ -35,6 +35,38 @@ pub enum Notice {
     BadInput,
     /// The database is away.
     NotRecording,
+    /// Nobody did anything here for long.
+    Locked,
+    /// The controls are there again.
+    Unlocked,
+    /// The password is wrong.
+    WrongPassword,
+    /// There is a new password.
+    PasswordChanged,
+    /// The new password is too short, or longer than anybody types.
+    PasswordShort,
+    /// The new password is among the first that are tried.
+    PasswordGuessable,
+    /// The new password was not typed twice.
+    PasswordsDiffer,
+    /// One or more logins were ended.
+    LoginsEnded,
+    /// Too many attempts.
+    TryLater,
+    /// The code is wrong, old, or was used.
+    CodeWrong,
+    /// A second factor is needed, and there is none.
+    NoSecondFactor,
+    /// What was changed of a person holds.
+    PersonChanged,
+    /// Nobody could give out access any more.
+    LastAdministrator,
+    /// Nobody does this to themselves.
+    NotYourself,
+    /// The access file keeps this person.
+    KeptByFile,
+    /// A program has this name.
+    NameTaken,
     /// Anything else that is the server's fault.
     Unavailable,
 }
@@ -55,6 +87,22 @@ impl Notice {
             Self::TooMany => "too-many",
             Self::BadInput => "bad-input",
             Self::NotRecording => "not-recording",
+            Self::Locked => "locked",
+            Self::Unlocked => "unlocked",
+            Self::WrongPassword => "wrong-password",
+            Self::PasswordChanged => "password-changed",
+            Self::PasswordShort => "password-short",
+            Self::PasswordGuessable => "password-guessable",
+            Self::PasswordsDiffer => "passwords-differ",
+            Self::LoginsEnded => "logins-ended",
+            Self::TryLater => "try-later",
+            Self::CodeWrong => "code-wrong",
+            Self::NoSecondFactor => "no-second-factor",
+            Self::PersonChanged => "person-changed",
+            Self::LastAdministrator => "last-administrator",
+            Self::NotYourself => "not-yourself",
+            Self::KeptByFile => "kept-by-file",
+            Self::NameTaken => "name-taken",
             Self::Unavailable => "unavailable",
         }
     }
@@ -74,6 +122,22 @@ impl Notice {
             Self::TooMany,
             Self::BadInput,
             Self::NotRecording,
+            Self::Locked,
+            Self::Unlocked,
+            Self::WrongPassword,
+            Self::PasswordChanged,
+            Self::PasswordShort,
+            Self::PasswordGuessable,
+            Self::PasswordsDiffer,
+            Self::LoginsEnded,
+            Self::TryLater,
+            Self::CodeWrong,
+            Self::NoSecondFactor,
+            Self::PersonChanged,
+            Self::LastAdministrator,
+            Self::NotYourself,
+            Self::KeptByFile,
+            Self::NameTaken,
             Self::Unavailable,
         ]
         .into_iter()
@@ -88,6 +152,10 @@ impl Notice {
                 | Self::AlreadyAcknowledged(_)
                 | Self::CommandQueued
                 | Self::Approved
+                | Self::Unlocked
+                | Self::PasswordChanged
+                | Self::LoginsEnded
+                | Self::PersonChanged
         )
     }
 
@@ -118,6 +186,22 @@ impl Notice {
             Self::TooMany => words.notice_too_many,
             Self::BadInput => words.notice_bad_input,
             Self::NotRecording => words.notice_not_recording,
+            Self::Locked => words.notice_locked,
+            Self::Unlocked => words.notice_unlocked,
+            Self::WrongPassword => words.notice_wrong_password,
+            Self::PasswordChanged => words.notice_password_changed,
+            Self::PasswordShort => words.notice_password_short,
+            Self::PasswordGuessable => words.notice_password_guessable,
+            Self::PasswordsDiffer => words.notice_passwords_differ,
+            Self::LoginsEnded => words.notice_logins_ended,
+            Self::TryLater => words.notice_try_later,
+            Self::CodeWrong => words.notice_code_wrong,
+            Self::NoSecondFactor => words.notice_no_second_factor,
+            Self::PersonChanged => words.notice_person_changed,
+            Self::LastAdministrator => words.notice_last_administrator,
+            Self::NotYourself => words.notice_not_yourself,
+            Self::KeptByFile => words.notice_kept_by_file,
+            Self::NameTaken => words.notice_name_taken,
             Self::Unavailable => words.notice_unavailable,
         }
         .to_owned()

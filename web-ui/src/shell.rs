@@ -26,6 +26,21 @@ pub struct Permissions {
     pub reveal: bool,
     /// Read the audit.
     pub audit: bool,
+    /// Invite people, and change what they may.
+    pub people: bool,
+    /// Must show a second factor with a critical command.
+    pub code_for_critical: bool,
+    /// Only what cannot wait: nobody did anything here for long.
+    pub locked: bool,
+}
+
+/// Whether a login is locked for being idle, and when it would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// What is left of the time without anybody, 0 where there is no lock.
+    pub idle_seconds: i64,
+    /// Only what cannot wait is taken.
+    pub is_locked: bool,
 }
 
 /// Who looks.
@@ -122,6 +137,8 @@ pub struct Shell<'a> {
     pub person: Person<'a>,
     /// What they may do.
     pub may: Permissions,
+    /// Whether it is locked.
+    pub lock: Lock,
     /// The login's CSRF token.
     pub csrf: &'a str,
     /// The stream's position, read *before* the page's state: the script resumes from it.

@@ -1,6 +1,5 @@
-//! `[tls]`, `[limits]` and `[identity] consoles`: certificates, and what bounds whoever comes.
+//! `[tls]` and `[limits]`: certificates, and what bounds whoever comes.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,13 +45,6 @@ impl TlsSection {
             agents_need_certificate: self.agents_need_certificate,
         })
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IdentitySection {
-    #[serde(default)]
-    pub(super) consoles: Vec<IpAddr>,
 }
 
 #[derive(Deserialize, Default)]

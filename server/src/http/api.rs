@@ -6,14 +6,16 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, Uri};
 use contract::DeviceId;
 use contract::alarm::{Acknowledge, AlarmView};
-use contract::command::{CommandRequest, CommandView};
+use contract::command::{CommandRequest, CommandView, Risk};
 use contract::device::DeviceView;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::App;
 use super::error::Problem;
+use super::idle::is_proof_locked;
 use super::viewer::Caller;
+use crate::alarm::Actor;
 use crate::wire;
 
 /// A list; `next` will name the next page once lists are long enough to have one.
@@ -59,7 +61,7 @@ pub(super) async fn devices(
     List::whole(devices)
 }
 
-async fn visible(app: &App, actor: &crate::alarm::Actor, id: &str) -> Result<DeviceView, Problem> {
+async fn visible(app: &App, actor: &Actor, id: &str) -> Result<DeviceView, Problem> {
     let known = match id.parse::<DeviceId>() {
         Ok(id) => app.live.device(&id).await,
         Err(_) => None,
@@ -93,8 +95,26 @@ pub(super) async fn command(
     Body(request): Body<CommandRequest>,
 ) -> Result<(StatusCode, Json<CommandView>), Problem> {
     let device = visible(&app, &actor, &id).await?;
+    let site = app.site();
+    let risk = site
+        .device(&device.id)
+        .and_then(|device| device.command_type(&request.name))
+        .map(|kind| kind.risk);
+    if risk != Some(Risk::Emergency) {
+        is_awake(&app, &actor).await?;
+    }
     let command = app.commands.submit(device.id, request, actor).await?;
     Ok((StatusCode::ACCEPTED, Json(command)))
+}
+
+/// What comes from a console at which nobody has been for long is not done.
+async fn is_awake(app: &App, actor: &Actor) -> Result<(), Problem> {
+    let proof = &actor.principal.proof;
+    if is_proof_locked(&app.store, &app.entrance.identity, proof).await? {
+        let detail = "nobody did anything at this console for long: unlock it first";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "locked", detail));
+    }
+    Ok(())
 }
 
 pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Json<List<AlarmView>> {
@@ -109,6 +129,7 @@ pub(super) async fn acknowledge(
     Path(alarm): Path<String>,
     Body(seen): Body<Acknowledge>,
 ) -> Result<Json<AlarmView>, Problem> {
+    is_awake(&app, &actor).await?;
     let number = alarm
         .parse()
         .map_err(|error| Problem::not_found(format!("{alarm:?} is no alarm's number: {error}")))?;

@@ -129,7 +129,7 @@ pub(super) async fn page(
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
     if !viewer.principal().may_read_audit() {
-        return error_page(&scene, &viewer, ErrorKind::Forbidden, None);
+        return error_page(&app, &scene, &viewer, ErrorKind::Forbidden, None);
     }
     let (filter, notice) = match query.filter(app.offset) {
         Ok(filter) => (filter, None),
@@ -139,13 +139,19 @@ pub(super) async fn page(
         Ok(found) => found,
         Err(error) => {
             let reference = log_unavailable(&error).to_string();
-            return error_page(&scene, &viewer, ErrorKind::Unavailable, Some(&reference));
+            return error_page(
+                &app,
+                &scene,
+                &viewer,
+                ErrorKind::Unavailable,
+                Some(&reference),
+            );
         }
     };
     let lines: Vec<AuditLine> = rows.into_iter().map(line).collect();
     let newest = scene.newest();
     let page = AuditPage {
-        shell: scene.shell(&viewer, &newest, notice),
+        shell: scene.shell(&app, &viewer, &newest, notice),
         lines: &lines,
         fields: AuditFields {
             actor: query.actor.as_deref().unwrap_or_default(),

@@ -16,7 +16,8 @@ use super::App;
 use super::error::log_unavailable;
 use super::page::html;
 use super::viewer::Viewer;
-use crate::alarm::AcknowledgeError;
+use super::{idle, second_factor};
+use crate::alarm::{AcknowledgeError, Actor};
 use crate::audit::AuditEntry;
 use crate::command::CommandError;
 use crate::store::StoreError;
@@ -99,6 +100,9 @@ pub(super) async fn acknowledge(
     if !is_ours(&viewer, form.csrf.as_deref()) {
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
     }
+    if viewer.is_locked {
+        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::Locked);
+    }
     let seen = Acknowledge {
         occurrence: form.occurrence,
         note: form
@@ -133,6 +137,8 @@ struct CommandForm {
     csrf: Option<String>,
     next: Option<String>,
     confirmed: bool,
+    /// Of the second factor.
+    code: Option<String>,
     request: CommandRequest,
 }
 
@@ -140,6 +146,7 @@ impl CommandForm {
     fn read(fields: Vec<(String, String)>) -> Option<Self> {
         let (mut csrf, mut next, mut confirmed, mut key, mut name) =
             (None, None, false, None, None);
+        let mut code = None;
         let mut params = BTreeMap::new();
         for (field, value) in fields {
             match field.as_str() {
@@ -148,6 +155,7 @@ impl CommandForm {
                 "confirmed" => confirmed = value == "yes",
                 "key" => key = value.parse().ok(),
                 "name" => name = Some(value),
+                "code" => code = Some(value),
                 _ => {
                     let parameter = field.strip_prefix(PARAMETER)?;
                     params.insert(
@@ -161,6 +169,7 @@ impl CommandForm {
             csrf,
             next,
             confirmed,
+            code,
             request: CommandRequest {
                 key: key?,
                 name: name?,
@@ -189,14 +198,15 @@ pub(super) async fn command(
     if !is_ours(&viewer, form.csrf.as_deref()) {
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
     }
-    if !form.confirmed && needs_confirmation(&app, &device, &form.request.name) {
+    let (risk, confirm) = care(&app, &device, &form.request.name);
+    if !form.confirmed && confirm {
         return answer(&viewer, next, StatusCode::CONFLICT, &Notice::NotConfirmed);
     }
-    let (status, notice) = match app
-        .commands
-        .submit(device, form.request, viewer.actor())
-        .await
-    {
+    let actor = match may_command_now(&app, &viewer, risk, &device, &form).await {
+        Ok(actor) => actor,
+        Err((status, notice)) => return answer(&viewer, next, status, &notice),
+    };
+    let (status, notice) = match app.commands.submit(device, form.request, actor).await {
         Ok(command) if command.state.is_final() && command.state != CommandState::Succeeded => {
             (StatusCode::CONFLICT, Notice::CommandRefused(command.reason))
         }
@@ -215,11 +225,39 @@ pub(super) async fn command(
     answer(&viewer, next, status, &notice)
 }
 
-fn needs_confirmation(app: &App, device: &DeviceId, name: &str) -> bool {
+/// The risk of a command, and whether a person is asked once more.
+fn care(app: &App, device: &DeviceId, name: &str) -> (Option<Risk>, bool) {
     let site = app.site();
-    site.device(device)
-        .and_then(|device| device.command_type(name))
-        .is_some_and(|kind| kind.confirm || matches!(kind.risk, Risk::Critical | Risk::Emergency))
+    let kind = site
+        .device(device)
+        .and_then(|device| device.command_type(name));
+    let asked = kind
+        .is_some_and(|kind| kind.confirm || matches!(kind.risk, Risk::Critical | Risk::Emergency));
+    (kind.map(|kind| kind.risk), asked)
+}
+
+/// What the state of the login has to say: a locked one gives emergency commands only, and a critical command takes a
+/// second factor. An emergency is never hindered, and written down as such.
+async fn may_command_now(
+    app: &App,
+    viewer: &Viewer,
+    risk: Option<Risk>,
+    device: &DeviceId,
+    form: &CommandForm,
+) -> Result<Actor, (StatusCode, Notice)> {
+    if viewer.is_locked && risk != Some(Risk::Emergency) {
+        return Err((StatusCode::FORBIDDEN, Notice::Locked));
+    }
+    if viewer.is_locked {
+        idle::write_emergency_down(app, viewer, device.as_str(), &form.request.name).await;
+    }
+    if risk == Some(Risk::Critical) && second_factor::is_asked(app, viewer) {
+        second_factor::show(app, viewer, form.code.as_deref()).await?;
+        let mut actor = viewer.actor();
+        actor.principal.proof.second_factor_at = u64::try_from(viewer.viewing.now.timestamp()).ok();
+        return Ok(actor);
+    }
+    Ok(viewer.actor())
 }
 
 #[derive(Deserialize)]
@@ -237,6 +275,9 @@ pub(super) async fn approve(
     let next = form.next.as_deref();
     if !is_ours(&viewer, form.csrf.as_deref()) {
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
+    }
+    if viewer.is_locked {
+        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::Locked);
     }
     let zone = app.site().device(&device).map(|device| device.zone.clone());
     if !zone.is_some_and(|zone| viewer.principal().may_approve_devices(&zone)) {

@@ -19,6 +19,7 @@ use web_ui::{
 use super::App;
 use super::error::log_unavailable;
 use super::viewer::Viewer;
+use super::{idle, second_factor};
 use crate::identity::principal::Principal;
 use crate::live::zone_views;
 use crate::site::{Site, Zone};
@@ -50,7 +51,8 @@ pub(super) fn html(status: StatusCode, page: Result<String, web_ui::Error>) -> R
 
 /// What a viewer may do, as far as pages offer it.
 pub(super) fn permissions(
-    principal: &Principal,
+    app: &App,
+    viewer: &Viewer,
     zone: Option<&ZoneId>,
     site: &Site,
 ) -> Permissions {
@@ -58,12 +60,17 @@ pub(super) fn permissions(
         Some(zone) => vec![zone],
         None => site.zones().iter().map(|zone| &zone.id).collect(),
     };
+    let principal = viewer.principal();
+    let open = !viewer.is_locked;
     let anywhere = |may: &dyn Fn(&ZoneId) -> bool| zones.iter().any(|zone| may(zone));
     Permissions {
-        acknowledge: anywhere(&|zone| principal.may_acknowledge(zone)),
+        acknowledge: open && anywhere(&|zone| principal.may_acknowledge(zone)),
         command_normal: anywhere(&|zone| principal.may_command(Risk::Normal, zone)),
         command_critical: anywhere(&|zone| principal.may_command(Risk::Critical, zone)),
-        approve: anywhere(&|zone| principal.may_approve_devices(zone)),
+        approve: open && anywhere(&|zone| principal.may_approve_devices(zone)),
+        people: principal.may_manage_people(),
+        code_for_critical: second_factor::is_asked(app, viewer),
+        locked: viewer.is_locked,
         reveal: anywhere(&|zone| principal.may_reveal_plates(zone)),
         audit: principal.may_read_audit(),
     }
@@ -181,6 +188,7 @@ impl Scene {
 
     pub(super) fn shell<'a>(
         &'a self,
+        app: &App,
         viewer: &'a Viewer,
         newest: &'a [AlarmView],
         notice: Option<Notice>,
@@ -196,7 +204,8 @@ impl Scene {
                     .copied()
                     .unwrap_or(contract::Role::Viewer),
             },
-            may: permissions(viewer.principal(), None, &self.site),
+            may: permissions(app, viewer, None, &self.site),
+            lock: idle::lock(app, viewer),
             csrf: &viewer.login.csrf,
             position: &self.position,
             zones: &self.zones,
@@ -233,7 +242,7 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
-    fn notice(&self) -> Option<Notice> {
+    pub(super) fn notice(&self) -> Option<Notice> {
         self.notice.as_deref().and_then(Notice::from_code)
     }
 }
@@ -247,7 +256,7 @@ pub(super) async fn overview(
     let (zones, newest) = (scene.zone_views(), scene.newest());
     let zones = scene.overview(&zones);
     let page = Overview {
-        shell: scene.shell(&viewer, &newest, query.notice()),
+        shell: scene.shell(&app, &viewer, &newest, query.notice()),
         zones: &zones,
     };
     html(StatusCode::OK, page.render())
@@ -263,7 +272,7 @@ pub(super) async fn alarms(
     let zone = scene.zone(query.zone.as_deref());
     let shown = scene.alarms_in(zone);
     let page = AlarmsPage {
-        shell: scene.shell(&viewer, &newest, query.notice()),
+        shell: scene.shell(&app, &viewer, &newest, query.notice()),
         alarms: &shown,
         zone: zone.map(|zone| ZoneFilter {
             id: &zone.id,
@@ -281,24 +290,30 @@ pub(super) async fn device(
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
     let Some(view) = id.parse().ok().and_then(|id| scene.device(&id)) else {
-        return error_page(&scene, &viewer, ErrorKind::NotFound, None);
+        return error_page(&app, &scene, &viewer, ErrorKind::NotFound, None);
     };
     let commands = match app.store.recent_commands(&view.id).await {
         Ok(commands) => commands,
         Err(error) => {
             let reference = log_unavailable(&error).to_string();
-            return error_page(&scene, &viewer, ErrorKind::Unavailable, Some(&reference));
+            return error_page(
+                &app,
+                &scene,
+                &viewer,
+                ErrorKind::Unavailable,
+                Some(&reference),
+            );
         }
     };
     let (newest, alarms) = (scene.newest(), scene.alarms_of(&view.id));
     let known = scene.known(view);
-    let may = permissions(viewer.principal(), Some(&view.zone), &scene.site);
+    let may = permissions(&app, &viewer, Some(&view.zone), &scene.site);
     let offers = Offer::all(known, may, true, Uuid::new_v4);
     let Some(zone) = scene.site.zones().iter().find(|zone| zone.id == view.zone) else {
         unreachable!("a device's zone is stored with it");
     };
     let page = DevicePage {
-        shell: scene.shell(&viewer, &newest, query.notice()),
+        shell: scene.shell(&app, &viewer, &newest, query.notice()),
         device: known,
         zone_name: &zone.name,
         alarms: &alarms,
@@ -311,17 +326,18 @@ pub(super) async fn device(
 
 pub(super) async fn not_found(State(app): State<App>, viewer: Viewer) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
-    error_page(&scene, &viewer, ErrorKind::NotFound, None)
+    error_page(&app, &scene, &viewer, ErrorKind::NotFound, None)
 }
 
 pub(super) fn error_page(
+    app: &App,
     scene: &Scene,
     viewer: &Viewer,
     kind: ErrorKind,
     reference: Option<&str>,
 ) -> Response {
     let newest = scene.newest();
-    let shell = scene.shell(viewer, &newest, None);
+    let shell = scene.shell(app, viewer, &newest, None);
     let page = ErrorPage {
         viewing: viewer.viewing,
         kind,

@@ -130,7 +130,7 @@ pub(super) async fn page(
         Ok(shown) => return plate(&app, &viewer, &device, &shown).await,
         Err(NotShown::NoSuchPoint) => {
             let scene = Scene::read(&app, viewer.principal()).await;
-            return error_page(&scene, &viewer, ErrorKind::NotFound, None);
+            return error_page(&app, &scene, &viewer, ErrorKind::NotFound, None);
         }
         Err(NotShown::NoReason) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(NotShown::Forbidden) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
@@ -142,11 +142,11 @@ pub(super) async fn page(
 async fn plate(app: &App, viewer: &Viewer, device: &str, shown: &PointView) -> Response {
     let scene = Scene::read(app, viewer.principal()).await;
     let Some(view) = device.parse().ok().and_then(|id| scene.device(&id)) else {
-        return error_page(&scene, viewer, ErrorKind::NotFound, None);
+        return error_page(app, &scene, viewer, ErrorKind::NotFound, None);
     };
     let newest = scene.newest();
     let page = PlatePage {
-        shell: scene.shell(viewer, &newest, None),
+        shell: scene.shell(app, viewer, &newest, None),
         device: scene.known(view),
         shown,
     };

@@ -11,39 +11,72 @@ use contract::Language;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
-use web_ui::{SignIn, SignInProblem, Template, Viewing};
+use web_ui::{Notice, SignIn, SignInProblem, Template, Viewing};
 
 use super::App;
 use super::error::{Problem, log_unavailable};
 use super::form::own_path;
 use super::page::html;
-use super::viewer::{CSRF_HEADER, LANGUAGE_COOKIE, LOGIN_COOKIE, Peer, Viewer, cookie_hash};
-use crate::identity::password::{Busy, random};
+use super::viewer::{
+    CSRF_HEADER, LANGUAGE_COOKIE, Peer, Viewer, cookie, cookie_hash, device_cookie, login_cookie,
+};
+use crate::identity::gate::{Hindrance, Trial};
+use crate::identity::password::random;
+use crate::identity::principal::Principal;
 use crate::identity::standing::Revocation;
 use crate::store::audit::AuditEntry;
-use crate::store::identity::NewLogin;
+use crate::store::login::NewLogin;
 use crate::store::{Store, StoreError};
 use crate::wire;
 
-/// A shift of twelve hours without signing in twice.
-const LOGIN_HOURS: i64 = 12;
+/// A login ends this long after it began, whatever happens: a shift of twelve hours, its handover, and whoever comes late to
+/// relieve. It does not slide, or a screen that refreshes itself would never end; an idle one is locked long before.
+pub(super) const LOGIN_HOURS: i64 = 16;
 
 /// A language once chosen stays for a year.
-const LANGUAGE_SECONDS: u32 = 365 * 24 * 3600;
+const LANGUAGE_SECONDS: i64 = 365 * 24 * 3600;
+
+/// A browser is known for as long, counted from its last sign-in.
+const DEVICE_SECONDS: i64 = 365 * 24 * 3600;
 
 /// Nobody's name is longer, and what is written down of a failed attempt should not be either.
-const NAME_CHARS_MAX: usize = 64;
+pub(super) const NAME_CHARS_MAX: usize = 64;
 
-/// Why nobody can sign in now.
-enum Hindrance {
-    Busy,
-    Store(StoreError),
+/// Somebody of this name who shows something.
+pub(super) fn trial_of<'a>(name: &'a str, peer: &'a str, device: Option<&'a str>) -> Trial<'a> {
+    Trial {
+        name,
+        peer,
+        device_cookie: device,
+    }
 }
 
-impl From<StoreError> for Hindrance {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
+/// Somebody who is signed in and shows something once more.
+pub(super) fn trial(viewer: &Viewer) -> Trial<'_> {
+    trial_of(
+        &viewer.principal().subject,
+        &viewer.peer,
+        viewer.device_cookie.as_deref(),
+    )
+}
+
+pub(super) fn hindrance_notice(hindrance: &Hindrance) -> Notice {
+    match hindrance {
+        Hindrance::Locked(_) | Hindrance::Busy => Notice::TryLater,
+        Hindrance::Store(error) => {
+            log_unavailable(error);
+            Notice::NotRecording
+        }
     }
+}
+
+pub(super) fn refusal(hindrance: Hindrance) -> (StatusCode, Notice) {
+    let notice = hindrance_notice(&hindrance);
+    let status = match hindrance {
+        Hindrance::Locked(_) => StatusCode::TOO_MANY_REQUESTS,
+        Hindrance::Busy | Hindrance::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, notice)
 }
 
 #[derive(Deserialize)]
@@ -96,21 +129,26 @@ pub(super) struct SignInForm {
     next: Option<String>,
 }
 
-/// A browser says where a form comes from; one of another site is refused, so that nobody is signed in as somebody else.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers
+/// Whether a form of a browser comes from a page of ours, so that nobody is signed in as somebody else. A browser says so
+/// by `Origin`, an old one by `Referer`; what says neither is no browser, and has nobody's cookies to lose.
+pub(super) fn is_same_origin(headers: &HeaderMap, secure: bool) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if headers.contains_key("sec-fetch-site")
+        && !matches!(text("sec-fetch-site"), Some("same-origin" | "none"))
+    {
+        return false;
+    }
+    let Some(shown) = headers
         .get(header::ORIGIN)
-        .and_then(|origin| origin.to_str().ok())
+        .or_else(|| headers.get(header::REFERER))
     else {
         return true;
     };
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    origin
-        .split_once("://")
-        .is_some_and(|(_, origin)| origin == host)
+    let shown = shown.to_str().ok().and_then(|url| url.split_once("://"));
+    shown.is_some_and(|(scheme, rest)| {
+        let host = rest.split(['/', '?', '#']).next();
+        host == text("host") && (scheme == "https" || (scheme == "http" && !secure))
+    })
 }
 
 pub(super) async fn enter(
@@ -121,7 +159,7 @@ pub(super) async fn enter(
 ) -> Response {
     let viewing = app.viewing(&headers);
     let next = own_path(form.next.as_deref());
-    if !is_same_origin(&headers) {
+    if !is_same_origin(&headers, app.entrance.secure_cookies) {
         return page(
             viewing,
             StatusCode::FORBIDDEN,
@@ -134,82 +172,158 @@ pub(super) async fn enter(
         .chars()
         .take(NAME_CHARS_MAX)
         .collect();
-    match sign_in(&app, &name, form.password, &peer, viewing.now).await {
-        Ok(Some(cookie)) => with_cookie(
-            &app,
-            LOGIN_COOKIE,
-            &cookie,
-            LOGIN_HOURS * 3600,
-            Redirect::to(next),
-        ),
-        Ok(None) => page(
-            viewing,
-            StatusCode::UNAUTHORIZED,
-            Some(SignInProblem::Wrong),
-            &form.name,
-            next,
-        ),
-        Err(hindrance) => {
-            if let Hindrance::Store(error) = hindrance {
-                log_unavailable(&error);
-            }
-            page(
-                viewing,
-                StatusCode::SERVICE_UNAVAILABLE,
-                Some(SignInProblem::Unavailable),
-                &form.name,
-                next,
-            )
+    let device = shown_device(&app, &headers);
+    let trial = trial_of(&name, &peer, device.as_deref());
+    let (status, problem) = match sign_in(&app, &trial, form.password, viewing.now).await {
+        Ok(Some(entered)) => return welcome(&app, &headers, &name, &entered, next),
+        Ok(None) => (StatusCode::UNAUTHORIZED, SignInProblem::Wrong),
+        Err(Hindrance::Locked(until)) => {
+            (StatusCode::TOO_MANY_REQUESTS, SignInProblem::Locked(until))
         }
+        Err(Hindrance::Busy) => (StatusCode::SERVICE_UNAVAILABLE, SignInProblem::Unavailable),
+        Err(Hindrance::Store(error)) => {
+            log_unavailable(&error);
+            (StatusCode::SERVICE_UNAVAILABLE, SignInProblem::Unavailable)
+        }
+    };
+    let mut response = page(viewing, status, Some(problem), &form.name, next);
+    if let SignInProblem::Locked(until) = problem {
+        let seconds = (until - viewing.now).num_seconds().max(1);
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// A login that was begun.
+pub(super) struct Entered {
+    cookie: String,
+    awaits_second_factor: bool,
+}
+
+/// What follows the right password: the page that was wanted, or the second factor.
+pub(super) fn welcome(
+    app: &App,
+    headers: &HeaderMap,
+    name: &str,
+    entered: &Entered,
+    next: &str,
+) -> Response {
+    let secure = app.entrance.secure_cookies;
+    let answer = if entered.awaits_second_factor {
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        Redirect::to(&format!("/sign-in/second-factor?next={next}"))
+    } else {
+        Redirect::to(next)
+    };
+    let seconds = LOGIN_HOURS * 3600;
+    let response = with_cookie(
+        app,
+        login_cookie(secure),
+        &entered.cookie,
+        seconds,
+        answer.into_response(),
+    );
+    if entered.awaits_second_factor {
+        response
+    } else {
+        known_browser(app, headers, name, response)
     }
 }
 
-/// The cookie of a new login, or `None` for a wrong name or password; both are written down.
+/// What the browser shows to be known by.
+pub(super) fn shown_device(app: &App, headers: &HeaderMap) -> Option<String> {
+    cookie(headers, device_cookie(app.entrance.secure_cookies)).map(str::to_owned)
+}
+
+/// From now on this browser is one in which this person has signed in.
+pub(super) fn known_browser(
+    app: &App,
+    headers: &HeaderMap,
+    name: &str,
+    response: Response,
+) -> Response {
+    let before = shown_device(app, headers);
+    let keys = &app.entrance.gate.keys;
+    let value = keys.device_cookie(before.as_deref(), name);
+    let cookie = device_cookie(app.entrance.secure_cookies);
+    with_cookie(app, cookie, &value, DEVICE_SECONDS, response)
+}
+
+/// A new login, or `None` for a wrong name or password; both are written down.
 async fn sign_in(
     app: &App,
-    name: &str,
+    trial: &Trial<'_>,
     password: String,
+    now: DateTime<Utc>,
+) -> Result<Option<Entered>, Hindrance> {
+    let person = app.store.person(trial.name).await?;
+    let stored = person
+        .as_ref()
+        .and_then(|person| person.password_hash.clone());
+    let right = app.entrance.gate.password(trial, password, stored).await?;
+    match person.filter(|_| right) {
+        Some(person) => Ok(Some(begin(app, &person.principal, trial.peer, now).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Begins a login of somebody whose password was right. It waits for the second factor of those who have one or need one.
+pub(super) async fn begin(
+    app: &App,
+    person: &Principal,
     peer: &str,
     now: DateTime<Utc>,
-) -> Result<Option<String>, Hindrance> {
-    let person = app.store.person(name).await?;
-    let stored = person.as_ref().map(|person| person.password_hash.clone());
-    let right = app
-        .people_passwords
-        .verify(password, stored)
-        .await
-        .map_err(|Busy| Hindrance::Busy)?;
-    let entry = AuditEntry::new(name, peer, "login.begin", name);
-    let Some(person) = person.filter(|_| right) else {
-        app.store
-            .audit_alone(entry.outcome("wrong name or password"))
-            .await?;
-        return Ok(None);
-    };
+) -> Result<Entered, StoreError> {
+    let name = &person.subject;
+    let needed = &app.entrance.identity.second_factor_roles;
+    let has = app.store.second_factor(name).await?;
+    let awaits_second_factor = has.is_some_and(|known| known.confirmed)
+        || person.roles.iter().any(|role| needed.contains(role));
     let cookie = URL_SAFE_NO_PAD.encode(random::<32>());
     let id = Uuid::new_v4();
     let login = NewLogin {
         id,
         cookie_hash: &cookie_hash(&cookie),
-        person: &person.principal.subject,
+        person: name,
         csrf: &URL_SAFE_NO_PAD.encode(random::<32>()),
         peer,
         expires_at: now + TimeDelta::hours(LOGIN_HOURS),
+        awaits_second_factor,
     };
     let mut unit = app.store.begin().await?;
     Store::begin_login(&mut unit, login).await?;
-    Store::audit(&mut unit, entry.login(id)).await?;
-    unit.commit().await.map_err(StoreError::from)?;
-    Ok(Some(cookie))
+    let entry = AuditEntry::new(name, peer, "login.begin", name)
+        .login(id)
+        .outcome(if awaits_second_factor {
+            "second factor asked"
+        } else {
+            "done"
+        });
+    Store::audit(&mut unit, entry).await?;
+    unit.commit().await?;
+    Ok(Entered {
+        cookie,
+        awaits_second_factor,
+    })
 }
 
-fn with_cookie(app: &App, name: &str, value: &str, seconds: i64, answer: Redirect) -> Response {
-    let secure = if app.secure_cookies { "; Secure" } else { "" };
+fn with_cookie(
+    app: &App,
+    name: &str,
+    value: &str,
+    seconds: i64,
+    mut response: Response,
+) -> Response {
+    let secure = if app.entrance.secure_cookies {
+        "; Secure"
+    } else {
+        ""
+    };
     let cookie =
         format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    let mut response = answer.into_response();
-    let cookie =
-        HeaderValue::from_str(&cookie).expect("our cookies are base64url and language tags");
+    let cookie = HeaderValue::from_str(&cookie)
+        .expect("our cookies are base64url, hexadecimal and language tags");
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }
@@ -231,7 +345,7 @@ pub(super) async fn leave(
     let (tokens, now) = (Revocation::Grant(viewer.login.id), viewer.viewing.now);
     let ended = async {
         let mut unit = app.store.begin().await?;
-        Store::end_login(&mut unit, viewer.login.id).await?;
+        Store::end_login(&mut unit, subject, viewer.login.id).await?;
         Store::put_revocation(&mut unit, &tokens, now).await?;
         let actor = viewer.actor();
         let entry = AuditEntry::by(&actor, "login.end", subject);
@@ -241,8 +355,9 @@ pub(super) async fn leave(
     match ended.await {
         Ok(()) => {
             app.authenticator.call_back(&tokens, subject, now);
-            let next = Redirect::to("/sign-in?ended=signed-out");
-            with_cookie(&app, LOGIN_COOKIE, "", 0, next)
+            let next = Redirect::to("/sign-in?ended=signed-out").into_response();
+            let cookie = login_cookie(app.entrance.secure_cookies);
+            with_cookie(&app, cookie, "", 0, next)
         }
         Err(error) => Problem::from(error).into_response(),
     }
@@ -261,8 +376,8 @@ pub(super) async fn language(State(app): State<App>, Form(form): Form<LanguageFo
         &app,
         LANGUAGE_COOKIE,
         form.lang.tag(),
-        LANGUAGE_SECONDS.into(),
-        next,
+        LANGUAGE_SECONDS,
+        next.into_response(),
     )
 }
 
@@ -283,19 +398,25 @@ mod tests {
 
     #[test]
     fn forms_of_other_sites_are_told_apart() {
-        for (origin, host, same) in [
-            (None, "a:1", true),
-            (Some("http://a:1"), "a:1", true),
-            (Some("https://a:1"), "a:1", true),
-            (Some("http://b:1"), "a:1", false),
-            (Some("null"), "a:1", false),
+        for (name, shown, secure, same) in [
+            ("x-none", "", false, true),
+            ("origin", "http://a:1", false, true),
+            ("origin", "https://a:1", false, true),
+            ("origin", "https://a:1", true, true),
+            ("origin", "http://a:1", true, false),
+            ("origin", "http://b:1", false, false),
+            ("origin", "null", false, false),
+            ("origin", "ftp://a:1", false, false),
+            ("referer", "http://a:1/sign-in?next=/", false, true),
+            ("referer", "http://b:1/?http://a:1", false, false),
+            ("sec-fetch-site", "same-origin", false, true),
+            ("sec-fetch-site", "cross-site", false, false),
+            ("sec-fetch-site", "same-site", false, false),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static(host));
-            if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
-            }
-            assert_eq!(is_same_origin(&headers), same, "{origin:?}");
+            headers.insert(header::HOST, HeaderValue::from_static("a:1"));
+            headers.insert(name, HeaderValue::from_static(shown));
+            assert_eq!(is_same_origin(&headers, secure), same, "{name}: {shown}");
         }
     }
 }

@@ -13,15 +13,32 @@ use web_ui::{ErrorKind, ErrorPage, Template, Viewing};
 
 use super::App;
 use super::error::{Problem, log_unavailable};
+use super::idle;
 use super::page::html;
 use crate::alarm::Actor;
 use crate::identity::principal::Principal;
 use crate::listener::asker::Asker;
 use crate::store::StoreError;
-use crate::store::identity::Login;
+use crate::store::login::Login;
 
-/// The cookie of a login.
-pub(crate) const LOGIN_COOKIE: &str = "landside_login";
+/// The cookie of a login. Where it is `Secure`, its name makes browsers refuse one that a neighbour of this host, or a
+/// page without TLS, tries to plant.
+pub(crate) fn login_cookie(secure: bool) -> &'static str {
+    if secure {
+        "__Host-landside_login"
+    } else {
+        "landside_login"
+    }
+}
+
+/// The cookie of a browser in which people have signed in.
+pub(super) fn device_cookie(secure: bool) -> &'static str {
+    if secure {
+        "__Host-landside_device"
+    } else {
+        "landside_device"
+    }
+}
 
 /// The cookie of a chosen language.
 pub(super) const LANGUAGE_COOKIE: &str = "landside_language";
@@ -85,8 +102,19 @@ impl App {
     }
 
     async fn login(&self, headers: &HeaderMap) -> Result<Option<Login>, StoreError> {
-        match cookie(headers, LOGIN_COOKIE) {
+        match cookie(headers, login_cookie(self.entrance.secure_cookies)) {
             Some(cookie) => self.store.login(&cookie_hash(cookie)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The login of somebody who still has to show a second factor.
+    pub(super) async fn awaiting_login(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<Login>, StoreError> {
+        match cookie(headers, login_cookie(self.entrance.secure_cookies)) {
+            Some(cookie) => self.store.awaiting_login(&cookie_hash(cookie)).await,
             None => Ok(None),
         }
     }
@@ -102,6 +130,10 @@ pub(super) struct Viewer {
     pub(super) path: String,
     /// The CSRF token that a script sent along.
     pub(super) script_csrf: Option<String>,
+    /// Whether nobody did anything for long: it may see, and not act.
+    pub(super) is_locked: bool,
+    /// What this browser is known by.
+    pub(super) device_cookie: Option<String>,
 }
 
 impl Viewer {
@@ -135,13 +167,20 @@ impl FromRequestParts<App> for Viewer {
             .and_then(|token| token.to_str().ok())
             .map(str::to_owned);
         match app.login(&parts.headers).await {
-            Ok(Some(login)) => Ok(Self {
-                login,
-                viewing,
-                peer,
-                path,
-                script_csrf,
-            }),
+            Ok(Some(login)) => {
+                let device = device_cookie(app.entrance.secure_cookies);
+                let viewer = Self {
+                    is_locked: idle::is_locked(&app.entrance.identity, &login, viewing.now),
+                    device_cookie: cookie(&parts.headers, device).map(str::to_owned),
+                    login,
+                    viewing,
+                    peer,
+                    path,
+                    script_csrf,
+                };
+                idle::note(app, &viewer, parts).await;
+                Ok(viewer)
+            }
             // A script's request and a partial are not pages to come back to.
             Ok(None)
                 if script_csrf.is_some()

@@ -2,6 +2,7 @@
 //!
 //! It holds no secrets, only the names of the environment variables that do.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use chrono::Utc;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 use super::password;
 use super::principal::{Principal, Proof, Zones};
+use super::standing::Revocation;
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
@@ -161,7 +163,7 @@ impl Access {
             access.applications.push(entry);
         }
         if let Some(twice) = access.named_twice() {
-            let wrong = "people, clients and applications each need a name of their own";
+            let wrong = "is there twice: people, programs and applications share one name space";
             return Err(ConfigError::invalid(path, twice, wrong));
         }
         Ok(access)
@@ -172,7 +174,7 @@ impl Access {
         let entries = self.people.iter().chain(&self.clients);
         let names = entries.map(|entry| entry.principal.subject.as_str());
         let mut names = names.chain(self.applications.iter().map(application::Entry::id));
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         names.find(|name| !seen.insert(*name))
     }
 
@@ -189,17 +191,21 @@ impl Access {
                 .map(|entry| entry.principal.subject.clone())
                 .collect()
         };
-        Store::disable_others(&mut unit, &names(&self.people), &names(&self.clients)).await?;
+        let (people, clients) = (names(&self.people), names(&self.clients));
+        for gone in Store::disable_others(&mut unit, &people, &clients).await? {
+            Store::put_revocation(&mut unit, &Revocation::Subject(gone), Utc::now()).await?;
+        }
         for entry in self.people {
             let stored = store
                 .person(&entry.principal.subject)
                 .await?
-                .map(|person| person.password_hash);
+                .and_then(|person| person.password_hash);
             let (hash, is_new) = hash_of(entry.secret, stored).await;
             Store::put_person(&mut unit, &entry.principal, &hash).await?;
             if is_new {
-                Store::end_logins(&mut unit, &entry.principal.subject).await?;
-                Store::end_grants(&mut unit, &entry.principal.subject, Utc::now()).await?;
+                let subject = entry.principal.subject;
+                Store::end_logins(&mut unit, &subject).await?;
+                Store::put_revocation(&mut unit, &Revocation::Subject(subject), Utc::now()).await?;
             }
         }
         for entry in self.clients {

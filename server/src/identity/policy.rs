@@ -62,6 +62,11 @@ impl Principal {
         self.has_any(&[Role::Administrator]) && self.zones == Zones::All
     }
 
+    /// May invite people, and say what they may: whoever has all zones to give.
+    pub fn may_manage_people(&self) -> bool {
+        self.has_any(&[Role::Administrator]) && self.zones == Zones::All
+    }
+
     /// May see the whole number plates of a zone, with a reason.
     pub fn may_reveal_plates(&self, zone: &ZoneId) -> bool {
         self.has_any(&[Role::Operator, Role::Supervisor]) && self.zones.contains(zone)

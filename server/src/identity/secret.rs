@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::password::{self, Busy, PASSWORD_BYTES_MAX, Passwords, random};
+use super::password::{self, Busy, Lane, PASSWORD_BYTES_MAX, Passwords, random};
 
 /// What `openssl rand -hex 16` gives has this many characters.
 const RANDOM_CHARS_MIN: usize = 32;
@@ -64,13 +64,13 @@ impl Secrets {
         match stored {
             Some(stored) if is_quick(&stored) => Ok(matches(&secret, &stored)),
             None if is_random(&secret) => Ok(false),
-            None => self.slow.verify(secret, None).await,
+            None => self.slow.verify(secret, None, Lane::Open).await,
             Some(stored) => {
                 let print = self.print(&secret, &stored);
                 if self.remembered().contains(&print) {
                     return Ok(true);
                 }
-                let right = self.slow.verify(secret, Some(stored)).await?;
+                let right = self.slow.verify(secret, Some(stored), Lane::Open).await?;
                 if right {
                     let mut remembered = self.remembered();
                     if remembered.len() >= REMEMBERED_MAX {

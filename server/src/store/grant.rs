@@ -367,21 +367,17 @@ impl Store {
         Ok(ended.rows_affected() > 0)
     }
 
-    /// Ends everything that a person lets applications do, as a new password does; their tokens are called back with the
-    /// person's own (`Revocation::Subject`).
-    pub(crate) async fn end_grants(
+    /// Ends everything that a person lets applications do: what ended.
+    pub(super) async fn end_grants(
         unit: &mut Unit<'_>,
         person: &str,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update app_grant set ended_at = $2 where person_name = $1 and ended_at is null",
-            person,
-            now
+    ) -> Result<Vec<Uuid>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "update app_grant set ended_at = now() where person_name = $1 and ended_at is null returning id",
+            person
         )
-        .execute(&mut **unit)
-        .await?;
-        Ok(())
+        .fetch_all(&mut **unit)
+        .await?)
     }
 
     /// What a person lets applications do, beside their logins: the newest first.

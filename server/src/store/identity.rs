@@ -1,8 +1,6 @@
-//! People, programs and logins.
+//! People and programs.
 
-use chrono::{DateTime, Utc};
 use contract::Role;
-use uuid::Uuid;
 
 use super::{Store, StoreError, Unit, read};
 use crate::identity::principal::{Principal, Proof, Zones};
@@ -10,7 +8,8 @@ use crate::identity::principal::{Principal, Proof, Zones};
 /// A person who can sign in.
 pub(crate) struct Person {
     pub(crate) principal: Principal,
-    pub(crate) password_hash: String,
+    /// None: invited and not come yet, or known from elsewhere.
+    pub(crate) password_hash: Option<String>,
 }
 
 /// A program, agent or machine that can get tokens.
@@ -24,24 +23,6 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.principal.fmt(f)
     }
-}
-
-/// A person's visit.
-#[derive(Debug, Clone)]
-pub(crate) struct Login {
-    pub(crate) id: Uuid,
-    pub(crate) csrf: String,
-    pub(crate) principal: Principal,
-}
-
-/// A visit that begins.
-pub(crate) struct NewLogin<'a> {
-    pub(crate) id: Uuid,
-    pub(crate) cookie_hash: &'a [u8],
-    pub(crate) person: &'a str,
-    pub(crate) csrf: &'a str,
-    pub(crate) peer: &'a str,
-    pub(crate) expires_at: DateTime<Utc>,
 }
 
 impl Store {
@@ -131,92 +112,27 @@ impl Store {
         Ok(())
     }
 
-    /// Disables whoever came from the access file and is not named by it any more.
+    /// Disables whoever came from the access file and is not named by it any more: their names.
     pub(crate) async fn disable_others(
         unit: &mut Unit<'_>,
         people: &[String],
         clients: &[String],
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update person set disabled_at = now() where from_file and disabled_at is null and name <> all($1)",
+    ) -> Result<Vec<String>, StoreError> {
+        let mut disabled = sqlx::query_scalar!(
+            "update person set disabled_at = now() where from_file and disabled_at is null and name <> all($1) returning name",
             people
         )
-        .execute(&mut **unit)
+        .fetch_all(&mut **unit)
         .await?;
-        sqlx::query!(
-            "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1)",
-            clients
-        )
-        .execute(&mut **unit)
-        .await?;
-        Ok(())
-    }
-
-    /// Ends every login of a person.
-    pub(crate) async fn end_logins(unit: &mut Unit<'_>, person: &str) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update login set ended_at = now() where person_name = $1 and ended_at is null",
-            person
-        )
-        .execute(&mut **unit)
-        .await?;
-        Ok(())
-    }
-
-    /// Begins a login.
-    pub(crate) async fn begin_login(
-        unit: &mut Unit<'_>,
-        login: NewLogin<'_>,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into login (id, cookie_hash, person_name, csrf, peer, expires_at) values ($1, $2, $3, $4, $5, $6)",
-            login.id,
-            login.cookie_hash,
-            login.person,
-            login.csrf,
-            login.peer,
-            login.expires_at
-        )
-        .execute(&mut **unit)
-        .await?;
-        Ok(())
-    }
-
-    /// The login of a cookie, if it is still good; role and zones are the person's of now.
-    pub(crate) async fn login(&self, cookie_hash: &[u8]) -> Result<Option<Login>, StoreError> {
-        let row = sqlx::query!(
-            "select l.id, l.csrf, p.name, p.full_name, p.role, p.zones
-             from login l join person p on p.name = l.person_name
-             where l.cookie_hash = $1 and l.ended_at is null and l.expires_at > now() and p.disabled_at is null",
-            cookie_hash
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(|row| {
-            Ok(Login {
-                id: row.id,
-                csrf: row.csrf,
-                principal: Principal {
-                    proof: Proof {
-                        grant: Some(row.id),
-                        ..Proof::default()
-                    },
-                    ..principal(row.name, row.full_name, &[row.role], &row.zones)?
-                },
-            })
-        })
-        .transpose()
-    }
-
-    /// Ends a login.
-    pub(crate) async fn end_login(unit: &mut Unit<'_>, id: Uuid) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update login set ended_at = now() where id = $1 and ended_at is null",
-            id
-        )
-        .execute(&mut **unit)
-        .await?;
-        Ok(())
+        disabled.extend(
+            sqlx::query_scalar!(
+                "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1) returning id",
+                clients
+            )
+            .fetch_all(&mut **unit)
+            .await?,
+        );
+        Ok(disabled)
     }
 }
 

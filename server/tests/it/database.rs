@@ -45,6 +45,11 @@ impl Database {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
     }
 
+    /// Tries something that the database may refuse.
+    pub(crate) async fn try_run(&self, sql: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(sql).execute(&self.pool).await.map(drop)
+    }
+
     /// One number that a query answers.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query)

@@ -33,6 +33,10 @@ name = { ko = "주차장 P2", en = "Car park P2" }
 approve = ["agent-1", "agent-2"]
 [access]
 file = "access.toml"
+[identity]
+# The people of these tests sign in with a password only.
+second_factor_roles = []
+second_factor_minutes = 0
 "#;
 
 /// The access file of every test.
@@ -72,17 +76,23 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts one on free ports.
     pub(crate) async fn start() -> Self {
-        Self::start_with("", &[]).await
+        Self::start_as(CONFIG, &[]).await
     }
 
     /// Starts one with more in its configuration, and files beside that.
     pub(crate) async fn start_with(more: &str, files: &[(&str, &str)]) -> Self {
+        Self::start_as(&format!("{CONFIG}{more}"), files).await
+    }
+
+    /// Starts one with these keys in `[identity]`, and these tables.
+    pub(crate) async fn start_for_people(identity: &str, tables: &str) -> Self {
+        let (before, _) = CONFIG.split_once("[identity]").unwrap();
+        Self::start_as(&format!("{before}[identity]\n{identity}\n{tables}\n"), &[]).await
+    }
+
+    async fn start_as(config: &str, files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(
-            directory.path().join("server.toml"),
-            format!("{CONFIG}{more}"),
-        )
-        .unwrap();
+        std::fs::write(directory.path().join("server.toml"), config).unwrap();
         std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         for (name, text) in files {
             std::fs::write(directory.path().join(name), text).unwrap();
@@ -153,6 +163,19 @@ impl TestServer {
         self.database.drop().await;
     }
 
+    /// Stops everything, after which a query must answer at least this: what is written down at the end.
+    pub(crate) async fn halt_and_drop(mut self, query: &'static str, least: i64) {
+        self.halt().await;
+        let count = self.database.count(query).await;
+        assert!(count >= least, "{count}: {query}");
+        self.database.drop().await;
+    }
+
+    /// Somebody who is not signed in.
+    pub(crate) fn nobody(&self) -> Browser {
+        Browser::new(self.url(""))
+    }
+
     /// Where everything else is.
     pub(crate) fn http_address(&self) -> std::net::SocketAddr {
         self.running().addresses().http
@@ -195,7 +218,7 @@ impl TestServer {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
-    fn running(&self) -> &Server {
+    pub(crate) fn running(&self) -> &Server {
         self.server.as_ref().expect("the server runs")
     }
 
@@ -348,6 +371,17 @@ impl Browser {
         let http = reqwest::Client::builder()
             .cookie_store(true)
             .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { base, http }
+    }
+
+    /// One whose connections come from this address.
+    pub(crate) fn at(base: String, address: std::net::IpAddr) -> Self {
+        let http = reqwest::Client::builder()
+            .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .local_address(address)
             .build()
             .unwrap();
         Self { base, http }

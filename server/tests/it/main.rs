@@ -16,6 +16,7 @@ mod listener;
 mod listener_tls;
 mod oauth;
 mod pages;
+mod people;
 mod plates;
 mod processes;
 mod restart;

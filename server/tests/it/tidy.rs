@@ -41,9 +41,9 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// Tests write destinations and queries out on purpose.
+/// Tests and benchmarks write destinations and queries out on purpose.
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs")
+    path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
 }
 
 /// The part of a file before its tests.

@@ -9,7 +9,7 @@ use contract::device::{Condition, DeviceView, PointView, ZoneView};
 use contract::inventory::Profile;
 use contract::{CommandId, DeviceId, Language, Quality, Role, Text, Value, ZoneId};
 use uuid::Uuid;
-use web_ui::{KnownDevice, Notice, Permissions, Person, PriorityCount, Shell, Viewing};
+use web_ui::{KnownDevice, Lock, Notice, Permissions, Person, PriorityCount, Shell, Viewing};
 
 #[path = "sample/profile.rs"]
 mod profile;
@@ -227,6 +227,9 @@ pub(crate) const OPERATOR: Permissions = Permissions {
     command_normal: true,
     command_critical: false,
     approve: true,
+    people: false,
+    code_for_critical: false,
+    locked: false,
     reveal: true,
     audit: true,
 };
@@ -254,6 +257,10 @@ pub(crate) fn shell<'a>(
             role: Role::Operator,
         },
         may: OPERATOR,
+        lock: Lock {
+            idle_seconds: 900,
+            is_locked: false,
+        },
         csrf: "csrf-token-of-the-login",
         position: "7f3a-1042",
         zones,

@@ -246,8 +246,8 @@ pub(super) async fn answer(
         Ok(verified) => verified,
         Err(page) => return page,
     };
-    // A page elsewhere cannot say yes for somebody.
-    if asked.csrf.as_deref() != Some(&viewer.login.csrf) {
+    // A page elsewhere cannot say yes for somebody, nor can whoever passes a console that was left alone.
+    if asked.csrf.as_deref() != Some(&viewer.login.csrf) || viewer.is_locked {
         return error_page(&app, &headers, ErrorKind::Forbidden, None);
     }
     if let Some((error, description)) = problem(&asked) {

@@ -67,14 +67,13 @@ pub(in crate::http) async fn call_back(
         }
         What::Subject(subject) => {
             Store::end_logins(&mut unit, &subject).await?;
-            Store::end_grants(&mut unit, &subject, now).await?;
             (Revocation::Subject(subject.clone()), Some(subject))
         }
         What::Token(id) => (Revocation::Token(id), None),
         What::Grant(id) => {
             let holder = app.store.holder_of(id).await?;
             let holder = holder.ok_or_else(|| Problem::not_found(format!("no grant is {id}")))?;
-            Store::end_login(&mut unit, id).await?;
+            Store::end_login(&mut unit, &holder, id).await?;
             Store::end_grant(&mut unit, id, now).await?;
             (Revocation::Grant(id), Some(holder))
         }

@@ -1,0 +1,134 @@
+//! The page behind a link that was given to somebody: they choose a password and are in.
+
+use axum::extract::{Form, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use web_ui::{InvitationPage, Invited, Notice, Template, Viewing};
+
+use super::App;
+use super::error::{Problem, log_unavailable};
+use super::page::html;
+use super::sign_in::{begin, is_same_origin, welcome};
+use super::viewer::Peer;
+use crate::identity::invitation;
+use crate::identity::password_rule::{Weakness, weakness};
+use crate::store::audit::AuditEntry;
+use crate::store::people::Invitation;
+use crate::store::{Store, StoreError};
+
+fn page(
+    viewing: Viewing,
+    token: &str,
+    invited: Option<&Invitation>,
+    notice: Option<Notice>,
+) -> Response {
+    let status = match (invited, &notice) {
+        (None, _) => StatusCode::NOT_FOUND,
+        (Some(_), Some(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+        (Some(_), None) => StatusCode::OK,
+    };
+    let path = invitation::path(token);
+    let page = InvitationPage {
+        viewing,
+        person: invited.map(|invited| Invited {
+            name: &invited.person,
+            role: invited.role,
+        }),
+        notice,
+        path: &path,
+    };
+    html(status, page.render())
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(token): Path<String>,
+) -> Response {
+    let viewing = app.viewing(&headers);
+    match app.store.invitation(&invitation::token_hash(&token)).await {
+        Ok(invited) => page(viewing, &token, invited.as_ref(), None),
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+/// What is wrong with a new password that was typed twice.
+pub(super) fn password_problem(new: &str, again: &str, name: &str) -> Option<Notice> {
+    if new != again {
+        return Some(Notice::PasswordsDiffer);
+    }
+    weakness(new, name).map(|weakness| match weakness {
+        Weakness::Short | Weakness::Long => Notice::PasswordShort,
+        Weakness::Guessable => Notice::PasswordGuessable,
+    })
+}
+
+#[derive(Deserialize)]
+pub(super) struct PasswordForm {
+    new: String,
+    again: String,
+}
+
+pub(super) async fn accept(
+    State(app): State<App>,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    Path(token): Path<String>,
+    Form(form): Form<PasswordForm>,
+) -> Response {
+    let viewing = app.viewing(&headers);
+    let hash = invitation::token_hash(&token);
+    let invited = match app.store.invitation(&hash).await {
+        Ok(Some(invited)) => invited,
+        Ok(None) => return page(viewing, &token, None, None),
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    let problem = if is_same_origin(&headers, app.entrance.secure_cookies) {
+        password_problem(&form.new, &form.again, &invited.person)
+    } else {
+        Some(Notice::FormExpired)
+    };
+    if problem.is_some() {
+        return page(viewing, &token, Some(&invited), problem);
+    }
+    let Ok(password) = app.entrance.gate.hash(form.new).await else {
+        return page(viewing, &token, Some(&invited), Some(Notice::TryLater));
+    };
+    match use_up(&app, &peer, &hash, &invited.person, &password).await {
+        Ok(true) => {}
+        Ok(false) => return page(viewing, &token, None, None),
+        Err(error) => {
+            log_unavailable(&error);
+            return page(viewing, &token, Some(&invited), Some(Notice::NotRecording));
+        }
+    }
+    let entered = match app.store.person(&invited.person).await {
+        Ok(Some(person)) => begin(&app, &person.principal, &peer, viewing.now).await,
+        Ok(None) => return page(viewing, &token, None, None),
+        Err(error) => Err(error),
+    };
+    match entered {
+        Ok(entered) => welcome(&app, &headers, &invited.person, &entered, "/"),
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+/// Sets the password of a link, once: whether it was still good.
+async fn use_up(
+    app: &App,
+    peer: &str,
+    token_hash: &[u8],
+    name: &str,
+    password: &str,
+) -> Result<bool, StoreError> {
+    let mut unit = app.store.begin().await?;
+    if !Store::use_invitation(&mut unit, token_hash).await? {
+        return Ok(false);
+    }
+    Store::set_password(&mut unit, name, password).await?;
+    let entry = AuditEntry::new(name, peer, "invitation.accept", name);
+    Store::audit(&mut unit, entry).await?;
+    unit.commit().await?;
+    Ok(true)
+}

@@ -1,0 +1,80 @@
+//! Letting somebody in from the machine's own command line: the first administrator, or one who lost everything.
+
+use chrono::Utc;
+use contract::Role;
+use serde_json::json;
+
+use super::invitation;
+use super::password::random;
+use super::principal::{Principal, Proof, Zones};
+use super::standing::Revocation;
+use crate::store::audit::AuditEntry;
+use crate::store::people::InviteError;
+use crate::store::{Store, StoreError};
+
+/// Somebody who is invited.
+#[derive(Debug)]
+pub struct Invitee {
+    /// By which name they will sign in.
+    pub name: String,
+    /// What others call them.
+    pub full_name: String,
+    /// What they will be.
+    pub role: Role,
+    /// Where.
+    pub zones: Zones,
+}
+
+/// Why nobody was invited.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// Nobody can be called so.
+    #[error("{0:?} is no name: use at most 64 letters, digits and . _ - @")]
+    Name(String),
+    /// A role of machines.
+    #[error("{0} is a role for programs; people have one of the first five")]
+    Role(Role),
+    /// The store refused.
+    #[error(transparent)]
+    Invite(#[from] InviteError),
+}
+
+impl From<StoreError> for AdmissionError {
+    fn from(error: StoreError) -> Self {
+        Self::Invite(error.into())
+    }
+}
+
+/// The path of a link by which somebody chooses a password. Of somebody who was there before, password, second factor and
+/// logins are gone; tokens that a running server has given out end with their ten minutes.
+///
+/// # Errors
+/// [`AdmissionError`], and nothing was changed.
+pub async fn invite(store: &Store, invitee: Invitee) -> Result<String, AdmissionError> {
+    if !invitation::is_name(&invitee.name) {
+        return Err(AdmissionError::Name(invitee.name));
+    }
+    if matches!(invitee.role, Role::Agent | Role::Device | Role::Program) {
+        return Err(AdmissionError::Role(invitee.role));
+    }
+    const ACTOR: &str = "command line";
+    let token = invitation::token(random());
+    let (hash, now) = (invitation::token_hash(&token), Utc::now());
+    let person = Principal {
+        subject: invitee.name,
+        full_name: invitee.full_name,
+        roles: vec![invitee.role],
+        zones: invitee.zones,
+        proof: Proof::default(),
+    };
+    let mut unit = store.begin().await?;
+    let until = now + invitation::GOOD_FOR;
+    Store::invite(&mut unit, &person, &hash, ACTOR, until).await?;
+    let tokens = Revocation::Subject(person.subject.clone());
+    Store::put_revocation(&mut unit, &tokens, now).await?;
+    let entry = AuditEntry::new(ACTOR, "", "person.invite", &person.subject)
+        .detail(json!({"roles": person.roles, "zones": person.zones.to_words()}));
+    Store::audit(&mut unit, entry).await?;
+    unit.commit().await.map_err(StoreError::from)?;
+    Ok(invitation::path(&token))
+}

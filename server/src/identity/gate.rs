@@ -1,0 +1,228 @@
+//! Where people show what they know, a password or a code: who may try now, what is looked at at once, and what is written
+//! down of failures.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use network::network;
+
+use super::key_file::KeyFile;
+use super::lockout::{Attempt, Factor, Lockout, Place};
+use super::password::{Busy, Lane, Passwords};
+use super::tally::{Sum, Tally, WINDOW};
+use super::totp;
+use crate::store::audit::AuditEntry;
+use crate::store::{Store, StoreError};
+
+/// What counts as the control room, and what is asked of whom.
+#[derive(Debug, Clone)]
+pub(crate) struct GateConfig {
+    pub(crate) consoles: Vec<IpAddr>,
+    pub(crate) proxies: Vec<IpAddr>,
+}
+
+/// Somebody who tries.
+#[derive(Debug, Clone)]
+pub(crate) struct Trial<'a> {
+    pub(crate) name: &'a str,
+    /// As text, for the audit; an address, for what is counted.
+    pub(crate) peer: &'a str,
+    /// What the browser showed to be known by.
+    pub(crate) device_cookie: Option<&'a str>,
+}
+
+/// Why nobody can say whether it is right.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Hindrance {
+    /// Not before this time.
+    #[error("too many attempts: try again after {0}")]
+    Locked(DateTime<Utc>),
+    /// Too many others try.
+    #[error("too many passwords are being checked: try again in a moment")]
+    Busy,
+    /// The records are away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One for all people, with its own places for checking passwords.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    store: Store,
+    config: GateConfig,
+    passwords: Passwords,
+    pub(crate) keys: KeyFile,
+    lockout: Mutex<Lockout>,
+    tally: Mutex<Tally>,
+}
+
+impl Gate {
+    pub(crate) fn new(store: Store, config: GateConfig, keys: KeyFile) -> Self {
+        Self {
+            store,
+            config,
+            passwords: Passwords::new(),
+            keys,
+            lockout: Mutex::default(),
+            tally: Mutex::default(),
+        }
+    }
+
+    fn attempt<'a>(&self, trial: &Trial<'a>, factor: Factor) -> Attempt<'a> {
+        let address: Option<IpAddr> = trial.peer.parse().ok();
+        let device = trial
+            .device_cookie
+            .and_then(|cookie| self.keys.known_device(cookie, trial.name));
+        let place = match (device, address) {
+            (Some(id), _) => Place::Device(id),
+            (None, Some(address)) if self.is_console(address) => Place::Console,
+            _ => Place::Elsewhere,
+        };
+        Attempt {
+            name: trial.name,
+            factor,
+            address: address.map_or(IpAddr::from([0, 0, 0, 0]), network),
+            place,
+        }
+    }
+
+    /// Behind a proxy anybody may stand.
+    fn is_console(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let listed = |list: &[IpAddr]| list.iter().any(|known| known.to_canonical() == address);
+        let is_named = match self.config.consoles.as_slice() {
+            [] => address.is_loopback(),
+            named => listed(named),
+        };
+        is_named && !listed(&self.config.proxies)
+    }
+
+    /// Whether this is the password of `stored`; `None` for nobody, which takes as long. Failures are written down.
+    pub(crate) async fn password(
+        &self,
+        trial: &Trial<'_>,
+        password: String,
+        stored: Option<String>,
+    ) -> Result<bool, Hindrance> {
+        let attempt = self.attempt(trial, Factor::Password);
+        self.admit(trial, attempt)?;
+        let lane = match attempt.place {
+            Place::Device(_) | Place::Console => Lane::Reserved,
+            Place::Elsewhere => Lane::Open,
+        };
+        let Ok(right) = self.passwords.verify(password, stored, lane).await else {
+            self.was_right(attempt);
+            return Err(Hindrance::Busy);
+        };
+        if right {
+            self.was_right(attempt);
+        } else {
+            self.write_down(trial, "wrong name or password").await?;
+        }
+        Ok(right)
+    }
+
+    /// The hash of a new password, made in the places that are kept for those who belong here.
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Busy> {
+        self.passwords.make(password, Lane::Reserved).await
+    }
+
+    /// Whether this is a code of somebody's second factor, or a recovery code of theirs: each is taken once.
+    pub(crate) async fn code(&self, trial: &Trial<'_>, typed: &str) -> Result<bool, Hindrance> {
+        let attempt = self.attempt(trial, Factor::Code);
+        self.admit(trial, attempt)?;
+        let right = self.take_code(trial.name, typed).await;
+        if *right.as_ref().unwrap_or(&true) {
+            self.was_right(attempt);
+        } else {
+            self.write_down(trial, "wrong code").await?;
+        }
+        right.map_err(Hindrance::Store)
+    }
+
+    async fn take_code(&self, name: &str, typed: &str) -> Result<bool, StoreError> {
+        if let Some(hash) = totp::recovery_hash(typed) {
+            return self.store.take_recovery_code(name, &hash).await;
+        }
+        let Some(stored) = self.store.second_factor(name).await? else {
+            return Ok(false);
+        };
+        let secret = match self.keys.unseal(name, &stored.sealed_secret) {
+            Ok(secret) => secret,
+            Err(error) => {
+                tracing::error!(%error, "a second factor cannot be checked");
+                return Ok(false);
+            }
+        };
+        let now = u64::try_from(Utc::now().timestamp()).unwrap_or(0);
+        match totp::matching_step(&secret, typed, now, stored.last_step) {
+            Some(step) => self.store.take_step(name, step).await,
+            None => Ok(false),
+        }
+    }
+
+    fn admit(&self, trial: &Trial<'_>, attempt: Attempt<'_>) -> Result<(), Hindrance> {
+        let mut lockout = self.lockout.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = lockout.admit(attempt, Instant::now());
+        drop(lockout);
+        admitted.map_err(|locked| {
+            self.count(trial, true);
+            let wait = TimeDelta::from_std(locked.0).unwrap_or(TimeDelta::MAX);
+            Hindrance::Locked(Utc::now() + wait + TimeDelta::seconds(1))
+        })
+    }
+
+    fn was_right(&self, attempt: Attempt<'_>) {
+        let mut lockout = self.lockout.lock().unwrap_or_else(PoisonError::into_inner);
+        lockout.was_right(attempt, Instant::now());
+    }
+
+    fn count(&self, trial: &Trial<'_>, refused: bool) -> bool {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.is_single(trial.name, trial.peer, refused, Instant::now())
+    }
+
+    async fn write_down(&self, trial: &Trial<'_>, outcome: &str) -> Result<(), StoreError> {
+        if !self.count(trial, false) {
+            return Ok(());
+        }
+        let entry =
+            AuditEntry::new(trial.name, trial.peer, "login.begin", trial.name).outcome(outcome);
+        self.store.audit_alone(entry).await
+    }
+
+    /// Writes the sums of failures down, until the end.
+    pub(crate) async fn run(&self, shutdown: CancellationToken) {
+        loop {
+            let ended = tokio::time::timeout(WINDOW / 4, shutdown.cancelled())
+                .await
+                .is_ok();
+            let sums = {
+                let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+                if ended {
+                    tally.take()
+                } else {
+                    tally.due(Instant::now())
+                }
+            };
+            for sum in sums {
+                if let Err(error) = self.write_sum(&sum).await {
+                    tracing::error!(%error, attempts = sum.attempts, "failed sign-ins could not be written down");
+                }
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    async fn write_sum(&self, sum: &Sum) -> Result<(), StoreError> {
+        let entry = AuditEntry::new(&sum.name, "", "login.failures", &sum.name).detail(json!({"attempts": sum.attempts, "refused": sum.refused, "addresses": sum.addresses})).outcome("wrong or too many");
+        self.store.audit_alone(entry).await
+    }
+}

@@ -1,0 +1,393 @@
+//! Slows guessing without letting a guesser lock anybody out who is where they always are. Pure: `now` is given.
+//!
+//! Designed after OWASP's device cookies. Three kinds of places never share what counts against them: a browser that signed
+//! in as this person before, a console of the control room, and everywhere else. Whoever guesses from elsewhere fills the
+//! buckets of elsewhere; the person at the console, or at their own browser, has others.
+//!
+//! An attempt counts as wrong from the moment that it is let in, until it turns out right: many at once are no way around.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+/// What is being guessed: each has its own count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Factor {
+    /// A password.
+    Password,
+    /// A one-time code of six digits.
+    Code,
+}
+
+/// Where somebody tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A browser that has signed in as this person before: its id.
+    Device(Uuid),
+    /// An address of the control room.
+    Console,
+    /// Anywhere else.
+    Elsewhere,
+}
+
+/// One try.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// As whom.
+    pub name: &'a str,
+    /// What is shown.
+    pub factor: Factor,
+    /// From where: what counts as one address.
+    pub address: IpAddr,
+    /// From what kind of place.
+    pub place: Place,
+}
+
+/// Not before this much time has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many attempts: try again in {} s", .0.as_secs() + 1)]
+pub struct Locked(pub Duration);
+
+/// How many may be wrong before there is a delay, and how long it grows.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    free: u32,
+    delay_max: Duration,
+}
+
+/// People mistype; a browser that is known, and the control room, must never be out for long.
+const KNOWN: Allowance = Allowance {
+    free: 5,
+    delay_max: Duration::from_secs(30),
+};
+
+/// Several people share a console's address.
+const CONSOLE: Allowance = Allowance {
+    free: 50,
+    delay_max: Duration::from_secs(5),
+};
+
+/// As whom somebody unknown tries: all strangers of the world share it.
+const PERSON: Allowance = Allowance {
+    free: 5,
+    delay_max: Duration::from_secs(15 * 60),
+};
+
+/// A whole office may stand behind one address.
+const ADDRESS: Allowance = Allowance {
+    free: 30,
+    delay_max: Duration::from_secs(15 * 60),
+};
+
+/// What nobody tried for this long is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+
+/// Buckets of one kind: 100 bytes each, so that a flood of names or addresses costs a megabyte. When it is full, the
+/// bucket with the fewest wrong attempts makes room: guessing on many names does not free the one that is guessed at.
+const BUCKETS_MAX: usize = 8192;
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    wrong: u32,
+    last: Instant,
+    free_at: Instant,
+}
+
+/// Buckets of one kind.
+#[derive(Debug)]
+struct Table<K> {
+    allowance: Allowance,
+    buckets: HashMap<K, Bucket>,
+}
+
+impl<K: Clone + Eq + Hash> Table<K> {
+    fn new(allowance: Allowance) -> Self {
+        Self {
+            allowance,
+            buckets: HashMap::new(),
+        }
+    }
+
+    fn wait(&self, key: &K, now: Instant) -> Duration {
+        self.buckets.get(key).map_or(Duration::ZERO, |bucket| {
+            bucket.free_at.saturating_duration_since(now)
+        })
+    }
+
+    fn count(&mut self, key: K, now: Instant) {
+        if !self.buckets.contains_key(&key) && self.buckets.len() >= BUCKETS_MAX {
+            self.make_room(now);
+        }
+        let bucket = self.buckets.entry(key).or_insert(Bucket {
+            wrong: 0,
+            last: now,
+            free_at: now,
+        });
+        if now.saturating_duration_since(bucket.last) > FORGOTTEN {
+            bucket.wrong = 0;
+        }
+        bucket.wrong = bucket.wrong.saturating_add(1);
+        bucket.last = now;
+        bucket.free_at = now + delay(self.allowance, bucket.wrong);
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        self.buckets
+            .retain(|_, bucket| now.saturating_duration_since(bucket.last) <= FORGOTTEN);
+        if self.buckets.len() < BUCKETS_MAX {
+            return;
+        }
+        let least = self
+            .buckets
+            .iter()
+            .min_by_key(|(_, bucket)| (bucket.wrong, bucket.last))
+            .map(|(key, _)| key.clone());
+        if let Some(least) = least {
+            self.buckets.remove(&least);
+        }
+    }
+
+    /// One of those counted was right.
+    fn take_back(&mut self, key: &K, now: Instant) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.wrong = bucket.wrong.saturating_sub(1);
+            bucket.free_at = now;
+        }
+    }
+}
+
+/// After `free` wrong ones a second, then twice as long each time.
+fn delay(allowance: Allowance, wrong: u32) -> Duration {
+    let Some(beyond) = wrong.checked_sub(allowance.free) else {
+        return Duration::ZERO;
+    };
+    let seconds = 1_u64.checked_shl(beyond.min(32)).unwrap_or(u64::MAX);
+    Duration::from_secs(seconds).min(allowance.delay_max)
+}
+
+/// What was tried, and from when on somebody may try again.
+#[derive(Debug)]
+pub struct Lockout {
+    devices: Table<(Uuid, String, Factor)>,
+    console_people: Table<(String, Factor)>,
+    consoles: Table<IpAddr>,
+    people: Table<(String, Factor)>,
+    addresses: Table<IpAddr>,
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        Self {
+            devices: Table::new(KNOWN),
+            console_people: Table::new(KNOWN),
+            consoles: Table::new(CONSOLE),
+            people: Table::new(PERSON),
+            addresses: Table::new(ADDRESS),
+        }
+    }
+}
+
+impl Lockout {
+    /// Lets somebody try, and counts it as wrong until [`Self::was_right`].
+    ///
+    /// # Errors
+    /// [`Locked`] when it is too early. Trying too early does not make it later.
+    pub fn admit(&mut self, attempt: Attempt<'_>, now: Instant) -> Result<(), Locked> {
+        let who = || (attempt.name.to_owned(), attempt.factor);
+        let wait = match attempt.place {
+            Place::Device(id) => self
+                .devices
+                .wait(&(id, attempt.name.to_owned(), attempt.factor), now),
+            Place::Console => self
+                .console_people
+                .wait(&who(), now)
+                .max(self.consoles.wait(&attempt.address, now)),
+            Place::Elsewhere => self
+                .people
+                .wait(&who(), now)
+                .max(self.addresses.wait(&attempt.address, now)),
+        };
+        if !wait.is_zero() {
+            return Err(Locked(wait));
+        }
+        match attempt.place {
+            Place::Device(id) => {
+                self.devices
+                    .count((id, attempt.name.to_owned(), attempt.factor), now);
+            }
+            Place::Console => {
+                self.console_people.count(who(), now);
+                self.consoles.count(attempt.address, now);
+            }
+            Place::Elsewhere => {
+                self.people.count(who(), now);
+                self.addresses.count(attempt.address, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was let in was right, or was not looked at. Where a person is known, they start afresh; strangers only get this
+    /// one back, or a guesser would be let in each time that the person comes by.
+    pub fn was_right(&mut self, attempt: Attempt<'_>, now: Instant) {
+        let who = (attempt.name.to_owned(), attempt.factor);
+        match attempt.place {
+            Place::Device(id) => {
+                self.devices.buckets.remove(&(id, who.0, who.1));
+            }
+            Place::Console => {
+                self.console_people.buckets.remove(&who);
+                self.consoles.take_back(&attempt.address, now);
+            }
+            Place::Elsewhere => {
+                self.people.take_back(&who, now);
+                self.addresses.take_back(&attempt.address, now);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(name: &str, address: [u8; 4], place: Place) -> Attempt<'_> {
+        Attempt {
+            name,
+            factor: Factor::Password,
+            address: address.into(),
+            place,
+        }
+    }
+
+    const HOME: [u8; 4] = [10, 0, 0, 1];
+    const AWAY: [u8; 4] = [192, 0, 2, 1];
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn delays_double_and_end() {
+        for (allowance, wrong, expected) in [
+            (PERSON, 4, 0),
+            (PERSON, 5, 1),
+            (PERSON, 6, 2),
+            (PERSON, 9, 16),
+            (PERSON, 20, 900),
+            (PERSON, u32::MAX, 900),
+            (KNOWN, 5, 1),
+            (KNOWN, 50, 30),
+            (CONSOLE, 49, 0),
+            (CONSOLE, 500, 5),
+        ] {
+            assert_eq!(delay(allowance, wrong), seconds(expected), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_flood_from_elsewhere_leaves_the_console_and_known_browsers_alone() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        let mut admitted = 0;
+        for number in 0..10_000_u32 {
+            let [_, a, b, c] = number.to_be_bytes();
+            let flood = attempt("ada", [192, a, b, c], Place::Elsewhere);
+            admitted += u32::from(lockout.admit(flood, now).is_ok());
+        }
+        assert_eq!(admitted, 5);
+        let device = Place::Device(Uuid::new_v4());
+        assert_eq!(
+            lockout.admit(attempt("ada", HOME, Place::Console), now),
+            Ok(())
+        );
+        assert_eq!(lockout.admit(attempt("ada", AWAY, device), now), Ok(()));
+        assert!(
+            lockout
+                .admit(attempt("ada", HOME, Place::Elsewhere), now)
+                .is_err()
+        );
+        assert_eq!(
+            lockout.admit(attempt("bea", HOME, Place::Elsewhere), now),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn one_address_cannot_try_everybody() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        let names: Vec<String> = (0..100).map(|number| format!("name{number}")).collect();
+        let admitted = names.iter().filter(|name| {
+            lockout
+                .admit(attempt(name, AWAY, Place::Elsewhere), now)
+                .is_ok()
+        });
+        assert_eq!(admitted.count(), 30);
+    }
+
+    #[test]
+    fn too_early_is_not_made_later_and_each_delay_lets_one_in() {
+        let (mut lockout, start) = (Lockout::default(), Instant::now());
+        let stranger = attempt("ada", AWAY, Place::Elsewhere);
+        for _ in 0..5 {
+            assert_eq!(lockout.admit(stranger, start), Ok(()));
+        }
+        for _ in 0..50 {
+            assert_eq!(lockout.admit(stranger, start), Err(Locked(seconds(1))));
+        }
+        let later = start + seconds(1);
+        assert_eq!(lockout.admit(stranger, later), Ok(()));
+        assert_eq!(lockout.admit(stranger, later), Err(Locked(seconds(2))));
+        let much_later = later + FORGOTTEN + seconds(3);
+        for _ in 0..5 {
+            assert_eq!(lockout.admit(stranger, much_later), Ok(()));
+        }
+        assert!(lockout.admit(stranger, much_later).is_err());
+    }
+
+    #[test]
+    fn what_was_right_counts_for_nothing_and_frees_no_stranger() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        let (home, away) = (
+            attempt("ada", HOME, Place::Console),
+            attempt("ada", AWAY, Place::Elsewhere),
+        );
+        for _ in 0..1000 {
+            assert_eq!(lockout.admit(home, now), Ok(()));
+            lockout.was_right(home, now);
+        }
+        for _ in 0..4 {
+            assert_eq!(lockout.admit(away, now), Ok(()));
+        }
+        lockout.admit(home, now).unwrap();
+        lockout.was_right(home, now);
+        assert_eq!(lockout.admit(away, now), Ok(()));
+        assert!(lockout.admit(away, now).is_err());
+        let code = Attempt {
+            factor: Factor::Code,
+            ..away
+        };
+        assert_eq!(lockout.admit(code, now), Ok(()), "codes count apart");
+    }
+
+    #[test]
+    fn names_without_end_neither_grow_it_nor_free_who_is_guessed_at() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        for _ in 0..6 {
+            drop(lockout.admit(attempt("ada", AWAY, Place::Elsewhere), now));
+        }
+        for number in 0..20_000_u32 {
+            let [_, a, b, c] = number.to_be_bytes();
+            let name = format!("n{number}");
+            drop(lockout.admit(attempt(&name, [10, a, b, c], Place::Elsewhere), now));
+        }
+        assert_eq!(lockout.people.buckets.len(), BUCKETS_MAX);
+        assert!(
+            lockout
+                .admit(attempt("ada", HOME, Place::Elsewhere), now)
+                .is_err()
+        );
+    }
+}

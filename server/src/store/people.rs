@@ -1,0 +1,239 @@
+//! What administrators see and change of people: invitations, rights, who may not come any more.
+
+use chrono::{DateTime, Utc};
+use contract::Role;
+
+use super::identity::principal;
+use super::{Store, StoreError, Unit};
+use crate::identity::principal::{Principal, Zones};
+
+/// A person as administrators see them.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownPerson {
+    pub(crate) principal: Principal,
+    /// Kept by the access file: what is changed here would be undone at the next start.
+    pub(crate) from_file: bool,
+    pub(crate) disabled: bool,
+    pub(crate) has_password: bool,
+    pub(crate) has_second_factor: bool,
+    pub(crate) invited_until: Option<DateTime<Utc>>,
+    pub(crate) last_seen_at: Option<DateTime<Utc>>,
+}
+
+/// An invitation that is still good.
+#[derive(Debug, Clone)]
+pub(crate) struct Invitation {
+    pub(crate) person: String,
+    pub(crate) role: Role,
+}
+
+/// Why somebody cannot be invited.
+#[derive(Debug, thiserror::Error)]
+pub enum InviteError {
+    /// The name is taken by a program or an agent.
+    #[error("{0} is the name of a program or an agent: choose another")]
+    NotAPerson(String),
+    /// The access file keeps them.
+    #[error("{0} is kept by the access file: change the password there")]
+    FromFile(String),
+    /// Nothing could be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for InviteError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Named by the triggers that keep one name space.
+const ONE_KIND: &str = "subject_kind";
+
+impl Store {
+    /// Everybody, by name.
+    pub(crate) async fn people(&self) -> Result<Vec<KnownPerson>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select p.name, p.full_name, p.role, p.zones, p.from_file, p.disabled_at,
+                   p.password_hash is not null as "has_password!",
+                   exists (select from second_factor s where s.person_name = p.name and s.confirmed_at is not null) as "has_second_factor!",
+                   (select i.expires_at from invitation i where i.person_name = p.name and i.expires_at > now()) as invited_until,
+                   (select max(l.last_seen_at) from login l where l.person_name = p.name) as last_seen_at
+               from person p order by p.name"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(KnownPerson {
+                    principal: principal(row.name, row.full_name, &[row.role], &row.zones)?,
+                    from_file: row.from_file,
+                    disabled: row.disabled_at.is_some(),
+                    has_password: row.has_password,
+                    has_second_factor: row.has_second_factor,
+                    invited_until: row.invited_until,
+                    last_seen_at: row.last_seen_at,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the access file keeps this person.
+    pub(crate) async fn is_from_file(&self, name: &str) -> Result<bool, StoreError> {
+        let from_file = sqlx::query_scalar!("select from_file from person where name = $1", name)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(from_file.unwrap_or(false))
+    }
+
+    /// Makes sure that this person exists with these rights, and can come in by this link only: password, second factor
+    /// and logins of before are gone.
+    pub(crate) async fn invite(
+        unit: &mut Unit<'_>,
+        person: &Principal,
+        token_hash: &[u8],
+        by: &str,
+        expires_at: DateTime<Utc>,
+    ) -> Result<(), InviteError> {
+        let role = person.roles.first().copied().unwrap_or(Role::Viewer);
+        let stored = sqlx::query_scalar!(
+            "insert into person (name, full_name, role, zones) values ($1, $2, $3, $4)
+             on conflict (name) do update set full_name = excluded.full_name, role = excluded.role,
+                 zones = excluded.zones, password_hash = null, disabled_at = null
+                 where not person.from_file
+             returning name",
+            person.subject,
+            person.full_name,
+            role.as_str(),
+            &person.zones.to_words()
+        )
+        .fetch_optional(&mut **unit)
+        .await
+        .map_err(|error| match error.as_database_error() {
+            Some(cause) if cause.constraint() == Some(ONE_KIND) => {
+                InviteError::NotAPerson(person.subject.clone())
+            }
+            _ => error.into(),
+        })?;
+        if stored.is_none() {
+            return Err(InviteError::FromFile(person.subject.clone()));
+        }
+        Self::forget_second_factor(unit, &person.subject).await?;
+        Self::end_logins(unit, &person.subject).await?;
+        sqlx::query!(
+            "insert into invitation (person_name, token_hash, created_by, expires_at) values ($1, $2, $3, $4)
+             on conflict (person_name) do update set token_hash = excluded.token_hash,
+                 created_by = excluded.created_by, created_at = now(), expires_at = excluded.expires_at",
+            person.subject,
+            token_hash,
+            by,
+            expires_at
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(())
+    }
+
+    /// The invitation of a link.
+    pub(crate) async fn invitation(
+        &self,
+        token_hash: &[u8],
+    ) -> Result<Option<Invitation>, StoreError> {
+        let row = sqlx::query!(
+            "select p.name, p.role from invitation i join person p on p.name = i.person_name
+             where i.token_hash = $1 and i.expires_at > now() and p.disabled_at is null",
+            token_hash
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| {
+            Ok(Invitation {
+                role: super::read("person", &row.role)?,
+                person: row.name,
+            })
+        })
+        .transpose()
+    }
+
+    /// Uses an invitation up: whether it was still there.
+    pub(crate) async fn use_invitation(
+        unit: &mut Unit<'_>,
+        token_hash: &[u8],
+    ) -> Result<bool, StoreError> {
+        let used = sqlx::query!(
+            "delete from invitation where token_hash = $1 and expires_at > now()",
+            token_hash
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(used.rows_affected() > 0)
+    }
+
+    /// Somebody has a new password.
+    pub(crate) async fn set_password(
+        unit: &mut Unit<'_>,
+        name: &str,
+        hash: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update person set password_hash = $2 where name = $1 and not from_file",
+            name,
+            hash
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(())
+    }
+
+    /// Somebody may do other things from now on; whether there is such a person.
+    pub(crate) async fn set_rights(
+        unit: &mut Unit<'_>,
+        name: &str,
+        role: Role,
+        zones: &Zones,
+    ) -> Result<bool, StoreError> {
+        let changed = sqlx::query!(
+            "update person set role = $2, zones = $3 where name = $1 and not from_file",
+            name,
+            role.as_str(),
+            &zones.to_words()
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    /// Keeps somebody out, or lets them in again; whether there is such a person.
+    pub(crate) async fn set_disabled(
+        unit: &mut Unit<'_>,
+        name: &str,
+        disabled: bool,
+    ) -> Result<bool, StoreError> {
+        let changed = sqlx::query!(
+            "update person set disabled_at = case when $2 then coalesce(disabled_at, now()) end where name = $1",
+            name,
+            disabled
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    /// Whether somebody else could still give out access. Until the unit ends, nobody changes that.
+    pub(crate) async fn has_other_administrator(
+        unit: &mut Unit<'_>,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        sqlx::query!("lock table person in share row exclusive mode")
+            .execute(&mut **unit)
+            .await?;
+        let others = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from person
+               where name <> $1 and role = 'administrator' and '*' = any (zones) and disabled_at is null"#,
+            name
+        )
+        .fetch_one(&mut **unit)
+        .await?;
+        Ok(others > 0)
+    }
+}

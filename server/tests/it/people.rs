@@ -1,0 +1,441 @@
+//! How people come in and stay in: guessing, logins, passwords, invitations, second factors, idle consoles.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use server::identity::totp;
+
+use crate::harness::{Browser, PASSWORD, TestServer, field};
+use crate::stomp_client::StompClient;
+
+const NEW_PASSWORD: &str = "three geese pass the gate";
+
+/// A browser at an address of its own.
+fn at(server: &TestServer, address: [u8; 4]) -> Browser {
+    Browser::at(server.url(""), IpAddr::from(address))
+}
+
+#[tokio::test]
+async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
+    let server =
+        TestServer::start_for_people("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []", "")
+            .await;
+    let mut floods = tokio::task::JoinSet::new();
+    for number in 0..50_u8 {
+        let flood = at(&server, [127, 0, 1, number]);
+        floods.spawn(async move {
+            let mut refused = 0;
+            for _ in 0..200 {
+                let status = flood.sign_in("omar", "wrong").await.status().as_u16();
+                refused += u32::from(status == 429);
+            }
+            refused
+        });
+    }
+    let mut slowest = Duration::ZERO;
+    let mut refused = 0;
+    while !floods.is_empty() {
+        let console = at(&server, [127, 0, 0, 9]);
+        let begun = Instant::now();
+        assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
+        slowest = slowest.max(begun.elapsed());
+        while let Some(ended) = floods.try_join_next() {
+            refused += ended.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(refused > 9_900, "{refused} were not looked at");
+    let rows = "select count(*) from audit where outcome not in ('done')";
+    assert!(server.database.count(rows).await < 20);
+    server.halt_and_drop(
+        "select sum((detail->>'attempts')::bigint)::bigint from audit where action = 'login.failures'",
+        9_980,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_browser_that_is_known_is_not_locked_out_by_others() {
+    let server =
+        TestServer::start_for_people("consoles = [\"127.0.0.9\"]\nsecond_factor_roles = []", "")
+            .await;
+    let (home, thief) = (at(&server, [127, 0, 0, 2]), at(&server, [127, 0, 0, 3]));
+    assert_eq!(home.sign_in("omar", PASSWORD).await.status(), 303);
+    let mut last = 0;
+    for _ in 0..7 {
+        last = thief.sign_in("omar", "wrong").await.status().as_u16();
+    }
+    assert_eq!(last, 429);
+    let stranger = at(&server, [127, 0, 0, 4]);
+    let answer = stranger.sign_in("omar", PASSWORD).await;
+    assert_eq!(answer.status(), 429, "strangers wait, whoever they are");
+    assert!(answer.headers().contains_key("retry-after"));
+    assert_eq!(home.sign_in("omar", PASSWORD).await.status(), 303);
+    assert_eq!(
+        home.sign_in("vera", "wrong").await.status(),
+        401,
+        "known for omar only"
+    );
+    // A name that nobody has is answered alike.
+    for _ in 0..6 {
+        thief.sign_in("nobody", "wrong").await;
+    }
+    let (known, unknown) = (
+        thief.sign_in("omar", "wrong").await,
+        thief.sign_in("nobody", "wrong").await,
+    );
+    assert_eq!(known.status(), unknown.status());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ones_other_logins_end_at_once() {
+    let server = TestServer::start().await;
+    let (here, there) = (server.browser("omar").await, server.browser("omar").await);
+    let token = server.page_token(&there).await;
+    let mut live = StompClient::connect(server.stomp_address(), &token).await;
+    live.subscribe("/topic/alarms").await;
+    let page = here.page("/account").await;
+    assert_eq!(page.matches("/end\"").count(), 1, "one other login: {page}");
+    let csrf = field(&page, "csrf");
+    let other = page.split("/account/logins/").nth(1).unwrap();
+    let path = format!("/account/logins/{}", other.split('"').next().unwrap());
+
+    let stranger = server.browser("pia").await;
+    let foreign = stranger.csrf().await;
+    stranger.post(&path, &[("csrf", &foreign)]).await;
+    assert_eq!(there.get("/").await.status(), 200, "nobody ends another's");
+
+    let answer = here.post(&path, &[("csrf", &csrf)]).await;
+    assert_eq!(answer.headers()["location"], "/account?notice=logins-ended");
+    assert_eq!(there.get("/").await.status(), 303);
+    assert_eq!(live.error().await, "token-revoked");
+    let again = server.browser("omar").await;
+    let answer = here
+        .post("/account/logins/end-others", &[("csrf", &csrf)])
+        .await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(again.get("/").await.status(), 303);
+    assert_eq!(here.get("/").await.status(), 200);
+    server.stop().await;
+}
+
+/// The path of the link on a page that just made one.
+fn link(page: &str) -> String {
+    let token = page.split("/invitation/").nth(1).unwrap();
+    format!("/invitation/{}", token.split('<').next().unwrap())
+}
+
+async fn invite(server: &TestServer, ada: &Browser, name: &str, role: &str) -> String {
+    let csrf = ada.csrf().await;
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("name", name),
+        ("full_name", "Somebody <x9>"),
+        ("role", role),
+        ("zones", "p1"),
+    ];
+    let answer = ada.post("/people/invite", &form).await;
+    assert_eq!(answer.status(), 200, "{name}");
+    let path = link(&answer.text().await.unwrap());
+    let page = server.nobody().page(&path).await;
+    assert!(page.contains(name));
+    path
+}
+
+#[tokio::test]
+async fn an_invitation_is_good_once_and_its_password_can_be_changed() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let path = invite(&server, &ada, "nina", "operator").await;
+    let nina = Browser::new(server.url(""));
+    for (new, again, status) in [
+        ("short", "short", 422),
+        (NEW_PASSWORD, "another sentence here", 422),
+        ("passwordpassword", "passwordpassword", 422),
+        (NEW_PASSWORD, NEW_PASSWORD, 303),
+        (NEW_PASSWORD, NEW_PASSWORD, 404),
+    ] {
+        let answer = nina.post(&path, &[("new", new), ("again", again)]).await;
+        assert_eq!(answer.status(), status, "{new}");
+    }
+    assert_eq!(nina.get("/").await.status(), 200, "whoever accepts is in");
+    let other = Browser::new(server.url(""));
+    assert_eq!(other.sign_in("nina", NEW_PASSWORD).await.status(), 303);
+
+    let changed = "four geese pass the gate";
+    let csrf = nina.csrf().await;
+    for (old, new, notice) in [
+        ("wrong", changed, "wrong-password"),
+        (NEW_PASSWORD, "short", "password-short"),
+        (NEW_PASSWORD, changed, "password-changed"),
+    ] {
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("old", old),
+            ("new", new),
+            ("again", new),
+        ];
+        let answer = nina.post("/account/password", &form).await;
+        let expected = format!("/account?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str());
+    }
+    assert_eq!(other.get("/").await.status(), 303, "other logins ended");
+    assert_eq!(other.sign_in("nina", NEW_PASSWORD).await.status(), 401);
+    // The access file's passwords are changed there.
+    let csrf = ada.csrf().await;
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("old", PASSWORD),
+        ("new", changed),
+        ("again", changed),
+    ];
+    let answer = ada.post("/account/password", &form).await;
+    assert_eq!(answer.headers()["location"], "/account?notice=kept-by-file");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_administrator_changes_holds_at_once() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let path = invite(&server, &ada, "nina", "operator").await;
+    let nina = Browser::new(server.url(""));
+    let form = [("new", NEW_PASSWORD), ("again", NEW_PASSWORD)];
+    assert_eq!(nina.post(&path, &form).await.status(), 303);
+    let token = server.page_token(&nina).await;
+    let mut live = StompClient::connect(server.stomp_address(), &token).await;
+    live.subscribe("/topic/zones/p1/alarms").await;
+
+    let csrf = ada.csrf().await;
+    let base = [("csrf", csrf.as_str()), ("name", "nina")];
+    let rights = [base[0], base[1], ("role", "viewer"), ("zones", "p2")];
+    let answer = ada.post("/people/rights", &rights).await;
+    assert_eq!(
+        answer.headers()["location"],
+        "/people?notice=person-changed"
+    );
+    assert_eq!(live.error().await, "token-revoked");
+    let token = server.page_token(&nina).await;
+    let mut live = StompClient::connect(server.stomp_address(), &token).await;
+    live.try_subscribe("/topic/zones/p1/alarms").await;
+    assert_eq!(live.error().await, "forbidden");
+
+    ada.post("/people/disable", &base).await;
+    assert_eq!(nina.get("/").await.status(), 303);
+    assert_eq!(nina.sign_in("nina", NEW_PASSWORD).await.status(), 401);
+    ada.post("/people/enable", &base).await;
+    assert_eq!(nina.sign_in("nina", NEW_PASSWORD).await.status(), 303);
+    let answer = ada.post("/people/link", &base).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(nina.get("/").await.status(), 303);
+    assert_eq!(nina.sign_in("nina", NEW_PASSWORD).await.status(), 401);
+
+    for (path, name, notice) in [
+        ("/people/disable", "ada", "not-yourself"),
+        ("/people/link", "omar", "kept-by-file"),
+        ("/people/link", "nobody", "bad-input"),
+    ] {
+        let answer = ada.post(path, &[base[0], ("name", name)]).await;
+        let expected = format!("/people?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str());
+    }
+    for (name, zones, notice) in [
+        ("agent-1", "*", "name-taken"),
+        ("a b", "*", "bad-input"),
+        ("newcomer", "p9", "bad-input"),
+    ] {
+        let form = [
+            base[0],
+            ("name", name),
+            ("full_name", "x"),
+            ("role", "viewer"),
+            ("zones", zones),
+        ];
+        let answer = ada.post("/people/invite", &form).await;
+        let expected = format!("/people?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{name}");
+    }
+    let omar = server.browser("omar").await;
+    assert!(!omar.page("/").await.contains("href=\"/people\""));
+    assert_eq!(omar.get("/people").await.status(), 403);
+    let csrf = omar.csrf().await;
+    let answer = omar
+        .post("/people/disable", &[("csrf", &csrf), ("name", "ada")])
+        .await;
+    assert_eq!(answer.headers()["location"], "/people?notice=not-permitted");
+    server.stop().await;
+}
+
+fn base32_bytes(text: &str) -> Vec<u8> {
+    let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
+    for letter in text.chars() {
+        let digit = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(letter).unwrap();
+        buffer = (buffer << 5) | u32::try_from(digit).unwrap();
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from((buffer >> bits) & 0xff).unwrap());
+        }
+    }
+    bytes
+}
+
+fn unix_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs()
+}
+
+#[tokio::test]
+async fn an_administrator_comes_in_with_a_second_factor_only() {
+    let server =
+        TestServer::start_for_people("second_factor_roles = [\"administrator\"]", "").await;
+    let ada = Browser::new(server.url(""));
+    let answer = ada.sign_in("ada", PASSWORD).await;
+    assert_eq!(
+        answer.headers()["location"],
+        "/sign-in/second-factor?next=%2F"
+    );
+    assert_eq!(
+        ada.get("/").await.status(),
+        303,
+        "the password alone is not enough"
+    );
+    let page = ada.page("/sign-in/second-factor").await;
+    let secret = page.split("class=\"secret\">").nth(1).unwrap();
+    let secret = base32_bytes(secret.split('<').next().unwrap());
+    let csrf = field(&page, "csrf");
+    let code = totp::code_at(&secret, unix_now());
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for (csrf, code, status) in [("", code.as_str(), 403), (&csrf, wrong, 403)] {
+        let answer = ada
+            .post("/sign-in/second-factor", &[("csrf", csrf), ("code", code)])
+            .await;
+        assert_eq!(answer.status(), status);
+    }
+    let answer = ada
+        .post(
+            "/sign-in/second-factor",
+            &[("csrf", &csrf), ("code", &code)],
+        )
+        .await;
+    assert_eq!(answer.status(), 200);
+    let codes = answer.text().await.unwrap();
+    assert_eq!(codes.matches("<li><code>").count(), totp::RECOVERY_CODES);
+    let recovery = codes.split("<li><code>").nth(1).unwrap();
+    let recovery = recovery.split('<').next().unwrap().to_owned();
+    assert_eq!(ada.get("/people").await.status(), 200);
+
+    // The code was used; a recovery code is good once.
+    for (code, status) in [
+        (code.as_str(), 403),
+        (recovery.as_str(), 303),
+        (&recovery, 403),
+    ] {
+        let again = Browser::new(server.url(""));
+        again.sign_in("ada", PASSWORD).await;
+        let page = again.page("/sign-in/second-factor").await;
+        assert!(
+            !page.contains("class=\"secret\""),
+            "the secret is shown once"
+        );
+        let form = [("csrf", field(&page, "csrf")), ("code", code.to_owned())];
+        let form = form.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let answer = again.post("/sign-in/second-factor", &form).await;
+        assert_eq!(answer.status(), status, "{code}");
+    }
+    let sealed = server
+        .database
+        .count("select octet_length(sealed_secret)::bigint from second_factor")
+        .await;
+    assert_eq!(sealed, 24 + 20 + 16);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_console_sees_and_does_not_act() {
+    let server =
+        TestServer::start_for_people("second_factor_roles = []\nsecond_factor_minutes = 0", "")
+            .await;
+    let mut agent = server.agent().await;
+    agent.stomp.subscribe("/user/queue/commands").await;
+    agent.gate_is("closed").await;
+    let omar = server.browser("omar").await;
+    let csrf = omar.csrf().await;
+    let token = server.page_token(&omar).await;
+    let command = |name: &str, key: &str| {
+        [
+            ("csrf", csrf.clone()),
+            ("key", key.to_owned()),
+            ("name", name.to_owned()),
+        ]
+    };
+    server
+        .database
+        .run("update login set last_active_at = now() - interval '16 minutes'")
+        .await;
+    let active = [("active", "yes")];
+    let answer = omar
+        .post_with("/login/active", ("x-csrf-token", &csrf), &active)
+        .await;
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(
+        answer["locked"],
+        json!(true),
+        "moving the mouse does not unlock"
+    );
+    let page = omar.page("/devices/gate-1").await;
+    assert!(page.contains("data-locked=\"yes\"") && !page.contains("name=\"key\""));
+    let key = uuid::Uuid::new_v4().to_string();
+    let form = command("open", &key);
+    let form = form.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let answer = omar.post("/devices/gate-1/commands", &form).await;
+    assert_eq!(
+        answer.headers()["location"],
+        "/devices/gate-1?notice=locked"
+    );
+    let mut live = StompClient::connect(server.stomp_address(), &token).await;
+    live.subscribe("/user/queue/errors").await;
+    live.cast(
+        "/app/devices/gate-1/commands",
+        &json!({"key": uuid::Uuid::new_v4(), "name": "open", "params": {}}),
+    )
+    .await;
+    assert_eq!(live.message().await.header("code"), Some("locked"));
+    assert_eq!(
+        server.database.count("select count(*) from command").await,
+        0
+    );
+
+    for (password, notice) in [("wrong", "wrong-password"), (PASSWORD, "unlocked")] {
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("password", password),
+            ("next", "/alarms"),
+        ];
+        let answer = omar.post("/login/unlock", &form).await;
+        let expected = format!("/alarms?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str());
+    }
+    let answer = omar.post("/devices/gate-1/commands", &form).await;
+    assert_eq!(
+        answer.headers()["location"],
+        "/devices/gate-1?notice=command-queued"
+    );
+    assert_eq!(agent.command().await.name, "open");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_is_a_persons_or_a_programs() {
+    let server = TestServer::start().await;
+    let twice =
+        "insert into person (name, full_name, role, zones) values ('program', '', 'viewer', '{}')";
+    assert!(server.database.try_run(twice).await.is_err());
+    let twice =
+        "insert into client (id, roles, zones, secret_hash) values ('omar', '{}', '{}', '')";
+    assert!(server.database.try_run(twice).await.is_err());
+    server.stop().await;
+}
