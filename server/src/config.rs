@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::FixedOffset;
 use contract::{AgentId, Text, ZoneId};
@@ -91,11 +92,25 @@ struct File {
     #[serde(default)]
     pages: PagesSection,
     #[serde(default)]
+    tokens: TokensSection,
+    #[serde(default)]
     identity: IdentitySection,
     #[serde(default)]
     audit: AuditSection,
     #[serde(default)]
     personal: PersonalSection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokensSection {
+    key_days: u16,
+}
+
+impl Default for TokensSection {
+    fn default() -> Self {
+        Self { key_days: 30 }
+    }
 }
 
 #[derive(Deserialize)]
@@ -160,6 +175,12 @@ pub struct Config {
     pub origins: Origins,
     /// Where STOMP over TCP is served without TLS; beyond loopback as with [`Self::http`].
     pub stomp: SocketAddr,
+    /// Whether programs that can send nothing but a login and a passcode in CONNECT may show their id and secret there:
+    /// `[stomp] passcodes = true`. Over TLS or from this machine only.
+    pub passcodes: bool,
+    /// How long a key signs tokens before the next one does: `[tokens] key_days`, 30 by default. Who copied a key in secret
+    /// (a backup, a disk) can sign until then and no longer; rotating more often costs nothing, so that is a matter of taste.
+    pub key_age: Duration,
     /// Where STOMP over TCP is served with TLS: `[stomp] listen_tls`, by custom at port 61614.
     pub stomp_tls: Option<SocketAddr>,
     /// Where metrics are served, by plain HTTP wherever that is: they are counts, and tell no secret, but also nothing that
@@ -244,6 +265,10 @@ impl Config {
             .personal
             .days()
             .map_err(|wrong| ConfigError::invalid(path, "personal.number_plates_days", &wrong))?;
+        if file.tokens.key_days == 0 {
+            let wrong = "use a number of days from 1 on";
+            return Err(ConfigError::invalid(path, "tokens.key_days", wrong));
+        }
         let mut files = Files {
             policy: file.policy.map(|section| beside.join(section.file)),
             access: None,
@@ -290,6 +315,8 @@ impl Config {
             origins,
             stomp: stomp.listen,
             stomp_tls: stomp.listen_tls,
+            passcodes: stomp.passcodes,
+            key_age: Duration::from_secs(u64::from(file.tokens.key_days) * 24 * 3600),
             metrics: file.metrics.listen,
             tls,
             limits,
@@ -474,6 +501,11 @@ mod tests {
             "data = \"d\"\n[pages]\nutc_offset_minutes = 71582788",
             "",
             &["utc_offset_minutes"],
+        );
+        check(
+            "data = \"d\"\n[tokens]\nkey_days = 0",
+            "",
+            &["tokens.key_days"],
         );
         check(
             "data = \"d\"\n[access]\nfile = \"missing.toml\"",

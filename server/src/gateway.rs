@@ -26,6 +26,7 @@ use crate::config::IdentityConfig;
 use crate::http::is_proof_locked;
 use crate::identity::authenticator::Authenticator;
 use crate::identity::in_force::InForce;
+use crate::identity::passcode::{Passcodes, passcode_of};
 use crate::identity::policy::{Permission, Right};
 use crate::identity::principal::Principal;
 use crate::identity::standing::Revoked;
@@ -47,6 +48,8 @@ pub(crate) struct Doorkeeper {
     pub(crate) policy: InForce,
     pub(crate) site: watch::Receiver<Arc<Site>>,
     pub(crate) certificates: Certificates,
+    /// Where a login and a passcode are enough.
+    pub(crate) passcodes: Option<Arc<Passcodes>>,
 }
 
 /// What the certificate of a connection has to do with the token that is brought on it.
@@ -86,6 +89,18 @@ impl Guard for Doorkeeper {
         frame: &Frame,
         peer: &Peer,
     ) -> Result<Admission<Principal>, Denied> {
+        if let Some(passcodes) = &self.passcodes
+            && let Some((login, passcode)) = passcode_of(frame)
+        {
+            let principal = passcodes.admit(login, passcode, peer).await?;
+            self.certificates.check(&principal, peer)?;
+            return Ok(Admission {
+                subject: principal.subject.clone(),
+                reserved: principal.is_machine(),
+                principal,
+                expires_at: None,
+            });
+        }
         let token = broker::token_of(frame).ok_or_else(|| {
             Denied::unauthenticated(
                 // Clients read this before they know that colons are escaped: there is none.

@@ -21,9 +21,9 @@ use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
 use crate::identity::gate::Gate;
 use crate::identity::in_force::InForce;
-use crate::identity::password::Passwords;
 use crate::identity::policy::Permission;
 use crate::identity::principal::Principal;
+use crate::identity::secret::Secrets;
 use crate::keeper::SiteKeeper;
 use crate::listener::asker::Asker;
 use crate::live::LiveHandle;
@@ -71,7 +71,7 @@ pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) entrance: Entrance,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
-    pub(crate) client_secrets: Passwords,
+    pub(crate) client_secrets: Secrets,
     pub(crate) roads: Roads,
     pub(crate) throttle: Throttle,
     pub(crate) offset: FixedOffset,
@@ -164,8 +164,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
         .route("/api/{*rest}", any(api::not_found))
-        .route("/oauth/token", post(oauth::token))
-        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/api/v1/revocations", post(oauth::call_back::call_back))
+        .route("/api/v1/grants", get(oauth::call_back::grants))
+        .merge(oauth::routes(&app))
         .route("/ws", get(websocket))
         // Without SockJS's framing it is the same WebSocket.
         .route("/sockjs/websocket", get(websocket))

@@ -82,8 +82,10 @@ use identity::files::{self, FileWatch, Files};
 use identity::gate::{Gate, GateConfig};
 use identity::in_force::InForce;
 use identity::key_file::KeyFile;
-use identity::password::Passwords;
+use identity::passcode::Passcodes;
 use identity::policy::Policy;
+use identity::rotation;
+use identity::secret::Secrets;
 use identity::standing::Standing;
 use identity::token::Tokens;
 use keeper::SiteKeeper;
@@ -193,7 +195,18 @@ impl Server {
         let limits = config.limits;
         let broker = broker_config(config.proxies.clone(), limits);
         let (in_force, policy) = InForce::new(Arc::new(config.policy));
-        let core = Core::load(store, policy, journal, kept, offset, broker, &mut tasks).await?;
+        let issued = Issued {
+            issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
+            key_age: config.key_age,
+        };
+        let core = Core::load(
+            store, policy, journal, kept, offset, broker, issued, &mut tasks,
+        )
+        .await?;
+        core.follow_keys(config.key_age, &shutdown, &mut tasks);
+        let passcodes = config
+            .passcodes
+            .then(|| core.passcodes(&shutdown, &mut tasks));
         core.watch_files(config.files, in_force, &mut tasks, &shutdown);
         let addresses = listeners.addresses()?;
         let tls = config.tls.map(|tls| open_tls(tls, &mut tasks, &shutdown));
@@ -205,6 +218,7 @@ impl Server {
         let broker = core.broker(
             config.approved_agents,
             certificates,
+            passcodes,
             config.identity.clone(),
             shutdown.clone(),
         );
@@ -401,6 +415,12 @@ fn broker_config(proxies: Vec<IpAddr>, limits: Limits) -> BrokerConfig {
     }
 }
 
+/// What the tokens say of where they come from, and how long a key signs them.
+struct Issued {
+    issuer: String,
+    key_age: Duration,
+}
+
 /// What everything else stands on: the tasks that own state, and the handles to them.
 struct Core {
     store: Store,
@@ -411,6 +431,7 @@ struct Core {
     commands: CommandHandle,
     publisher: Publisher,
     authenticator: Authenticator,
+    client_secrets: Secrets,
 }
 
 impl Core {
@@ -422,11 +443,12 @@ impl Core {
         personal_kept: Duration,
         offset: FixedOffset,
         broker: BrokerConfig,
+        issued: Issued,
         tasks: &mut Tasks,
     ) -> anyhow::Result<Self> {
-        let tokens = Tokens::open(&store)
+        let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
             .await
-            .context("cannot open the signing key")?;
+            .context("cannot open the signing keys")?;
         let (site, seen) = watch::channel(Arc::new(
             read_site(&store).await.context("cannot read the site")?,
         ));
@@ -492,6 +514,7 @@ impl Core {
             commands,
             publisher,
             authenticator,
+            client_secrets: Secrets::default(),
         })
     }
 
@@ -499,6 +522,7 @@ impl Core {
         &self,
         approved_agents: HashSet<AgentId>,
         certificates: Certificates,
+        passcodes: Option<Arc<Passcodes>>,
         identity: IdentityConfig,
         shutdown: CancellationToken,
     ) -> http::Broker {
@@ -507,6 +531,7 @@ impl Core {
             policy: self.policy.clone(),
             site: self.keeper.subscribe(),
             certificates,
+            passcodes,
         };
         let desk = Desk {
             store: self.store.clone(),
@@ -543,6 +568,28 @@ impl Core {
         });
     }
 
+    fn follow_keys(&self, age: Duration, shutdown: &CancellationToken, tasks: &mut Tasks) {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let followed = rotation::follow(authenticator, store, age, shutdown.clone());
+        tasks.spawn(async move {
+            followed.await;
+            "the signing keys"
+        });
+    }
+
+    /// Where a login and a passcode are enough.
+    fn passcodes(&self, shutdown: &CancellationToken, tasks: &mut Tasks) -> Arc<Passcodes> {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let secrets = self.client_secrets.clone();
+        let passcodes = Arc::new(Passcodes::new(authenticator, store, secrets));
+        let (followed, shutdown) = (Arc::clone(&passcodes), shutdown.clone());
+        tasks.spawn(async move {
+            followed.follow(shutdown).await;
+            "passcodes"
+        });
+        passcodes
+    }
+
     fn metrics(
         &self,
         sockjs: SockJs,
@@ -574,7 +621,7 @@ impl Core {
             publisher: self.publisher,
             authenticator: self.authenticator,
             entrance,
-            client_secrets: Passwords::new(),
+            client_secrets: self.client_secrets,
             roads,
             throttle,
             offset,

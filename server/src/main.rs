@@ -12,6 +12,8 @@ use tracing_subscriber::EnvFilter;
 
 mod cli;
 
+use cli::keys::KeysCommand;
+
 /// `EX_USAGE` of sysexits: what was asked for is wrong, and nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
 
@@ -50,6 +52,11 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// The keys that sign tokens; a running server follows within seconds.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Who may do what.
     Policy {
         #[command(subcommand)]
@@ -69,6 +76,7 @@ impl Command {
         match self {
             Self::Run { config } | Self::Check { config } => config,
             Self::Audit { command } => command.config(),
+            Self::Keys { command } => command.config(),
             Self::People { command } => command.config(),
             Self::Policy {
                 command: PolicyCommand::Check(question),
@@ -126,6 +134,9 @@ fn main() -> ExitCode {
         Command::People { command } => runtime
             .block_on(command.run(&config))
             .map(|link| say(&link)),
+        Command::Keys { command } => runtime
+            .block_on(command.run(&config))
+            .map(|sentence| say(&sentence)),
         _ => runtime.block_on(cli::run::run(config, path)),
     };
     match outcome {

@@ -78,6 +78,16 @@ words! {
     sign_in_signed_out: "로그아웃되었습니다.", "You are signed out.";
     sign_in_unavailable: "지금은 로그인을 확인할 수 없습니다. 잠시 후 다시 시도하십시오.", "Logins cannot be checked just now. Try again in a moment.";
 
+    // Applications that ask to act for somebody.
+    authorize: "애플리케이션 연결", "Connect an application";
+    authorize_question: "다음 애플리케이션의 접근을 허용하시겠습니까? {application}", "Let {application} act for you?";
+    authorize_who: "로그인한 사용자: {name} ({user})", "You are signed in as {name} ({user}).";
+    authorize_roles: "애플리케이션이 받는 역할: {roles}", "It gets these roles: {roles}.";
+    authorize_zones: "애플리케이션이 접근하는 구역: {zones}", "In these zones: {zones}.";
+    authorize_where: "응답을 받을 주소: {address}", "The answer goes to {address}.";
+    authorize_approve: "허용", "Allow";
+    authorize_deny: "거부", "Do not allow";
+
     // People: themselves, and those who look after them.
     account: "내 계정", "My account";
     role: "역할", "Role";
@@ -275,6 +285,8 @@ words! {
     error_not_found: "찾는 화면이 없습니다.", "There is no such page.";
     error_not_found_do: "주소를 확인하거나 현황 화면에서 찾으십시오. 장치가 삭제되었을 수도 있습니다.", "Check the address, or find it from the overview. The device may have been removed.";
     error_forbidden: "이 화면을 볼 권한이 없습니다.", "You may not see this page.";
+    error_application: "애플리케이션의 로그인 요청이 올바르지 않습니다.", "An application asked you to sign in, and asked wrongly.";
+    error_application_do: "이 주소로 보낸 애플리케이션이 등록되지 않았거나, 등록된 것과 다른 주소로 응답을 받으려 합니다. 그 애플리케이션을 신뢰하지 말고 관리자에게 알리십시오.", "The application is not registered here, or wants its answer where it is not registered. Do not trust it; tell an administrator.";
     error_forbidden_do: "필요하면 관리자에게 역할이나 구역 권한을 요청하십시오.", "If you need it, ask an administrator for the role or the zone.";
     error_too_many: "요청이 너무 많습니다.", "Too many requests came from here.";
     error_too_many_do: "잠시 뒤 다시 시도하십시오.", "Wait a moment, then try again.";

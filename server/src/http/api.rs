@@ -26,7 +26,7 @@ pub(super) struct List<T> {
 }
 
 impl<T> List<T> {
-    fn whole(items: Vec<T>) -> Json<Self> {
+    pub(super) fn whole(items: Vec<T>) -> Json<Self> {
         Json(Self { items, next: None })
     }
 }

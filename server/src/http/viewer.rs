@@ -182,7 +182,11 @@ impl FromRequestParts<App> for Viewer {
                 Ok(viewer)
             }
             // A script's request and a partial are not pages to come back to.
-            Ok(None) if script_csrf.is_some() || path.starts_with("/partials/") => {
+            Ok(None)
+                if script_csrf.is_some()
+                    || path == "/login/token"
+                    || path.starts_with("/partials/") =>
+            {
                 Err(Problem::unauthenticated().into_response())
             }
             Ok(None) if path == "/" => Err(Redirect::to("/sign-in").into_response()),

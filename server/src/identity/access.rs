@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use contract::{Role, ZoneId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::password;
 use super::principal::{Principal, Proof, Zones};
@@ -17,6 +18,8 @@ use crate::audit::AuditEntry;
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
+mod application;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -24,6 +27,8 @@ struct File {
     user: Vec<User>,
     #[serde(default)]
     client: Vec<Client>,
+    #[serde(default)]
+    application: Vec<application::Section>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +61,7 @@ struct Entry {
 pub struct Access {
     people: Vec<Entry>,
     clients: Vec<Entry>,
+    applications: Vec<application::Entry>,
 }
 
 impl std::fmt::Debug for Access {
@@ -150,13 +156,17 @@ impl Access {
                 },
             });
         }
-        let mut names = HashSet::new();
-        let everybody = access.people.iter().chain(&access.clients);
-        for Entry { principal, .. } in everybody {
-            if !names.insert(&principal.subject) {
-                let wrong = "is there twice: people and programs share one name space";
-                return Err(ConfigError::invalid(path, &principal.subject, wrong));
-            }
+        for section in file.application {
+            let id = section.id().to_owned();
+            let entry = section.read(&secret, &zones).map_err(|wrong| match wrong {
+                application::Wrong::Sentence(wrong) => ConfigError::invalid(path, &id, &wrong),
+                application::Wrong::Told(error) => error,
+            })?;
+            access.applications.push(entry);
+        }
+        if let Some(twice) = access.named_twice() {
+            let wrong = "is there twice: people, programs and applications share one name space";
+            return Err(ConfigError::invalid(path, twice, wrong));
         }
         Ok(access)
     }
@@ -169,13 +179,22 @@ impl Access {
             .find(|principal| principal.subject == subject)
     }
 
+    /// Rights and revocations go by name: nobody may have another's.
+    fn named_twice(&self) -> Option<&str> {
+        let entries = self.people.iter().chain(&self.clients);
+        let names = entries.map(|entry| entry.principal.subject.as_str());
+        let mut names = names.chain(self.applications.iter().map(application::Entry::id));
+        let mut seen = HashSet::new();
+        names.find(|name| !seen.insert(*name))
+    }
+
     /// Makes sure that everybody exists as described, and disables whoever was taken out of the file. A secret that is
     /// stored already is not hashed again; a new one ends the logins of its person. What they hold is called back, in the
     /// same transaction, from everybody who lost something: let it take effect ([`Change::loses`]).
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer; nobody was changed then.
-    pub async fn apply(self, store: &Store, at: DateTime<Utc>) -> Result<Vec<Changed>, StoreError> {
+    pub async fn apply(self, store: &Store, at: DateTime<Utc>) -> Result<Applied, StoreError> {
         let mut unit = store.begin().await?;
         let names = |entries: &[Entry]| -> Vec<String> {
             entries
@@ -208,10 +227,11 @@ impl Access {
             let (before, stored) = stored
                 .map(|client| (client.principal, client.secret_hash))
                 .unzip();
-            let (hash, is_new) = hash_of(entry.secret, stored).await;
+            let (hash, is_new) = application::hash_of(entry.secret, stored).await;
             Store::put_client(&mut unit, &entry.principal, &hash).await?;
             changes.extend(Changed::between(before, entry.principal, is_new));
         }
+        let ended = application::apply(self.applications, store, &mut unit, at).await?;
         for lost in changes.iter().filter(|change| change.what.loses()) {
             let revocation = Revocation::Subject(lost.subject.clone());
             Store::put_revocation(&mut unit, &revocation, at).await?;
@@ -223,8 +243,17 @@ impl Access {
             Store::audit(&mut unit, entry).await?;
         }
         unit.commit().await?;
-        Ok(changes)
+        Ok(Applied { changes, ended })
     }
+}
+
+/// What came of an access file. Let it take effect: [`Change::loses`], and what ended.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Who is not as they were before.
+    pub changes: Vec<Changed>,
+    /// What people had let applications do that may no more: its `sid`, and whose it was.
+    pub ended: Vec<(Uuid, String)>,
 }
 
 /// Somebody who is not as they were before.

@@ -33,6 +33,10 @@ impl Authenticator {
     /// # Errors
     /// [`Revoked`] when what they came with was called back.
     pub(crate) fn admitted(&self, principal: &Principal) -> Result<(), Revoked> {
+        let key = principal.proof.key.as_deref();
+        if key.is_some_and(|kid| !self.tokens.has_key(kid)) {
+            return Err(Revoked);
+        }
         self.standing.check(principal)
     }
 
@@ -46,6 +50,23 @@ impl Authenticator {
             sessions,
             "tokens were called back"
         );
+    }
+
+    /// The same, of a token whose holder is not known: every session is asked.
+    pub(crate) fn call_back_of_anybody(&self, revocation: &Revocation, at: DateTime<Utc>) {
+        self.standing.take_effect(revocation, at);
+        let sessions = self.publisher.all_rights_changed();
+        tracing::info!(
+            kind = revocation.kind(),
+            sessions,
+            "a token was called back"
+        );
+    }
+
+    /// A signing key is gone: sessions whose token it signed end.
+    pub(crate) fn keys_removed(&self) {
+        let sessions = self.publisher.all_rights_changed();
+        tracing::info!(sessions, "a signing key was removed");
     }
 
     /// A token for somebody; what their [`Principal::proof`] says of grant, client and second factor goes into it.

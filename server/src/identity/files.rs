@@ -193,7 +193,12 @@ impl FileWatch {
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
         let at = Utc::now();
-        for change in access.apply(&self.store, at).await? {
+        let applied = access.apply(&self.store, at).await?;
+        for (grant, holder) in applied.ended {
+            self.authenticator
+                .call_back(&Revocation::Grant(grant), &holder, at);
+        }
+        for change in applied.changes {
             tracing::info!(subject = change.subject, what = ?change.what, "the access file changed somebody");
             if change.what.loses() {
                 let revocation = Revocation::Subject(change.subject.clone());

@@ -1,6 +1,7 @@
 //! Somebody who has shown who they are. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use contract::{IdError, Role, ZoneId};
 use uuid::Uuid;
@@ -97,6 +98,8 @@ pub struct Proof {
     pub grant: Option<Uuid>,
     /// To whom the token was given (`client_id`): an application, or the program itself. None: a page of ours.
     pub client: Option<String>,
+    /// The key that signed the token (`kid`). When it is removed, so are its tokens.
+    pub key: Option<Arc<str>>,
     /// When the token was made, in seconds since 1970 (`iat`).
     pub issued_at: u64,
     /// When a second factor was shown, in seconds since 1970.

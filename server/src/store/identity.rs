@@ -1,4 +1,4 @@
-//! People, programs and signing keys.
+//! People and programs.
 
 use contract::Role;
 
@@ -13,9 +13,16 @@ pub(crate) struct Person {
 }
 
 /// A program, agent or machine that can get tokens.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Client {
     pub(crate) principal: Principal,
     pub(crate) secret_hash: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.principal.fmt(f)
+    }
 }
 
 impl Store {
@@ -124,32 +131,6 @@ impl Store {
         .fetch_all(&mut **unit)
         .await?;
         Ok((people, clients))
-    }
-
-    /// The newest signing key: its id and its PKCS #8 document.
-    pub(crate) async fn signing_key(&self) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-        let row = sqlx::query!(
-            "select kid, private_der from signing_key order by created_at desc limit 1"
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(|row| (row.kid, row.private_der)))
-    }
-
-    /// Stores a signing key.
-    pub(crate) async fn put_signing_key(
-        &self,
-        kid: &str,
-        private_der: &[u8],
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into signing_key (kid, private_der) values ($1, $2)",
-            kid,
-            private_der
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
     }
 }
 

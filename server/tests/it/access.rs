@@ -158,6 +158,10 @@ async fn every_route_asks_who_is_there() {
         ("/healthz", 200),
         ("/readyz", 200),
         ("/.well-known/jwks.json", 200),
+        ("/.well-known/oauth-authorization-server", 200),
+        ("/.well-known/openid-configuration", 200),
+        ("/oauth/authorize", 400),
+        ("/api/v1/grants", 401),
     ] {
         assert_eq!(nobody.get(path).await.status(), status, "GET {path}");
     }
@@ -166,7 +170,8 @@ async fn every_route_asks_who_is_there() {
         ("/devices/gate-1/commands", 303),
         ("/devices/gate-1/approve", 303),
         ("/sign-out", 303),
-        ("/login/token", 303),
+        ("/login/token", 401),
+        ("/oauth/authorize", 303),
         ("/login/active", 303),
         ("/login/unlock", 303),
         ("/account/password", 303),
@@ -181,6 +186,7 @@ async fn every_route_asks_who_is_there() {
         ("/people/end-logins", 303),
         ("/api/v1/alarms/1/acknowledge", 401),
         ("/api/v1/devices/gate-1/commands", 401),
+        ("/api/v1/revocations", 401),
     ] {
         let answer = nobody.post(path, &[]).await;
         assert_eq!(answer.status(), status, "POST {path}");

@@ -148,7 +148,7 @@ impl TestServer {
 
     /// Takes somebody out of the access file.
     pub(crate) fn remove_from_access(&self, name: &str) {
-        let everybody = access();
+        let everybody = self.file("access.toml");
         let tables = everybody
             .split("[[")
             .filter(|table| !table.is_empty() && !table.contains(&format!("\"{name}\"")));

@@ -14,6 +14,7 @@ mod harness;
 mod ingest;
 mod listener;
 mod listener_tls;
+mod oauth;
 mod pages;
 mod people;
 mod plates;
