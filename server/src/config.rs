@@ -11,6 +11,13 @@ use serde::Deserialize;
 use sockjs::Origins;
 use sqlx::postgres::PgConnectOptions;
 
+mod provider;
+
+#[cfg(test)]
+pub(crate) use provider::tests::provider as provider_for_tests;
+pub use provider::{ClientSecret, ProviderConfig, SigningAlgorithm, ZoneRule};
+pub(crate) use provider::{RETURN_PATH, is_loopback, secure_url};
+
 use crate::identity::access::Access;
 use crate::site::Zone;
 
@@ -65,6 +72,7 @@ struct File {
     #[serde(default)]
     inventory: InventorySection,
     access: Option<AccessSection>,
+    provider: Option<provider::ProviderSection>,
     #[serde(default)]
     pages: PagesSection,
 }
@@ -178,6 +186,8 @@ pub struct Config {
     pub approved_agents: HashSet<AgentId>,
     /// Who must exist.
     pub access: Access,
+    /// Who else may say who somebody is: `[provider]`.
+    pub provider: Option<ProviderConfig>,
     /// The time zone of pages, in seconds east of UTC.
     pub utc_offset_seconds: i32,
     /// An external database; none means the private cluster.
@@ -223,11 +233,13 @@ impl Config {
                 "DATABASE_URL is not the address of a Postgres database ({error}): use postgres://user:password@host/database, or unset it for a private cluster"
             )));
         }
+        let zones: Vec<&ZoneId> = file.zone.iter().map(|zone| &zone.id).collect();
+        let provider = file
+            .provider
+            .map(|section| section.check(path, &zones, environment))
+            .transpose()?;
         let access = match file.access {
-            Some(section) => {
-                let zones: Vec<&ZoneId> = file.zone.iter().map(|zone| &zone.id).collect();
-                Access::load(&beside.join(section.file), &zones, environment)?
-            }
+            Some(section) => Access::load(&beside.join(section.file), &zones, environment)?,
             None => Access::default(),
         };
         Ok(Self {
@@ -251,6 +263,7 @@ impl Config {
                 .collect(),
             approved_agents: file.inventory.approve.into_iter().collect(),
             access,
+            provider,
             utc_offset_seconds: offset,
             database_url,
         })

@@ -55,6 +55,7 @@ impl Guard for Doorkeeper {
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
             TokenError::Revoked(_) => Denied::new("token-revoked", error.to_string()),
+            TokenError::Unavailable => Denied::new("unavailable", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
         Ok(Admission {

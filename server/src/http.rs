@@ -16,8 +16,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
+use crate::config::RETURN_PATH;
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::external::Visitors;
 use crate::identity::password::Passwords;
 use crate::keeper::SiteKeeper;
 use crate::live::LiveHandle;
@@ -28,6 +30,7 @@ use crate::transport::socketio;
 mod api;
 mod asset;
 mod error;
+mod external;
 mod form;
 mod health;
 mod oauth;
@@ -85,6 +88,11 @@ impl App {
     fn site(&self) -> Arc<Site> {
         self.keeper.site()
     }
+
+    /// Who else says who somebody is, if anybody does.
+    fn external(&self) -> Option<&Visitors> {
+        self.authenticator.external.as_ref()
+    }
 }
 
 /// Nothing but our own files, no inline script or style, no framing by others; SockJS has hidden frames of our own.
@@ -103,6 +111,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/alarms", get(page::alarms))
         .route("/devices/{id}", get(page::device))
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-in/external", get(external::begin))
+        .route(RETURN_PATH, get(external::finish))
         .route("/sign-out", post(sign_in::leave))
         .route("/language", post(sign_in::language))
         .route("/login/token", post(sign_in::token))

@@ -10,7 +10,7 @@
 //! | module | |
 //! |---|---|
 //! | [`config`] | what the server is told |
-//! | [`identity`] | passwords, tokens, and the policy that decides who may do what |
+//! | [`identity`] | passwords, tokens, an external provider, and the policy that decides who may do what |
 //! | [`site`] | zones, devices, profiles as they were announced |
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
 //! | `keeper` | the one way in which the site changes |
@@ -64,10 +64,12 @@ use alarm::engine::Engine;
 use announce::Announcer;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
-use config::Config;
+use config::{Config, ProviderConfig};
 use gateway::{Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
+use identity::external::Visitors;
 use identity::password::Passwords;
+use identity::provider::Provider;
 use identity::standing::Standing;
 use identity::token::Tokens;
 use keeper::SiteKeeper;
@@ -128,7 +130,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
-        let core = Core::load(store, offset, config.proxies, &mut tasks).await?;
+        let core = Core::load(store, offset, config.proxies, config.provider, &mut tasks).await?;
         let addresses = Addresses {
             http: listeners.http.local_addr()?,
             stomp: listeners.stomp.local_addr()?,
@@ -264,6 +266,7 @@ impl Core {
         store: Store,
         offset: FixedOffset,
         proxies: Vec<IpAddr>,
+        provider: Option<ProviderConfig>,
         tasks: &mut Tasks,
     ) -> anyhow::Result<Self> {
         let tokens = Tokens::open(&store)
@@ -276,7 +279,13 @@ impl Core {
         let standing = Standing::open(&store)
             .await
             .context("cannot read what was called back")?;
+        let provider = provider.map(Provider::new).transpose()?;
+        let external = provider.map(|provider| Visitors {
+            provider: Arc::new(provider),
+            store: store.clone(),
+        });
         let authenticator = Authenticator {
+            external,
             tokens: Arc::new(tokens),
             standing: Arc::new(standing),
             publisher: publisher.clone(),

@@ -12,6 +12,7 @@ pub(crate) mod alarm;
 pub(crate) mod audit;
 pub(crate) mod command;
 pub(crate) mod event;
+pub(crate) mod external;
 pub(crate) mod identity;
 pub(crate) mod site;
 pub(crate) mod standing;

@@ -22,7 +22,7 @@ use crate::identity::password::{Busy, random};
 use crate::identity::standing::Revocation;
 use crate::store::audit::AuditEntry;
 use crate::store::identity::NewLogin;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Unit};
 use crate::wire;
 
 /// A shift of twelve hours without signing in twice.
@@ -63,6 +63,7 @@ pub(super) async fn show(
         None => None,
     };
     page(
+        &app,
         app.viewing(&headers),
         StatusCode::OK,
         problem,
@@ -71,7 +72,8 @@ pub(super) async fn show(
     )
 }
 
-fn page(
+pub(super) fn page(
+    app: &App,
     viewing: Viewing,
     status: StatusCode,
     problem: Option<SignInProblem>,
@@ -83,6 +85,10 @@ fn page(
         problem,
         name,
         next,
+        external: app.external().map(|visitors| {
+            let name = &visitors.provider.config().name;
+            name.get(viewing.language)
+        }),
         csrf: None,
         version: env!("CARGO_PKG_VERSION"),
     };
@@ -123,6 +129,7 @@ pub(super) async fn enter(
     let next = own_path(form.next.as_deref());
     if !is_same_origin(&headers) {
         return page(
+            &app,
             viewing,
             StatusCode::FORBIDDEN,
             Some(SignInProblem::Ended),
@@ -135,14 +142,9 @@ pub(super) async fn enter(
         .take(NAME_CHARS_MAX)
         .collect();
     match sign_in(&app, &name, form.password, &peer, viewing.now).await {
-        Ok(Some(cookie)) => with_cookie(
-            &app,
-            LOGIN_COOKIE,
-            &cookie,
-            LOGIN_HOURS * 3600,
-            Redirect::to(next),
-        ),
+        Ok(Some(cookie)) => with_login(&app, &cookie, Redirect::to(next)),
         Ok(None) => page(
+            &app,
             viewing,
             StatusCode::UNAUTHORIZED,
             Some(SignInProblem::Wrong),
@@ -154,6 +156,7 @@ pub(super) async fn enter(
                 log_unavailable(&error);
             }
             page(
+                &app,
                 viewing,
                 StatusCode::SERVICE_UNAVAILABLE,
                 Some(SignInProblem::Unavailable),
@@ -173,7 +176,9 @@ async fn sign_in(
     now: DateTime<Utc>,
 ) -> Result<Option<String>, Hindrance> {
     let person = app.store.person(name).await?;
-    let stored = person.as_ref().map(|person| person.password_hash.clone());
+    let stored = person
+        .as_ref()
+        .and_then(|person| person.password_hash.clone());
     let right = app
         .people_passwords
         .verify(password, stored)
@@ -193,20 +198,36 @@ async fn sign_in(
             .await?;
         return Ok(None);
     };
-    let cookie = URL_SAFE_NO_PAD.encode(random::<32>());
+    let mut unit = app.store.begin().await?;
+    let (_, cookie) = begin(&mut unit, &person.principal.subject, peer, now).await?;
+    Store::audit(&mut unit, entry("done")).await?;
+    unit.commit().await.map_err(StoreError::from)?;
+    Ok(Some(cookie))
+}
+
+/// A new login of somebody who has shown who they are: its id, and the value of its cookie.
+pub(super) async fn begin(
+    unit: &mut Unit<'_>,
+    person: &str,
+    peer: &str,
+    now: DateTime<Utc>,
+) -> Result<(Uuid, String), StoreError> {
+    let (id, cookie) = (Uuid::new_v4(), URL_SAFE_NO_PAD.encode(random::<32>()));
     let login = NewLogin {
-        id: Uuid::new_v4(),
+        id,
         cookie_hash: &cookie_hash(&cookie),
-        person: &person.principal.subject,
+        person,
         csrf: &URL_SAFE_NO_PAD.encode(random::<32>()),
         peer,
         expires_at: now + TimeDelta::hours(LOGIN_HOURS),
     };
-    let mut unit = app.store.begin().await?;
-    Store::begin_login(&mut unit, login).await?;
-    Store::audit(&mut unit, entry("done")).await?;
-    unit.commit().await.map_err(StoreError::from)?;
-    Ok(Some(cookie))
+    Store::begin_login(unit, login).await?;
+    Ok((id, cookie))
+}
+
+/// An answer that gives the browser the cookie of a login.
+pub(super) fn with_login(app: &App, cookie: &str, answer: Redirect) -> Response {
+    with_cookie(app, LOGIN_COOKIE, cookie, LOGIN_HOURS * 3600, answer)
 }
 
 fn with_cookie(app: &App, name: &str, value: &str, seconds: i64, answer: Redirect) -> Response {

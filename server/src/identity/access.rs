@@ -167,7 +167,7 @@ impl Access {
             let stored = store
                 .person(&entry.principal.subject)
                 .await?
-                .map(|person| person.password_hash);
+                .and_then(|person| person.password_hash);
             let (hash, is_new) = hash_of(entry.secret, stored).await;
             Store::put_person(&mut unit, &entry.principal, &hash).await?;
             if is_new {
