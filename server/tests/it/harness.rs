@@ -71,8 +71,17 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts one on free ports.
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts one whose configuration says `more`.
+    pub(crate) async fn start_with(more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("server.toml"), CONFIG).unwrap();
+        std::fs::write(
+            directory.path().join("server.toml"),
+            format!("{CONFIG}{more}"),
+        )
+        .unwrap();
         std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,

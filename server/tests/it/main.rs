@@ -9,6 +9,8 @@ mod alarms;
 mod attacks;
 mod commands;
 mod database;
+mod external;
+mod fake_provider;
 mod harness;
 mod ingest;
 mod pages;
