@@ -201,6 +201,7 @@ mod tests {
             range: None,
             deadband: 0.0,
             is_state: false,
+            personal: None,
         }
     }
 

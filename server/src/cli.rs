@@ -1,3 +1,4 @@
 //! What each sub-command of `landside-server` does.
 
+pub(crate) mod audit;
 pub(crate) mod run;

@@ -1,22 +1,32 @@
 //! Commands: what people and programs want done, and what became of it. [`lifecycle`] is the machine, `dispatcher`
 //! the task that stores, sends and follows them.
 
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use broker::SessionId;
 use contract::command::{CommandRequest, CommandResult, CommandView};
 use contract::{AgentId, DeviceId, InstanceId};
 use tokio::sync::{mpsc, oneshot};
 
+mod check;
 pub(crate) mod dispatcher;
 pub mod lifecycle;
 
 use crate::alarm::Actor;
+use crate::listener::rate::{Buckets, Rate};
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
 
 /// Requests that wait. When it is full, whoever asks waits; nothing is dropped.
 const QUEUE: usize = 256;
+
+/// Commands of one principal, whichever way they come: 600, and ten a second. Whoever opens every barrier of the largest site
+/// at once gets through; a program that runs wild fills neither the records nor the agents' lines.
+const PACE: Rate = Rate {
+    burst: 600,
+    every: Duration::from_millis(100),
+};
 
 /// Why a command was not even stored.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +59,9 @@ pub(crate) enum CommandError {
     /// The key was used for another command.
     #[error("the key {0} belongs to another command that you gave: use a new one")]
     KeyReused(uuid::Uuid),
+    /// More than [`PACE`] allows.
+    #[error("you gave too many commands: the next one is taken in {} s", .0.as_secs() + 1)]
+    TooMany(Duration),
     /// It could not be stored, so it does not exist.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,13 +101,15 @@ pub(crate) enum Request {
 #[derive(Debug, Clone)]
 pub(crate) struct CommandHandle {
     mailbox: Mailbox<Request>,
+    paces: Arc<Mutex<Buckets<String>>>,
 }
 
 impl CommandHandle {
     /// A handle, and the queue that the dispatcher works on.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
         let (mailbox, queue) = Mailbox::new(QUEUE);
-        (Self { mailbox }, queue)
+        let paces = Arc::new(Mutex::new(Buckets::new(PACE)));
+        (Self { mailbox, paces }, queue)
     }
 
     /// An agent announced its devices: commands for them go to this session from now on.
@@ -121,6 +136,11 @@ impl CommandHandle {
         actor: Actor,
     ) -> Result<CommandView, CommandError> {
         let received = Instant::now();
+        let taken = {
+            let mut paces = self.paces.lock().expect("nothing panics while it is held");
+            paces.take(actor.principal.subject.clone(), received)
+        };
+        taken.map_err(CommandError::TooMany)?;
         self.mailbox
             .ask(|reply| Request::Submit {
                 device,

@@ -10,16 +10,27 @@ use contract::{AgentId, Text, ZoneId};
 use serde::Deserialize;
 use sockjs::Origins;
 use sqlx::postgres::PgConnectOptions;
+use url::Url;
 
+use crate::audit::settings::AuditSettings;
+use crate::identity::access::Access;
+use crate::listener::limits::Limits;
+use crate::site::Zone;
+
+mod audit;
+mod http;
+mod listening;
 mod provider;
 
+use audit::{AuditSection, PersonalSection};
+pub use http::WITHOUT_TLS;
+use http::{HttpSection, MetricsSection, StompSection, may_listen, origins, public_url};
+pub use listening::Tls;
+use listening::{IdentitySection, LimitsSection, TlsSection};
 #[cfg(test)]
 pub(crate) use provider::tests::provider as provider_for_tests;
 pub use provider::{ClientSecret, ProviderConfig, SigningAlgorithm, ZoneRule};
 pub(crate) use provider::{RETURN_PATH, is_loopback, secure_url};
-
-use crate::identity::access::Access;
-use crate::site::Zone;
 
 /// What is wrong with a configuration: one sentence that names the file, the key and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +78,11 @@ struct File {
     stomp: StompSection,
     #[serde(default)]
     metrics: MetricsSection,
+    tls: Option<TlsSection>,
+    #[serde(default)]
+    limits: LimitsSection,
+    #[serde(default)]
+    identity: IdentitySection,
     #[serde(default)]
     zone: Vec<ZoneSection>,
     #[serde(default)]
@@ -75,55 +91,11 @@ struct File {
     provider: Option<provider::ProviderSection>,
     #[serde(default)]
     pages: PagesSection,
-}
-
-macro_rules! listen_section {
-    ($name:ident, $default:literal) => {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct $name {
-            listen: SocketAddr,
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self {
-                    listen: $default.parse().expect("the default is an address"),
-                }
-            }
-        }
-    };
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HttpSection {
-    #[serde(default = "default_http")]
-    listen: SocketAddr,
-    secure_cookies: Option<bool>,
     #[serde(default)]
-    proxies: Vec<IpAddr>,
+    audit: AuditSection,
     #[serde(default)]
-    origins: Vec<String>,
+    personal: PersonalSection,
 }
-
-fn default_http() -> SocketAddr {
-    "127.0.0.1:8080".parse().expect("the default is an address")
-}
-
-impl Default for HttpSection {
-    fn default() -> Self {
-        Self {
-            listen: default_http(),
-            secure_cookies: None,
-            proxies: Vec::new(),
-            origins: Vec::new(),
-        }
-    }
-}
-
-listen_section!(StompSection, "127.0.0.1:61613");
-listen_section!(MetricsSection, "127.0.0.1:9464");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,22 +136,36 @@ impl Default for PagesSection {
 pub struct Config {
     /// Where its own files live.
     pub data: PathBuf,
-    /// Where pages, API and WebSocket are served.
+    /// Where pages, API and WebSocket are served: by HTTPS where [`Self::tls`] is there. Beyond loopback without TLS only
+    /// with `without_tls` and the sentence [`WITHOUT_TLS`].
     pub http: SocketAddr,
-    /// Whether cookies are for HTTPS only: by default wherever pages are not served on loopback. Behind a proxy that ends
-    /// TLS, say `secure_cookies = true`.
+    /// What the server is called from outside, as in `public_url = "https://landside.example"`: the issuer of its tokens.
+    /// By default where it listens. Behind a proxy that ends TLS it must be said.
+    pub public_url: Url,
+    /// Whether cookies are for HTTPS only: by default if [`Self::public_url`] is one of HTTPS.
     pub secure_cookies: bool,
-    /// Reverse proxies in front of pages and WebSocket, as in `proxies = ["10.0.0.1"]`: everybody behind one seems to come
-    /// from there, so the bounds on sessions of one address do not count for them. SockJS believes their
-    /// `X-Forwarded-For`.
+    /// Reverse proxies in front of pages and WebSocket, as in `proxies = ["10.0.0.1"]`: their `X-Forwarded-For` and
+    /// `X-Forwarded-Proto` are believed, those of nobody else, and the bounds on connections of one address do not count
+    /// for them.
     pub proxies: Vec<IpAddr>,
     /// Pages of which other origins may connect by WebSocket and SockJS, as in `origins = ["https://kiosk.example"]`. Those
     /// of the server itself always may; `["*"]` lets all in.
     pub origins: Origins,
-    /// Where STOMP over TCP is served.
+    /// Where STOMP over TCP is served without TLS; beyond loopback as with [`Self::http`].
     pub stomp: SocketAddr,
-    /// Where metrics are served.
+    /// Where STOMP over TCP is served with TLS: `[stomp] listen_tls`, by custom at port 61614.
+    pub stomp_tls: Option<SocketAddr>,
+    /// Where metrics are served, by plain HTTP wherever that is: they are counts, and tell no secret, but also nothing that
+    /// is for everybody.
     pub metrics: SocketAddr,
+    /// `[tls]`: certificates; without, nothing is encrypted here.
+    pub tls: Option<Tls>,
+    /// `[limits]`: what bounds whoever comes, as `arrival_seconds`, `body_seconds`, `idle_seconds`, `connections` and
+    /// `connections_per_address`.
+    pub limits: Limits,
+    /// `[identity] consoles`: addresses of the control room, as in `consoles = ["10.0.0.5"]`. Connections and permissions
+    /// are reserved for them, as for this machine, which nobody else can use up.
+    pub consoles: Vec<IpAddr>,
     /// The zones, in the order in which they are shown.
     pub zones: Vec<Zone>,
     /// Agents whose announced devices count as approved.
@@ -192,6 +178,14 @@ pub struct Config {
     pub utc_offset_seconds: i32,
     /// An external database; none means the private cluster.
     pub database_url: Option<String>,
+    /// The login that owns the tables, from `LANDSIDE_DATABASE_OWNER_URL`; used for migrations only. None means that the
+    /// login of `DATABASE_URL` does.
+    pub database_owner_url: Option<String>,
+    /// Where the heads of the audit go: `[audit] head` and `syslog`.
+    pub audit: AuditSettings,
+    /// For how many days number plates are kept: `[personal] number_plates_days`, 30 by default. Disputes about a parking
+    /// fee come within a month; a longer time needs a reason of one's own.
+    pub number_plates_days: u32,
 }
 
 impl Config {
@@ -225,14 +219,20 @@ impl Config {
                 wrong,
             ));
         };
-        let origins = origins(file.http.origins)
+        let (http, stomp) = (file.http, file.stomp);
+        let origins = origins(http.origins)
             .map_err(|wrong| ConfigError::invalid(path, "http.origins", &wrong))?;
-        let database_url = environment("DATABASE_URL").filter(|url| !url.is_empty());
-        if let Some(Err(error)) = database_url.as_deref().map(PgConnectOptions::from_str) {
-            return Err(ConfigError(format!(
-                "DATABASE_URL is not the address of a Postgres database ({error}): use postgres://user:password@host/database, or unset it for a private cluster"
-            )));
-        }
+        let database_url = database_url(environment, "DATABASE_URL")?;
+        let database_owner_url = database_url_of_owner(environment, database_url.is_some())?;
+        let data = beside.join(file.data);
+        let audit = file
+            .audit
+            .read(beside, &data)
+            .map_err(|wrong| ConfigError::invalid(path, "audit.syslog", &wrong))?;
+        let number_plates_days = file
+            .personal
+            .days()
+            .map_err(|wrong| ConfigError::invalid(path, "personal.number_plates_days", &wrong))?;
         let zones: Vec<&ZoneId> = file.zone.iter().map(|zone| &zone.id).collect();
         let provider = file
             .provider
@@ -242,17 +242,35 @@ impl Config {
             Some(section) => Access::load(&beside.join(section.file), &zones, environment)?,
             None => Access::default(),
         };
+        let tls = file.tls.map(|section| section.read(beside)).transpose();
+        let tls = tls.map_err(|wrong| ConfigError::invalid(path, "tls", &wrong))?;
+        may_listen(http.listen, tls.is_some(), http.without_tls.as_deref())
+            .map_err(|wrong| ConfigError::invalid(path, "http.listen", &wrong))?;
+        may_listen(stomp.listen, false, stomp.without_tls.as_deref())
+            .map_err(|wrong| ConfigError::invalid(path, "stomp.listen", &wrong))?;
+        if stomp.listen_tls.is_some() && tls.is_none() {
+            let wrong = "it needs `[tls]` with a certificate and its key";
+            return Err(ConfigError::invalid(path, "stomp.listen_tls", wrong));
+        }
+        let public_url = public_url(http.public_url.as_deref(), http.listen, tls.is_some())
+            .map_err(|wrong| ConfigError::invalid(path, "http.public_url", &wrong))?;
+        let limits = file.limits.read();
+        let limits = limits.map_err(|wrong| ConfigError::invalid(path, "limits", &wrong))?;
         Ok(Self {
-            data: beside.join(file.data),
-            http: file.http.listen,
-            secure_cookies: file
-                .http
+            data,
+            http: http.listen,
+            secure_cookies: http
                 .secure_cookies
-                .unwrap_or(!file.http.listen.ip().is_loopback()),
-            proxies: file.http.proxies,
+                .unwrap_or(public_url.scheme() == "https"),
+            public_url,
+            proxies: http.proxies,
             origins,
-            stomp: file.stomp.listen,
+            stomp: stomp.listen,
+            stomp_tls: stomp.listen_tls,
             metrics: file.metrics.listen,
+            tls,
+            limits,
+            consoles: file.identity.consoles,
             zones: file
                 .zone
                 .into_iter()
@@ -266,26 +284,38 @@ impl Config {
             provider,
             utc_offset_seconds: offset,
             database_url,
+            database_owner_url,
+            audit,
+            number_plates_days,
         })
     }
 }
 
-/// Origins are compared as text, so they must be written as browsers write them (RFC 6454, 6.2).
-fn origins(listed: Vec<String>) -> Result<Origins, String> {
-    if listed == ["*"] {
-        return Ok(Origins::Any);
+fn database_url(
+    environment: &dyn Fn(&str) -> Option<String>,
+    name: &str,
+) -> Result<Option<String>, ConfigError> {
+    let url = environment(name).filter(|url| !url.is_empty());
+    if let Some(Err(error)) = url.as_deref().map(PgConnectOptions::from_str) {
+        return Err(ConfigError(format!(
+            "{name} is not the address of a Postgres database ({error}): use postgres://user:password@host/database, or unset it"
+        )));
     }
-    for origin in &listed {
-        let serialized = url::Url::parse(origin).map(|url| url.origin().ascii_serialization());
-        if serialized.as_ref() != Ok(origin) {
-            let better = serialized.ok().filter(|origin| origin != "null");
-            let example = better.unwrap_or_else(|| "https://kiosk.example".to_owned());
-            return Err(format!(
-                "{origin:?} is no origin: write it like {example:?}"
-            ));
-        }
+    Ok(url)
+}
+
+fn database_url_of_owner(
+    environment: &dyn Fn(&str) -> Option<String>,
+    has_database: bool,
+) -> Result<Option<String>, ConfigError> {
+    const NAME: &str = "LANDSIDE_DATABASE_OWNER_URL";
+    let url = database_url(environment, NAME)?;
+    if url.is_some() && !has_database {
+        return Err(ConfigError(format!(
+            "{NAME} is set and DATABASE_URL is not: set both, or unset both for a private cluster"
+        )));
     }
-    Ok(Origins::Listed(listed))
+    Ok(url)
 }
 
 #[cfg(test)]
@@ -368,6 +398,30 @@ mod tests {
     }
 
     #[test]
+    fn heads_go_into_the_data_directory_unless_told() {
+        let config = load("data = \"d\"", "").unwrap();
+        assert!(config.audit.head.ends_with("d/audit-head.log"));
+        assert_eq!((config.audit.syslog, config.number_plates_days), (None, 30));
+        let text = "data = \"d\"\n[audit]\nhead = \"/var/log/heads\"\nsyslog = \"/dev/log\"\n[personal]\nnumber_plates_days = 7";
+        let config = load(text, "").unwrap();
+        assert_eq!(config.audit.head, Path::new("/var/log/heads"));
+        assert_eq!(
+            (config.audit.syslog.is_some(), config.number_plates_days),
+            (true, 7)
+        );
+        check(
+            "data = \"d\"\n[audit]\nsyslog = \"loghost\"",
+            "",
+            &["server.toml", "audit.syslog", "loghost", "/dev/log"],
+        );
+        check(
+            "data = \"d\"\n[personal]\nnumber_plates_days = 0",
+            "",
+            &["server.toml", "number_plates_days", "1 and 3650"],
+        );
+    }
+
+    #[test]
     fn each_mistake_is_named() {
         check("", "", &["server.toml", "data"]);
         check("data = \"d\"\nport = 1", "", &["server.toml", "port"]);
@@ -397,6 +451,34 @@ mod tests {
             "",
             &["missing.toml"],
         );
+    }
+
+    #[test]
+    fn other_machines_are_listened_to_with_tls_or_in_words() {
+        for (section, key) in [("http", "http.listen"), ("stomp", "stomp.listen")] {
+            let open = format!("data = \"d\"\n[{section}]\nlisten = \"0.0.0.0:1\"\n");
+            check(&open, "", &[key, "certificate", "proxy", WITHOUT_TLS]);
+            let config = load(&format!("{open}without_tls = \"{WITHOUT_TLS}\""), "").unwrap();
+            assert!(!config.secure_cookies, "browsers would not send them");
+            check(
+                &format!("{open}without_tls = \"yes\""),
+                "",
+                &[key, WITHOUT_TLS],
+            );
+        }
+        let without = "data = \"d\"\n[stomp]\nlisten_tls = \"0.0.0.0:61614\"";
+        check(without, "", &["stomp.listen_tls", "[tls]"]);
+        let missing = "data = \"d\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"";
+        check(missing, "", &["server.toml", "c.pem"]);
+        let unasked = format!("{missing}\nagents_need_certificate = true");
+        check(&unasked, "", &["client_authority"]);
+        let named = load(
+            "data = \"d\"\n[http]\npublic_url = \"https://a.example\"",
+            "",
+        )
+        .unwrap();
+        assert!(named.secure_cookies);
+        assert_eq!(named.public_url.as_str(), "https://a.example/");
     }
 
     #[test]

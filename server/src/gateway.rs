@@ -15,7 +15,7 @@ use contract::event::{Events, MAX_EVENTS_PER_FRAME};
 use contract::heartbeat::Heartbeat;
 use contract::inventory::{CommandType, Inventory};
 use contract::reading::Readings;
-use contract::{AgentId, Destination};
+use contract::{AgentId, Destination, Role};
 use serde::de::DeserializeOwned;
 use stomp::Frame;
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::identity::authenticator::Authenticator;
 use crate::identity::principal::Principal;
+use crate::identity::standing::Revoked;
 use crate::identity::token::TokenError;
 use crate::keeper::SiteKeeper;
 use crate::live::{Joined, LiveHandle};
@@ -35,6 +36,36 @@ use crate::wire;
 pub(crate) struct Doorkeeper {
     pub(crate) authenticator: Authenticator,
     pub(crate) site: watch::Receiver<Arc<Site>>,
+    pub(crate) certificates: Certificates,
+}
+
+/// What the certificate of a connection has to do with the token that is brought on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Certificates {
+    /// Whether a machine's token is taken only with the machine's certificate.
+    pub(crate) agents_need_one: bool,
+}
+
+impl Certificates {
+    fn check(self, principal: &Principal, peer: &Peer) -> Result<(), Denied> {
+        let is_machine = principal
+            .roles
+            .iter()
+            .any(|role| matches!(role, Role::Agent | Role::Device));
+        match peer.certificate.as_deref() {
+            Some(name) if name == principal.subject => Ok(()),
+            // The stolen token of one is of no use to who has the certificate of another.
+            Some(_) => Err(Denied::new(
+                "wrong-certificate",
+                "the certificate of this connection has another name than the token: connect with its own",
+            )),
+            None if is_machine && self.agents_need_one => Err(Denied::new(
+                "certificate-needed",
+                "agents and devices connect by TLS with a certificate of their own here",
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Guard for Doorkeeper {
@@ -43,7 +74,7 @@ impl Guard for Doorkeeper {
     async fn authenticate(
         &self,
         frame: &Frame,
-        _peer: &Peer,
+        peer: &Peer,
     ) -> Result<Admission<Principal>, Denied> {
         let token = broker::token_of(frame).ok_or_else(|| {
             Denied::unauthenticated(
@@ -54,21 +85,17 @@ impl Guard for Doorkeeper {
         let checked = self.authenticator.authenticate(token).await;
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
-            TokenError::Revoked(_) => Denied::new("token-revoked", error.to_string()),
+            TokenError::Revoked(revoked) => token_revoked(&revoked),
             TokenError::Unavailable => Denied::new("unavailable", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
+        self.certificates.check(&checked.principal, peer)?;
         Ok(Admission {
             subject: checked.principal.subject.clone(),
             reserved: checked.principal.is_machine(),
             principal: checked.principal,
             expires_at: Some(checked.expires_at),
         })
-    }
-
-    fn admitted(&self, principal: &Principal) -> Result<(), Denied> {
-        let standing = self.authenticator.admitted(principal);
-        standing.map_err(|revoked| Denied::new("token-revoked", revoked.to_string()))
     }
 
     fn authorize(
@@ -95,6 +122,15 @@ impl Guard for Doorkeeper {
             "you may not {verb} {destination}"
         )))
     }
+
+    fn admitted(&self, principal: &Principal) -> Result<(), Denied> {
+        let admitted = self.authenticator.admitted(principal);
+        admitted.map_err(|revoked| token_revoked(&revoked))
+    }
+}
+
+fn token_revoked(revoked: &Revoked) -> Denied {
+    Denied::new("token-revoked", revoked.to_string())
 }
 
 impl Doorkeeper {
@@ -472,7 +508,60 @@ fn command_refusal(error: CommandError) -> Refusal {
         CommandError::BadParameter(_) => "bad-parameter",
         CommandError::Forbidden { .. } => "forbidden",
         CommandError::KeyReused(_) => "key-reused",
+        CommandError::TooMany(_) => "too-many",
         CommandError::Store(error) => return unavailable(error),
     };
     Refusal::refused(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::identity::principal::{Proof, Zones};
+
+    #[track_caller]
+    fn check(role: Role, certificate: Option<&str>, agents_need_one: bool, expected: Option<&str>) {
+        let principal = Principal {
+            subject: "agent-1".to_owned(),
+            full_name: String::new(),
+            roles: vec![role],
+            zones: Zones::All,
+            proof: Proof::default(),
+        };
+        let peer = Peer {
+            certificate: certificate.map(Arc::from),
+            ..Peer::from(SocketAddr::from(([127, 0, 0, 1], 1)))
+        };
+        let checked = Certificates { agents_need_one }.check(&principal, &peer);
+        assert_eq!(
+            checked
+                .err()
+                .map(|denied| denied.code.to_string())
+                .as_deref(),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_certificate_and_a_token_have_one_name() {
+        check(Role::Agent, None, false, None);
+        check(Role::Agent, Some("agent-1"), true, None);
+        check(
+            Role::Agent,
+            Some("agent-2"),
+            false,
+            Some("wrong-certificate"),
+        );
+        check(Role::Agent, None, true, Some("certificate-needed"));
+        check(Role::Device, None, true, Some("certificate-needed"));
+        check(Role::Operator, None, true, None);
+        check(
+            Role::Operator,
+            Some("agent-2"),
+            true,
+            Some("wrong-certificate"),
+        );
+    }
 }

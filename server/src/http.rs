@@ -1,18 +1,17 @@
 //! HTTP: the whole route table, what handlers share, and the order of what happens around them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ::sockjs::{Origins, SockJs};
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRef, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::extract::{DefaultBodyLimit, FromRef, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
 use chrono::FixedOffset;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
@@ -22,6 +21,7 @@ use crate::identity::authenticator::Authenticator;
 use crate::identity::external::Visitors;
 use crate::identity::password::Passwords;
 use crate::keeper::SiteKeeper;
+use crate::listener::asker::Asker;
 use crate::live::LiveHandle;
 use crate::site::Site;
 use crate::store::Store;
@@ -29,16 +29,21 @@ use crate::transport::socketio;
 
 mod api;
 mod asset;
+mod audit;
 mod error;
 mod external;
 mod form;
+mod headers;
 mod health;
 mod oauth;
 mod page;
 mod partial;
+mod reveal;
 mod sign_in;
+mod throttle;
 mod viewer;
 
+pub(crate) use throttle::Throttle;
 pub(crate) use viewer::LOGIN_COOKIE;
 
 /// The broker as this server runs it.
@@ -58,6 +63,7 @@ pub(crate) struct App {
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
     pub(crate) client_secrets: Passwords,
     pub(crate) roads: Roads,
+    pub(crate) throttle: Throttle,
     pub(crate) offset: FixedOffset,
     /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
     pub(crate) secure_cookies: bool,
@@ -95,12 +101,6 @@ impl App {
     }
 }
 
-/// Nothing but our own files, no inline script or style, no framing by others; SockJS has hidden frames of our own.
-/// `ws:` and `wss:` to ourselves are covered by 'self' in current browsers only, so the scheme of older ones is named
-/// too.
-const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self' ws: wss:; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
 /// The longest form or command is a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -119,6 +119,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/alarms/{id}/acknowledge", post(form::acknowledge))
         .route("/devices/{id}/commands", post(form::command))
         .route("/devices/{id}/approve", post(form::approve))
+        .route("/devices/{id}/points/{point}/reveal", post(reveal::page))
+        .route("/audit", get(audit::page))
+        .route("/audit.csv", get(audit::table))
         .route("/partials/strip", get(partial::strip))
         .route("/partials/overview", get(partial::overview))
         .route("/partials/alarms", get(partial::alarms))
@@ -135,6 +138,11 @@ pub(crate) fn router(app: App) -> Router {
             "/api/v1/devices/{id}/commands",
             get(api::commands).post(api::command),
         )
+        .route(
+            "/api/v1/devices/{id}/points/{point}/reveal",
+            post(reveal::api),
+        )
+        .route("/api/v1/audit", get(audit::api))
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
         .route("/api/{*rest}", any(api::not_found))
@@ -151,34 +159,17 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::not_found)
+        .layer(from_fn_with_state(app.throttle.clone(), throttle::guard))
         .layer(CatchPanicLayer::new())
-        // SockJS's pages in hidden frames say themselves what they may do.
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(CONTENT_SECURITY),
-        ))
-        .layer(set("x-content-type-options", "nosniff"))
-        .layer(set("referrer-policy", "same-origin"))
-        // What a page shows is of this moment and of this person; assets say otherwise themselves.
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ))
+        .layer(from_fn(headers::add))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
-}
-
-fn set(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(
-        HeaderName::from_static(name),
-        HeaderValue::from_static(value),
-    )
 }
 
 /// STOMP over WebSocket.
 async fn websocket(
     State(roads): State<Roads>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Asker(peer): Asker,
     uri: Uri,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
@@ -187,5 +178,5 @@ async fn websocket(
         let message = "pages of this origin may not connect here, unless `[http] origins` of the server names it\n";
         return (StatusCode::FORBIDDEN, message).into_response();
     }
-    roads.broker.upgrade_websocket(upgrade, peer.into())
+    roads.broker.upgrade_websocket(upgrade, peer)
 }

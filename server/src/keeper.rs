@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use broker::Publisher;
 use contract::DeviceId;
 use contract::inventory::Inventory;
-use serde_json::json;
 use tokio::sync::{Mutex, watch};
 
 use crate::alarm::{Actor, AlarmHandle};
@@ -19,6 +19,7 @@ pub(crate) struct SiteKeeper {
     shown: watch::Sender<Arc<Site>>,
     alarms: AlarmHandle,
     announcer: Announcer,
+    publisher: Publisher,
     /// Held from the first write of a change until everybody sees it, so that an older site never replaces a newer one.
     turn: Mutex<()>,
 }
@@ -30,12 +31,14 @@ impl SiteKeeper {
         shown: watch::Sender<Arc<Site>>,
         alarms: AlarmHandle,
         announcer: Announcer,
+        publisher: Publisher,
     ) -> Self {
         Self {
             store,
             shown,
             alarms,
             announcer,
+            publisher,
             turn: Mutex::new(()),
         }
     }
@@ -59,7 +62,7 @@ impl SiteKeeper {
         let _turn = self.turn.lock().await;
         let mut unit = self.store.begin().await?;
         Store::put_inventory(&mut unit, inventory, approved_by).await?;
-        self.show(unit).await
+        self.show(unit, None).await
     }
 
     /// A person approves a device; one that is approved already stays as it is.
@@ -70,23 +73,27 @@ impl SiteKeeper {
         if !Store::approve_device(&mut unit, device, person).await? {
             return Ok(());
         }
-        let entry = AuditEntry {
-            actor: person,
-            peer: &actor.peer,
-            action: "device.approve",
-            subject: device.as_str(),
-            detail: json!({}),
-            outcome: "done",
-        };
-        Store::audit(&mut unit, entry).await?;
-        self.show(unit).await
+        let entry = AuditEntry::by(actor, "device.approve", device.as_str());
+        self.show(unit, Some(entry)).await
     }
 
-    /// Reads the site with the change in it, commits, and shows it: what is shown is what is stored.
-    async fn show(&self, mut unit: Unit<'_>) -> Result<(), StoreError> {
+    /// Reads the site with the change in it, writes down who made it, commits, and shows it: what is shown is what is
+    /// stored.
+    async fn show(
+        &self,
+        mut unit: Unit<'_>,
+        entry: Option<AuditEntry<'_>>,
+    ) -> Result<(), StoreError> {
         let site = Arc::new(Store::site(&mut unit).await?);
+        if let Some(entry) = entry {
+            Store::audit(&mut unit, entry).await?;
+        }
         unit.commit().await?;
-        self.shown.send_replace(Arc::clone(&site));
+        let earlier = self.shown.send_replace(Arc::clone(&site));
+        if !site.keeps_places_of(&earlier) {
+            // Who may hear a device depends on its zone.
+            self.publisher.all_rights_changed();
+        }
         self.alarms.site_changed().await;
         for zone in site.zones() {
             self.announcer.changed(&zone.id, &Topic::Devices);

@@ -13,11 +13,14 @@
 //! | [`identity`] | passwords, tokens, an external provider, and the policy that decides who may do what |
 //! | [`site`] | zones, devices, profiles as they were announced |
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
+//! | [`listener`] | HTTP connections: bounds, time-outs, TLS, who asks |
 //! | `keeper` | the one way in which the site changes |
 //! | `live` | newest readings, their age, each device's condition |
+//! | [`audit`] | the audit as a chain: its hash, its verifier, its published head, its journal |
 //! | [`alarm`] | the alarm machine, and the task that owns all alarms |
 //! | [`command`] | the command machine, and the task that sends and follows them |
 //! | `announce` | what programs and pages are told |
+//! | `personal` | number plates: masked, and erased when their time is over |
 //! | `observability` | every metric |
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
@@ -26,33 +29,39 @@
 //! | `http` | routes, pages, API |
 
 use std::collections::HashSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
-use broker::{BrokerConfig, KeepAlive, Publisher};
-use chrono::FixedOffset;
+use broker::{BrokerConfig, Peer, Publisher};
+use chrono::{DateTime, FixedOffset, Utc};
 use contract::AgentId;
 use stomp::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 pub mod alarm;
 mod announce;
+pub mod audit;
 pub mod command;
 pub mod config;
 mod gateway;
 mod http;
 pub mod identity;
 mod keeper;
+pub mod listener;
 mod live;
 mod mailbox;
 mod observability;
+mod personal;
 pub mod site;
 pub mod store;
 mod transport;
@@ -62,10 +71,12 @@ use ::sockjs::SockJs;
 use alarm::AlarmHandle;
 use alarm::engine::Engine;
 use announce::Announcer;
+use audit::journal::Journal;
+use audit::keeper::AuditKeeper;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
-use config::{Config, ProviderConfig};
-use gateway::{Desk, Doorkeeper};
+use config::{Config, ProviderConfig, Tls};
+use gateway::{Certificates, Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
 use identity::external::Visitors;
 use identity::password::Passwords;
@@ -73,6 +84,9 @@ use identity::provider::Provider;
 use identity::standing::Standing;
 use identity::token::Tokens;
 use keeper::SiteKeeper;
+use listener::Settings;
+use listener::limits::Limits;
+use listener::tls::{Keeper, Served};
 use live::{Live, LiveHandle};
 use observability::Observed;
 use site::Site;
@@ -85,8 +99,22 @@ pub struct Listeners {
     pub http: TcpListener,
     /// STOMP over TCP.
     pub stomp: TcpListener,
+    /// STOMP over TLS.
+    pub stomp_tls: Option<TcpListener>,
     /// Metrics.
     pub metrics: TcpListener,
+}
+
+impl Listeners {
+    fn addresses(&self) -> io::Result<Addresses> {
+        let stomp_tls = self.stomp_tls.as_ref().map(TcpListener::local_addr);
+        Ok(Addresses {
+            http: self.http.local_addr()?,
+            stomp: self.stomp.local_addr()?,
+            stomp_tls: stomp_tls.transpose()?,
+            metrics: self.metrics.local_addr()?,
+        })
+    }
 }
 
 /// Where a server is served.
@@ -96,6 +124,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// STOMP over TCP.
     pub stomp: SocketAddr,
+    /// STOMP over TLS.
+    pub stomp_tls: Option<SocketAddr>,
     /// Metrics.
     pub metrics: SocketAddr,
 }
@@ -106,6 +136,9 @@ pub struct Server {
     addresses: Addresses,
     shutdown: CancellationToken,
     tasks: Tasks,
+    /// Ends last, with what the others wrote.
+    audit: JoinHandle<()>,
+    audit_stop: CancellationToken,
 }
 
 /// Every task of the server; each gives its name when it ends.
@@ -130,13 +163,28 @@ impl Server {
         let shutdown = CancellationToken::new();
         let offset = FixedOffset::east_opt(config.utc_offset_seconds)
             .context("the time zone was checked")?;
-        let core = Core::load(store, offset, config.proxies, config.provider, &mut tasks).await?;
-        let addresses = Addresses {
-            http: listeners.http.local_addr()?,
-            stomp: listeners.stomp.local_addr()?,
-            metrics: listeners.metrics.local_addr()?,
+        let journal = Journal::new(config.audit.journal.clone());
+        let audit_keeper = AuditKeeper::new(store.clone(), config.audit, journal.clone());
+        audit_keeper.settle().await;
+        let days = config.number_plates_days;
+        let eraser = personal::eraser::run(store.clone(), days, shutdown.clone());
+        tasks.spawn(async move {
+            eraser.await;
+            "the eraser of number plates"
+        });
+        let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
+        let limits = config.limits;
+        let broker = broker_config(config.proxies.clone(), limits);
+        let external = visitors(config.provider, &store)?;
+        let core = Core::load(store, journal, kept, offset, broker, external, &mut tasks).await?;
+        let addresses = listeners.addresses()?;
+        let tls = config.tls.map(|tls| open_tls(tls, &mut tasks, &shutdown));
+        let tls = tls.transpose()?;
+        let certificates = Certificates {
+            agents_need_one: tls.as_ref().is_some_and(|tls| tls.agents_need_certificate),
         };
-        let broker = core.broker(config.approved_agents, shutdown.clone());
+        let served = tls.map(|tls| tls.served);
+        let broker = core.broker(config.approved_agents, certificates, shutdown.clone());
         let sockjs = transport::sockjs::service(
             broker.clone(),
             transport::sockjs::Settings {
@@ -145,32 +193,58 @@ impl Server {
                 client_url: web_ui::sockjs_client().url.clone(),
             },
         );
-        let metrics = core.metrics(sockjs.clone());
+        let expires = served.as_ref().map(|served| served.expires.clone());
+        let metrics = core.metrics(sockjs.clone(), expires);
         let roads = http::Roads {
             broker: broker.clone(),
             sockjs: sockjs.clone(),
             origins: config.origins,
         };
-        let pages = http::router(core.app(roads, offset, config.secure_cookies));
-        tasks.spawn(async move {
-            broker.listen_tcp(listeners.stomp).await;
-            // Those that came through HTTP are told of the end as well.
-            broker.ended().await;
-            sockjs.ended().await;
-            "STOMP"
-        });
-        tasks.spawn(serve(listeners.http, pages, shutdown.clone(), "HTTP"));
-        tasks.spawn(serve(
+        let throttle = http::Throttle::new(config.consoles.clone(), offset);
+        let pages = http::router(core.app(roads, throttle, offset, config.secure_cookies));
+        let of_stomp = served.as_ref().map(|served| served.stomp.clone());
+        tasks.spawn(serve_stomp(
+            broker,
+            sockjs,
+            listeners.stomp,
+            listeners.stomp_tls,
+            of_stomp,
+        ));
+        let settings = Settings {
+            name: "HTTP",
+            limits,
+            proxies: config.proxies.into(),
+            consoles: config.consoles,
+            tls: served.map(|served| served.http),
+        };
+        tasks.spawn(listener::serve(
+            listeners.http,
+            pages,
+            settings,
+            shutdown.clone(),
+        ));
+        let settings = Settings {
+            name: "metrics",
+            limits: limits.of_metrics(),
+            proxies: Arc::default(),
+            consoles: Vec::new(),
+            tls: None,
+        };
+        tasks.spawn(listener::serve(
             listeners.metrics,
             metrics,
+            settings,
             shutdown.clone(),
-            "metrics",
         ));
-        tracing::info!(http = %addresses.http, stomp = %addresses.stomp, metrics = %addresses.metrics, "the server runs");
+        tracing::info!(http = %addresses.http, stomp = %addresses.stomp, stomp_tls = ?addresses.stomp_tls, metrics = %addresses.metrics, "the server runs");
+        let audit_stop = CancellationToken::new();
+        let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
         Ok(Self {
             addresses,
             shutdown,
             tasks,
+            audit,
+            audit_stop,
         })
     }
 
@@ -196,37 +270,82 @@ impl Server {
                 tracing::error!(%error, "a part of the server did not end well");
             }
         }
+        self.audit_stop.cancel();
+        if let Err(error) = self.audit.await {
+            tracing::error!(%error, "the task of the audit did not end well");
+        }
     }
+}
+
+/// Certificates that are kept as the files say.
+struct Secured {
+    served: Served,
+    agents_need_certificate: bool,
+}
+
+fn open_tls(tls: Tls, tasks: &mut Tasks, shutdown: &CancellationToken) -> anyhow::Result<Secured> {
+    let (keeper, served) = Keeper::open(tls.files)?;
+    let shutdown = shutdown.clone();
+    tasks.spawn(async move {
+        keeper.run(shutdown).await;
+        "the certificate's keeper"
+    });
+    Ok(Secured {
+        served,
+        agents_need_certificate: tls.agents_need_certificate,
+    })
+}
+
+/// After the last STOMP connection, those over SockJS get this long: their requests have been cut off by then.
+const SOCKJS_GRACE: Duration = Duration::from_secs(5);
+
+/// Serves STOMP over TCP and TLS until the shutdown, and waits for the sessions that came through HTTP.
+async fn serve_stomp(
+    broker: http::Broker,
+    sockjs: SockJs,
+    plain: TcpListener,
+    secured: Option<TcpListener>,
+    tls: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
+) -> &'static str {
+    let over_tls = async {
+        if let Some((listener, tls)) = secured.zip(tls) {
+            let secure = move |stream, address| shake_hands(stream, address, tls.borrow().clone());
+            broker.listen_with(listener, secure).await;
+        }
+    };
+    tokio::join!(broker.listen_tcp(plain), over_tls);
+    // Those that came through HTTP are told of the end as well.
+    broker.ended().await;
+    if timeout(SOCKJS_GRACE, sockjs.ended()).await.is_err() {
+        tracing::info!("some sessions of SockJS did not end in time");
+    }
+    "STOMP"
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    address: SocketAddr,
+    config: Arc<rustls::ServerConfig>,
+) -> io::Result<(TlsStream<TcpStream>, Peer)> {
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    let peer = Peer {
+        address,
+        is_secured: true,
+        certificate: listener::tls::name_of_client(stream.get_ref().1),
+    };
+    Ok((stream, peer))
+}
+
+fn visitors(provider: Option<ProviderConfig>, store: &Store) -> anyhow::Result<Option<Visitors>> {
+    let provider = provider.map(Provider::new).transpose()?;
+    Ok(provider.map(|provider| Visitors {
+        provider: Arc::new(provider),
+        store: store.clone(),
+    }))
 }
 
 async fn read_site(store: &Store) -> Result<Site, StoreError> {
     Store::site(&mut store.begin().await?).await
-}
-
-/// After the word to stop, requests under way get this long; one that never ends must not hold up the stop.
-const REQUEST_GRACE: Duration = Duration::from_secs(3);
-
-async fn serve(
-    listener: TcpListener,
-    routes: axum::Router,
-    shutdown: CancellationToken,
-    name: &'static str,
-) -> &'static str {
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(|stream| broker::tcp::set_up(stream, KeepAlive::default()));
-    let served =
-        axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let late = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(REQUEST_GRACE).await;
-    };
-    tokio::select! {
-        served = served.into_future() => if let Err(error) = served {
-            tracing::error!(%error, name, "a listener ended");
-        },
-        () = late => tracing::info!(name, "some requests did not end in time and were cut off"),
-    }
-    name
 }
 
 /// A page that hears nothing for three of these says that the connection is lost: whoever looks at it must not take what
@@ -235,8 +354,9 @@ const HEART_BEAT: Duration = Duration::from_secs(2);
 
 /// The broker's own bounds are made for this: a site has some hundred agents and pages, and its agents are let in
 /// whatever the pages do.
-fn broker_config(proxies: Vec<IpAddr>) -> BrokerConfig {
+fn broker_config(proxies: Vec<IpAddr>, limits: Limits) -> BrokerConfig {
     let stomp = ServerConfig {
+        connect_timeout: limits.arrival,
         server: concat!("landside/", env!("CARGO_PKG_VERSION")).to_owned(),
         heart_beat_send: HEART_BEAT,
         ..ServerConfig::default()
@@ -264,9 +384,11 @@ impl Core {
     /// Takes up where the records end, and starts the tasks.
     async fn load(
         store: Store,
+        journal: Journal,
+        personal_kept: Duration,
         offset: FixedOffset,
-        proxies: Vec<IpAddr>,
-        provider: Option<ProviderConfig>,
+        broker: BrokerConfig,
+        external: Option<Visitors>,
         tasks: &mut Tasks,
     ) -> anyhow::Result<Self> {
         let tokens = Tokens::open(&store)
@@ -275,15 +397,10 @@ impl Core {
         let (site, seen) = watch::channel(Arc::new(
             read_site(&store).await.context("cannot read the site")?,
         ));
-        let publisher = Publisher::new(broker_config(proxies));
+        let publisher = Publisher::new(broker);
         let standing = Standing::open(&store)
             .await
             .context("cannot read what was called back")?;
-        let provider = provider.map(Provider::new).transpose()?;
-        let external = provider.map(|provider| Visitors {
-            provider: Arc::new(provider),
-            store: store.clone(),
-        });
         let authenticator = Authenticator {
             external,
             tokens: Arc::new(tokens),
@@ -292,7 +409,7 @@ impl Core {
         };
         let announcer = Announcer::new(publisher.clone(), offset);
 
-        let (live_task, live) = Live::new(seen.clone(), announcer.clone());
+        let (live_task, live) = Live::new(seen.clone(), announcer.clone(), personal_kept);
         tasks.spawn(async move {
             live_task.run().await;
             "live state"
@@ -312,15 +429,26 @@ impl Core {
             "the alarm engine"
         });
         let (commands, requests) = CommandHandle::new();
-        let dispatcher =
-            Dispatcher::load(store.clone(), seen, publisher.clone(), announcer.clone())
-                .await
-                .context("cannot load the open commands")?;
+        let dispatcher = Dispatcher::load(
+            store.clone(),
+            journal,
+            seen,
+            publisher.clone(),
+            announcer.clone(),
+        )
+        .await
+        .context("cannot load the open commands")?;
         tasks.spawn(async move {
             dispatcher.run(requests).await;
             "the command dispatcher"
         });
-        let keeper = SiteKeeper::new(store.clone(), site, alarms.clone(), announcer);
+        let keeper = SiteKeeper::new(
+            store.clone(),
+            site,
+            alarms.clone(),
+            announcer,
+            publisher.clone(),
+        );
         Ok(Self {
             store,
             keeper: Arc::new(keeper),
@@ -335,11 +463,13 @@ impl Core {
     fn broker(
         &self,
         approved_agents: HashSet<AgentId>,
+        certificates: Certificates,
         shutdown: CancellationToken,
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
             authenticator: self.authenticator.clone(),
             site: self.keeper.subscribe(),
+            certificates,
         };
         let desk = Desk {
             store: self.store.clone(),
@@ -353,16 +483,27 @@ impl Core {
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
     }
 
-    fn metrics(&self, sockjs: SockJs) -> axum::Router {
+    fn metrics(
+        &self,
+        sockjs: SockJs,
+        certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
+    ) -> axum::Router {
         observability::router(Observed {
             live: self.live.clone(),
             alarms: self.alarms.clone(),
             publisher: self.publisher.clone(),
             sockjs,
+            certificate_expires,
         })
     }
 
-    fn app(self, roads: http::Roads, offset: FixedOffset, secure_cookies: bool) -> http::App {
+    fn app(
+        self,
+        roads: http::Roads,
+        throttle: http::Throttle,
+        offset: FixedOffset,
+        secure_cookies: bool,
+    ) -> http::App {
         http::App {
             store: self.store,
             keeper: self.keeper,
@@ -374,6 +515,7 @@ impl Core {
             people_passwords: Passwords::new(),
             client_secrets: Passwords::new(),
             roads,
+            throttle,
             offset,
             secure_cookies,
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use contract::device::{Condition, DeviceView, ZoneView};
+use contract::device::{Condition, DeviceView, PointView, ZoneView};
 use contract::reading::Readings;
-use contract::{AgentId, DeviceId, InstanceId, ZoneId};
+use contract::{AgentId, DeviceId, InstanceId, PointId, ZoneId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -51,6 +51,11 @@ enum Request {
     Device {
         id: DeviceId,
         reply: oneshot::Sender<Option<DeviceView>>,
+    },
+    Whole {
+        device: DeviceId,
+        point: PointId,
+        reply: oneshot::Sender<Option<PointView>>,
     },
 }
 
@@ -102,6 +107,17 @@ impl LiveHandle {
     /// Every device, in the order of the site.
     pub(crate) async fn devices(&self) -> Vec<DeviceView> {
         self.mailbox.ask(|reply| Request::Devices { reply }).await
+    }
+
+    /// The whole value of a point that carries personal data: masked everywhere else.
+    pub(crate) async fn whole(&self, device: &DeviceId, point: &PointId) -> Option<PointView> {
+        self.mailbox
+            .ask(|reply| Request::Whole {
+                device: device.clone(),
+                point: point.clone(),
+                reply,
+            })
+            .await
     }
 
     /// One device.
@@ -172,10 +188,11 @@ impl Live {
     pub(crate) fn new(
         site: watch::Receiver<Arc<Site>>,
         announcer: Announcer,
+        personal_kept: Duration,
     ) -> (Self, LiveHandle) {
         let (mailbox, requests) = Mailbox::new(QUEUE);
         let live = Self {
-            state: LiveState::default(),
+            state: LiveState::new(personal_kept),
             site,
             announcer,
             requests,
@@ -249,6 +266,14 @@ impl Live {
                     .map(|device| self.state.view(device, now, wall))
                     .collect();
                 drop(reply.send(devices));
+            }
+            Request::Whole {
+                device,
+                point,
+                reply,
+            } => {
+                let device = site.device(&device);
+                drop(reply.send(device.and_then(|device| self.state.whole(device, &point, now))));
             }
             Request::Device { id, reply } => {
                 drop(

@@ -1,10 +1,11 @@
 //! `landside-server`: its arguments, and what it says to the person who typed them.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::audit::{AuditCommand, EXIT_UNVERIFIED};
 use server::config::Config;
 use tracing_subscriber::EnvFilter;
 
@@ -38,14 +39,36 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Looks at the audit.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+impl Command {
+    fn config(&self) -> &Path {
+        match self {
+            Self::Run { config } | Self::Check { config } => config,
+            Self::Audit { command } => command.config(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (Command::Run { config: path } | Command::Check { config: path }) = &arguments.command;
+    let path = arguments.command.config();
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
-        Err(error) => return complain(&error.to_string(), EXIT_CONFIGURATION),
+        Err(error) => {
+            let is_audit = matches!(arguments.command, Command::Audit { .. });
+            let code = if is_audit {
+                EXIT_UNVERIFIED
+            } else {
+                EXIT_CONFIGURATION
+            };
+            return complain(&error.to_string(), code);
+        }
     };
     if matches!(arguments.command, Command::Check { .. }) {
         say(&format!("{} is good", path.display()));
@@ -65,13 +88,21 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
+    if let Command::Audit { command } = &arguments.command {
+        let (lines, code) = runtime.block_on(command.run(&config));
+        lines.iter().for_each(|line| say(line));
+        return code;
+    }
     match runtime.block_on(cli::run::run(config, path)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of `check` to a person")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of `check` and `audit` to a person"
+)]
 fn say(sentence: &str) {
     println!("{sentence}");
 }

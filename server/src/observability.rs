@@ -4,6 +4,7 @@
 //! (devices, alarms, sessions) is read at the moment of the scrape, so that it cannot drift from the truth.
 
 mod broker;
+mod listener;
 mod sockjs;
 
 use std::collections::BTreeMap;
@@ -16,19 +17,24 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use chrono::{DateTime, Utc};
 use contract::command::CommandState;
 use contract::device::Condition;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::watch;
 
 use crate::alarm::AlarmHandle;
 use crate::live::LiveHandle;
+pub(crate) use listener::{Refused, count_refused};
 
 const EVENTS: &str = "landside_events_total";
 const READINGS: &str = "landside_reading_reports_total";
 const COMMANDS: &str = "landside_command_steps_total";
 const DEVICES: &str = "landside_devices";
 const ALARMS: &str = "landside_open_alarms";
+const AUDIT_FAILURES: &str = "landside_audit_failures_total";
+const AUDIT_JOURNALED: &str = "landside_audit_journal_waits";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +67,16 @@ pub(crate) fn count_command(state: CommandState) {
     counter!(COMMANDS, "state" => state.as_str()).increment(1);
 }
 
+/// The audit, or its head, could not be written, or is not what it was.
+pub(crate) fn count_audit_failure() {
+    counter!(AUDIT_FAILURES).increment(1);
+}
+
+/// Whether what was journaled in an emergency waits to be brought into the audit.
+pub(crate) fn show_journaled(waits: bool) {
+    gauge!(AUDIT_JOURNALED).set(f64::from(u8::from(waits)));
+}
+
 /// The process' recorder: installed once, however many servers a test runs in one process.
 fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -73,8 +89,17 @@ fn recorder() -> &'static PrometheusHandle {
         describe_counter!(COMMANDS, "Steps of commands, by the state they came to.");
         describe_gauge!(DEVICES, "Devices, by condition.");
         describe_gauge!(ALARMS, "Alarms that are not normal, by state and priority.");
+        describe_counter!(
+            AUDIT_FAILURES,
+            "Times that the audit or its head could not be written, or was not what it was."
+        );
+        describe_gauge!(
+            AUDIT_JOURNALED,
+            "1 while rows of the audit wait in the local journal."
+        );
         broker::describe();
         sockjs::describe();
+        listener::describe();
         handle
     })
 }
@@ -86,6 +111,8 @@ pub(crate) struct Observed {
     pub(crate) alarms: AlarmHandle,
     pub(crate) publisher: Publisher,
     pub(crate) sockjs: SockJs,
+    /// When the certificate ends, if there is one.
+    pub(crate) certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
 }
 
 /// The one route of the metrics' own listener, which is not meant for the public.
@@ -139,4 +166,6 @@ async fn observe(observed: &Observed) {
     }
     broker::observe(&observed.publisher);
     sockjs::observe(&observed.sockjs);
+    let expires = observed.certificate_expires.as_ref();
+    listener::observe(expires.map(|expires| *expires.borrow()));
 }

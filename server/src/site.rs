@@ -109,8 +109,68 @@ impl Site {
         self.known(id).filter(|device| !device.retired)
     }
 
+    /// Whether each device of `earlier` is still where it was: then nobody may see less than before.
+    pub fn keeps_places_of(&self, earlier: &Self) -> bool {
+        earlier.devices().all(|device| {
+            self.device(&device.id)
+                .is_some_and(|now| now.zone == device.zone)
+        })
+    }
+
     /// One device, also a retired one.
     pub fn known(&self, id: &DeviceId) -> Option<&Arc<SiteDevice>> {
         self.by_id.get(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(word: &str) -> Text {
+        Text {
+            ko: word.to_owned(),
+            en: word.to_owned(),
+        }
+    }
+
+    /// Devices, each with its zone; `-` in front of one that is retired.
+    fn site(devices: &[(&str, &str)]) -> Site {
+        let profile = Arc::new(Profile {
+            id: "gate".parse().unwrap(),
+            version: 1,
+            hash: "h".to_owned(),
+            name: text("gate"),
+            class: "barrier".to_owned(),
+            points: Vec::new(),
+            faults: Vec::new(),
+            commands: Vec::new(),
+        });
+        let devices = devices.iter().map(|(id, zone)| SiteDevice {
+            id: id.trim_start_matches('-').parse().unwrap(),
+            agent: "agent-1".parse().unwrap(),
+            zone: zone.parse().unwrap(),
+            lane: None,
+            name: text(id),
+            profile: Arc::clone(&profile),
+            approved: true,
+            retired: id.starts_with('-'),
+        });
+        Site::new(Vec::new(), devices.collect())
+    }
+
+    #[test]
+    fn who_may_hear_a_device_changes_with_its_place() {
+        let check = |earlier: &[(&str, &str)], later: &[(&str, &str)], expected| {
+            let kept = site(later).keeps_places_of(&site(earlier));
+            assert_eq!(kept, expected, "{earlier:?} {later:?}");
+        };
+        check(&[], &[], true);
+        check(&[], &[("a", "p1")], true);
+        check(&[("a", "p1")], &[("b", "p2"), ("a", "p1")], true);
+        check(&[("a", "p1")], &[("a", "p2")], false);
+        check(&[("a", "p1")], &[("b", "p1")], false);
+        check(&[("a", "p1")], &[("-a", "p1")], false);
+        check(&[("-a", "p1")], &[("-a", "p2")], true);
     }
 }

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 pub(crate) mod alarm;
 pub(crate) mod audit;
+pub mod audit_chain;
+pub(crate) mod audit_list;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod external;
 pub(crate) mod identity;
+mod separation;
 pub(crate) mod site;
 pub(crate) mod standing;
 
@@ -35,6 +38,9 @@ pub enum StoreError {
     /// The database is away, full, or refused: nothing was stored.
     #[error("the database did not answer as it should: {0}")]
     Database(#[from] sqlx::Error),
+    /// The audit takes no row: what would have to stand in it was not done.
+    #[error("the audit cannot be written: {0}")]
+    Audit(#[source] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -46,6 +52,23 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+}
+
+impl StoreError {
+    /// Whether whoever asks again has to wait in vain again.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
+            )
+        )
+    }
+
+    /// The database was not waited for any longer.
+    pub(crate) fn away() -> Self {
+        Self::Database(sqlx::Error::PoolTimedOut)
+    }
 }
 
 /// A pool of connections to the one database.
@@ -63,12 +86,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when it cannot be reached, [`StoreError::Migrate`] when its schema is not ours.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?;
+        Self::open_with_owner(url, url).await
+    }
+
+    /// As [`Self::open`], with a login of its own for whoever owns the tables and may change them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with_owner(url: &str, owner: &str) -> Result<Self, StoreError> {
         // Without the pool, which would try again until its time is over and then not say why; and without the
         // time-outs of daily work, since a migration may take as long as it needs.
-        let mut connection = options.connect().await?;
+        let mut connection = PgConnectOptions::from_str(owner)?.connect().await?;
         sqlx::migrate!("../migrations").run(&mut connection).await?;
+        separation::prepare(&mut connection).await?;
         connection.close().await?;
+        let options = separation::connect_as(PgConnectOptions::from_str(url)?).await?;
         let options = options.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),

@@ -141,6 +141,7 @@ fn write_device(
         alarms: &alarms,
         offers: &offers,
         commands: &told,
+        may_reveal: true,
     };
     write(&format!("device-{id}"), &page)?;
     Ok(())

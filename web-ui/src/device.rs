@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use contract::alarm::AlarmView;
 use contract::command::CommandView;
 use contract::device::{Condition, DeviceView, PointView};
-use contract::inventory::{Point, Profile};
+use contract::inventory::{Personal, Point, Profile};
 use contract::{Quality, Text, Value};
 
 use crate::alarms::{AlarmRow, RowForm, rows};
@@ -326,9 +326,43 @@ pub struct DevicePage<'a> {
     pub offers: &'a [Offer<'a>],
     /// What it was told, newest first.
     pub commands: &'a [CommandView],
+    /// Whether the viewer may see its whole number plates, with a reason.
+    pub may_reveal: bool,
+}
+
+/// A whole number plate, once: the answer to `POST /devices/{id}/points/{point}/reveal`.
+#[derive(Template)]
+#[template(path = "plate.html")]
+pub struct PlatePage<'a> {
+    /// What is around it; its path is the device's page.
+    pub shell: Shell<'a>,
+    /// The device.
+    pub device: KnownDevice<'a>,
+    /// The point with its whole value.
+    pub shown: &'a PointView,
+}
+
+impl PlatePage<'_> {
+    fn name(&self) -> &str {
+        let point = self.device.point(self.shown);
+        point.map_or(self.shown.point.as_str(), |point| {
+            self.shell.viewing.text(&point.name)
+        })
+    }
 }
 
 impl DevicePage<'_> {
+    /// The points that carry number plates.
+    fn plates(&self) -> impl Iterator<Item = &Point> {
+        let points = self
+            .device
+            .profile
+            .map_or(&[][..], |profile| &profile.points);
+        points
+            .iter()
+            .filter(|point| point.personal == Some(Personal::NumberPlate))
+    }
+
     fn header(&self) -> DeviceHeader<'_> {
         DeviceHeader {
             viewing: self.shell.viewing,

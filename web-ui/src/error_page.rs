@@ -12,6 +12,8 @@ pub enum ErrorKind {
     NotFound,
     /// 403
     Forbidden,
+    /// 429
+    TooMany,
     /// 500
     Internal,
     /// 503
@@ -24,6 +26,7 @@ impl ErrorKind {
         match self {
             Self::NotFound => 404,
             Self::Forbidden => 403,
+            Self::TooMany => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
         }
@@ -52,6 +55,7 @@ impl ErrorPage<'_> {
         match self.kind {
             ErrorKind::NotFound => words.error_not_found,
             ErrorKind::Forbidden => words.error_forbidden,
+            ErrorKind::TooMany => words.error_too_many,
             ErrorKind::Internal => words.error_internal,
             ErrorKind::Unavailable => words.error_unavailable,
         }
@@ -62,6 +66,7 @@ impl ErrorPage<'_> {
         match self.kind {
             ErrorKind::NotFound => words.error_not_found_do,
             ErrorKind::Forbidden => words.error_forbidden_do,
+            ErrorKind::TooMany => words.error_too_many_do,
             ErrorKind::Internal => words.error_internal_do,
             ErrorKind::Unavailable => words.error_unavailable_do,
         }

@@ -7,7 +7,8 @@
 //! | whole pages | |
 //! |---|---|
 //! | [`SignIn`], [`ErrorPage`] | without or with a login |
-//! | [`Overview`] `/`, [`AlarmsPage`] `/alarms`, [`DevicePage`] `/devices/{id}` | around a [`Shell`] |
+//! | [`Overview`] `/`, [`AlarmsPage`] `/alarms`, [`DevicePage`] `/devices/{id}`, [`AuditPage`] `/audit` | around a [`Shell`] |
+//! | [`PlatePage`] | the answer to `POST /devices/{id}/points/{point}/reveal` |
 //!
 //! | partials | same for all viewers of a zone ("atoms"): published under `/topic/ui/{lang}/zones/{zone}/…` |
 //! |---|---|
@@ -31,6 +32,8 @@
 //! | `POST /alarms/{id}/acknowledge` | `occurrence`, `next` |
 //! | `POST /devices/{id}/commands` | `key`, `name`, `param.{name}`…, `confirmed=yes` where a question was asked, `next` |
 //! | `POST /devices/{id}/approve` | `next` |
+//! | `POST /devices/{id}/points/{point}/reveal` | `reason` |
+//! | `GET /audit` | `actor`, `action`, `subject`, `from`, `to` |
 //!
 //! Each carries `csrf`. Without scripts the answer is a redirect to `next`, with [`Shell::notice`] on that page. The script
 //! sends acknowledgements and commands with the headers `x-csrf-token` and `x-requested-with: XMLHttpRequest`, and
@@ -38,6 +41,7 @@
 
 mod alarms;
 mod asset;
+mod audit;
 mod command;
 mod device;
 mod error_page;
@@ -53,9 +57,10 @@ mod words;
 pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
 pub use askama::{Error, Template};
 pub use asset::{Asset, asset, assets, sockjs_client};
+pub use audit::{AuditFields, AuditLine, AuditPage};
 pub use command::{Blocked, CommandList, CommandPanel, Offer};
 pub use device::{
-    DeviceAlarms, DeviceAtoms, DeviceHeader, DevicePage, DeviceReadings, KnownDevice,
+    DeviceAlarms, DeviceAtoms, DeviceHeader, DevicePage, DeviceReadings, KnownDevice, PlatePage,
 };
 pub use error_page::{ErrorKind, ErrorPage};
 pub use notice::{Notice, NoticeView};

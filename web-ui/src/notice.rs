@@ -29,6 +29,8 @@ pub enum Notice {
     NotPermitted,
     /// The form's CSRF token is missing or from another login.
     FormExpired,
+    /// Too many commands were given.
+    TooMany,
     /// A field is missing or not valid.
     BadInput,
     /// The database is away.
@@ -50,6 +52,7 @@ impl Notice {
             Self::Approved => "approved",
             Self::NotPermitted => "not-permitted",
             Self::FormExpired => "form-expired",
+            Self::TooMany => "too-many",
             Self::BadInput => "bad-input",
             Self::NotRecording => "not-recording",
             Self::Unavailable => "unavailable",
@@ -68,6 +71,7 @@ impl Notice {
             Self::Approved,
             Self::NotPermitted,
             Self::FormExpired,
+            Self::TooMany,
             Self::BadInput,
             Self::NotRecording,
             Self::Unavailable,
@@ -111,6 +115,7 @@ impl Notice {
             Self::Approved => words.notice_approved,
             Self::NotPermitted => words.notice_not_permitted,
             Self::FormExpired => words.notice_form_expired,
+            Self::TooMany => words.notice_too_many,
             Self::BadInput => words.notice_bad_input,
             Self::NotRecording => words.notice_not_recording,
             Self::Unavailable => words.notice_unavailable,

@@ -22,6 +22,10 @@ pub struct Permissions {
     pub command_critical: bool,
     /// Approve devices that announced themselves.
     pub approve: bool,
+    /// See whole number plates.
+    pub reveal: bool,
+    /// Read the audit.
+    pub audit: bool,
 }
 
 /// Who looks.

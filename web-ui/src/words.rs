@@ -131,6 +131,7 @@ words! {
     notice_form_expired: "화면이 오래되어 처리하지 않았습니다. 다시 시도하십시오.", "The page was too old, so nothing was done. Try again.";
     notice_not_confirmed: "실행을 확인하지 않아 명령을 보내지 않았습니다.", "The command was not confirmed, so it was not sent.";
     notice_bad_input: "입력값이 올바르지 않아 처리하지 않았습니다.", "What was entered is not valid, so nothing was done.";
+    notice_too_many: "명령이 너무 많아 처리하지 않았습니다. 잠시 뒤 다시 시도하십시오.", "Too many commands were given, so this one was not. Wait a moment, then try again.";
     notice_not_recording: "데이터베이스를 사용할 수 없어 처리하지 않았습니다. 잠시 후 다시 시도하십시오.", "The database is away, so nothing was done. Try again in a moment.";
     notice_unavailable: "서버가 처리하지 못했습니다. 잠시 후 다시 시도하십시오.", "The server could not do it. Try again in a moment.";
 
@@ -157,6 +158,30 @@ words! {
     approve: "장치 승인", "Approve the device";
     approve_sentence: "에이전트 {agent}에서 알려 온 장치이며 아직 아무도 승인하지 않았습니다.", "Agent {agent} announced this device, and nobody approved it yet.";
 
+    // Number plates.
+    plate_reason: "차량 번호 전체를 보는 사유 (감사 기록에 남습니다)", "why you need the whole number plate (it goes into the audit)";
+    plate_show: "번호 보기", "Show it";
+    plate_audited: "이 조회는 사유와 함께 감사 기록에 남았습니다.", "That you saw it, and why, is in the audit.";
+    plate_back: "장치로 돌아가기", "Back to the device";
+
+    // The audit.
+    audit: "감사 기록", "Audit";
+    audit_number: "번호", "Number";
+    audit_at: "일시", "Time";
+    audit_actor: "사용자", "Who";
+    audit_peer: "접속 위치", "From where";
+    audit_action: "작업", "Action";
+    audit_subject: "대상", "On what";
+    audit_reason: "사유", "Why";
+    audit_outcome: "결과", "Result";
+    audit_done: "완료", "Done";
+    audit_from: "시작", "From";
+    audit_to: "끝", "Until";
+    audit_search: "조회", "Show";
+    audit_table: "CSV 내려받기", "Download as CSV";
+    audit_older: "이전 기록 보기", "Older ones";
+    audit_empty: "조건에 맞는 기록이 없습니다.", "Nothing in the audit fits this.";
+
     // Commands.
     commands: "명령", "Commands";
     no_commands: "이 장치에 보낼 수 있는 명령이 없습니다.", "This device takes no commands.";
@@ -180,6 +205,8 @@ words! {
     error_not_found_do: "주소를 확인하거나 현황 화면에서 찾으십시오. 장치가 삭제되었을 수도 있습니다.", "Check the address, or find it from the overview. The device may have been removed.";
     error_forbidden: "이 화면을 볼 권한이 없습니다.", "You may not see this page.";
     error_forbidden_do: "필요하면 관리자에게 역할이나 구역 권한을 요청하십시오.", "If you need it, ask an administrator for the role or the zone.";
+    error_too_many: "요청이 너무 많습니다.", "Too many requests came from here.";
+    error_too_many_do: "잠시 뒤 다시 시도하십시오.", "Wait a moment, then try again.";
     error_internal: "서버에서 오류가 발생했습니다.", "Something went wrong in the server.";
     error_internal_do: "다시 시도하고, 계속되면 아래 번호를 관리자에게 알려 주십시오.", "Try again. If it goes on, tell an administrator the number below.";
     error_unavailable: "지금은 이 화면을 보여 줄 수 없습니다.", "This page cannot be shown just now.";

@@ -25,12 +25,14 @@ impl Profile {
                 code: rule.code.clone(),
                 severity: rule.severity,
                 text: rule.text.clone(),
+                personal: rule.detail.and_then(|point| self.points[point].personal),
             })
             .collect();
         faults.push(inventory::Fault {
             code: contract::FaultCode::contact_lost(),
             severity: COMM_SEVERITY,
             text: comm_text(),
+            personal: None,
         });
         inventory::Profile {
             id: self.id.clone(),
@@ -64,6 +66,7 @@ impl Profile {
             range: point.range,
             is_state: point.is_state,
             labels,
+            personal: point.personal,
         }
     }
 }

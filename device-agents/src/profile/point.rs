@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::inventory::Personal;
 use contract::reading::PollClass;
 use contract::{PointId, Text};
 
@@ -141,4 +142,6 @@ pub struct Point {
     pub deadband: f64,
     /// Whether it says what the device is doing.
     pub is_state: bool,
+    /// Whether its values are personal data, which the server masks.
+    pub personal: Option<Personal>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::alarm::Severity;
 use contract::command::Risk;
+use contract::inventory::Personal;
 use contract::reading::PollClass;
 use contract::{FaultCode, PointId, ProfileId, Text, Value};
 use serde::Deserialize;
@@ -180,6 +181,7 @@ pub(crate) struct RawPoint {
     pub(crate) unit: String,
     pub(crate) poll: Option<PollClass>,
     pub(crate) role: Option<RawRole>,
+    pub(crate) personal: Option<Personal>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! STOMP over TCP, and over WebSocket at `/ws`. Any `host` is accepted. No `login` means the default user; a wrong one
-//! is refused. Whoever is let in may do everything.
+//! is refused. Whoever is let in may do everything, unless `--rules` asks for some that hardly anything is under.
 //!
 //! There is no application behind it: a SEND to `/app/**` gets no RECEIPT, and `/user/queue/errors` says
 //! `no-application`. Since all clients of a benchmark are one user at one address, one of them may have all sessions.
@@ -14,6 +14,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use broker::destination::covers;
 use broker::{
     Action, Admission, Broker, BrokerConfig, Denied, Guard, Handler, Peer, Publisher, Refusal,
     SessionInfo,
@@ -50,6 +51,9 @@ struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 16_384,
         value_parser = clap::value_parser!(u32).range(1..))]
     max_sessions: u32,
+    /// The guard looks through so many patterns before it allows anything: to measure what a long policy costs
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u16))]
+    rules: u16,
     /// What CONNECTED promises and wishes, in milliseconds, as the header has it
     #[arg(long, value_name = "SEND,RECEIVE", default_value = "10000,10000", value_parser = heart_beat)]
     heart_beat: HeartBeat,
@@ -81,6 +85,8 @@ impl Arguments {
 struct OneUser {
     login: String,
     passcode: String,
+    /// None of them covers anything that is used here.
+    rules: Vec<String>,
 }
 
 impl Guard for OneUser {
@@ -101,7 +107,11 @@ impl Guard for OneUser {
         })
     }
 
-    fn authorize(&self, (): &(), _: Action, _: &str) -> Result<(), Denied> {
+    fn authorize(&self, (): &(), action: Action, destination: &str) -> Result<(), Denied> {
+        if self.rules.iter().any(|rule| covers(rule, destination)) {
+            let message = format!("{destination} is not for {action:?}");
+            return Err(Denied::forbidden(message));
+        }
         Ok(())
     }
 }
@@ -141,6 +151,9 @@ async fn main() -> anyhow::Result<()> {
     let guard = OneUser {
         login: arguments.login,
         passcode: arguments.passcode,
+        rules: (0..arguments.rules)
+            .map(|number| format!("/topic/*/{number}/**"))
+            .collect(),
     };
     let broker = Broker::new(publisher, guard, NoApplication, shutdown.clone());
     let interrupted = async {

@@ -59,9 +59,20 @@
 //! - **Urgent** messages overtake: those of subscriptions that can get nothing but what [`BrokerConfig::urgent`] names go
 //!   out before the session's others, and before what these are given of the past. The order within a subscription never changes, so each resumes from its own last
 //!   message. Heart-beats are due when nothing else is written, and wait for at most one write.
-//! - **Rights.** The guard is asked on CONNECT, on each SEND and SUBSCRIBE, and, when a token was renewed or
-//!   [`Publisher::rights_changed`] was called, about all live subscriptions before anything more is delivered to them. A
-//!   session ends with `token-expired` when its token does.
+//! - **Rights.** The guard is asked on CONNECT, on each SEND and SUBSCRIBE, and about each message before it goes out:
+//!   sending, subscribing and being delivered to are rights of their own ([`Action`]). A message that may not be delivered
+//!   is left out and counted, also of the past, of last values and of durable subscriptions, and leaves no gap; one of a
+//!   queue goes to another consumer or stays, and the consumer gets nothing of that queue until rights change. What is
+//!   sent to the session itself (`/user/queue/**`, answers) and gap notices need no question. A session remembers the
+//!   guard's answers until its token is renewed or rights are changed for anybody ([`Publisher::rights_changed`],
+//!   [`Publisher::all_rights_changed`], [`Publisher::end_sessions_of`]): then the guard is asked anew whether the
+//!   principal may stay ([`Guard::admitted`]), before anything more is done for it or delivered to it; sessions of the
+//!   subject that was named are looked at at once, with all their subscriptions, and so is the one whose token was
+//!   renewed.
+//! - **Tokens** are renewed in place: an `Authorization` header on any frame after CONNECT brings a new one of the same
+//!   subject, subscriptions stay, and the frame's RECEIPT says that it counts. A session ends with `token-expired` when its
+//!   token does. Before that ([`BrokerConfig::token_warning`]) it is told so once on `/user/queue/errors`, if it has
+//!   subscribed there, by a MESSAGE with `code:token-expiring` and `expires-in` (seconds).
 //! - **Expiry.** A message with `expires` (milliseconds since 1970, 0 for never) that has passed is not delivered any
 //!   more.
 //! - **Queues.** Each message goes to one subscription, in turn among those that have room, and waits in the broker as
@@ -88,8 +99,8 @@
 //! - **Nothing survives a restart**; a position of another incarnation is answered with the gap notice.
 //!
 //! # ERROR frames
-//! Each has `message` for people and `code` for machines; the connection is closed within a second after it. Codes of
-//! the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
+//! Each has `message` for people and `code` for machines; the connection is closed within a second after it. (The warning
+//! `token-expiring` comes as a MESSAGE.) Codes of the broker itself: `forbidden`, `token-expired`, `subject-changed`, `slow-consumer`, `too-many-sessions`,
 //! `shutting-down`, `unavailable`, `unsupported-destination`, `bad-destination`, `transactions-unsupported`, `queue-full` (no room for
 //! what was sent), `too-many-queues` (SUBSCRIBE), `too-many-reply-queues`, `bad-prefetch-count`, `bad-expires`, `conflate-unsupported`,
 //! `retained-full` (no room for one more last value), `bad-key`, `bad-flag`, `durable-mismatch`

@@ -33,6 +33,14 @@ pub struct Device {
     pub line: LineId,
 }
 
+/// What makes a value personal data. The server masks such values wherever they leave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Personal {
+    /// The number plate of a vehicle.
+    NumberPlate,
+}
+
 /// A point as people see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -56,6 +64,9 @@ pub struct Point {
     /// Words for people, for each label of an enumeration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Text>,
+    /// Whether its values are personal data, and which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Personal>,
 }
 
 /// A fault that the profile's rules can find.
@@ -67,6 +78,9 @@ pub struct Fault {
     pub severity: Severity,
     /// What people read; `{value}` stands for the event's detail.
     pub text: Text,
+    /// Whether that detail is personal data, and which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Personal>,
 }
 
 /// A parameter of a command.

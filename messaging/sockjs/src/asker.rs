@@ -5,11 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, header};
+use network::{is_listed, parts_of};
 
 use crate::config::Config;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What a session belongs to. Requests of another owner do not find it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,8 +37,9 @@ impl Asker {
             .get::<ConnectInfo<SocketAddr>>()
             .map(|info| info.0);
         let connection = via.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-        let address = client_address(connection.ip(), &parts.headers, &config.trusted_proxies);
-        let is_known = via.is_some() && !is_trusted(address, &config.trusted_proxies);
+        let proxies = &config.trusted_proxies;
+        let address = network::client(connection.ip(), &parts.headers, proxies).address;
+        let is_known = via.is_some() && !is_listed(address, proxies);
         let cookie = config
             .owner_cookie
             .as_deref()
@@ -57,43 +57,6 @@ impl Asker {
     }
 }
 
-fn is_trusted(address: IpAddr, proxies: &[IpAddr]) -> bool {
-    proxies
-        .iter()
-        .any(|proxy| proxy.to_canonical() == address.to_canonical())
-}
-
-/// The last address of `X-Forwarded-For` that no trusted proxy has: what stands before it, anybody may have written.
-fn client_address(connection: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
-    let mut address = connection;
-    let told: Vec<_> = parts_of(headers, FORWARDED_FOR, b',').collect();
-    for before in told.into_iter().rev() {
-        if !is_trusted(address, proxies) {
-            break;
-        }
-        let Some(parsed) = str::from_utf8(before).ok().and_then(address_of) else {
-            break;
-        };
-        address = parsed;
-    }
-    address.to_canonical()
-}
-
-/// Some proxies write the port as well.
-fn address_of(text: &str) -> Option<IpAddr> {
-    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
-    text.parse().or_else(|_| with_port()).ok()
-}
-
-/// What all headers of this name list. As bytes: one part that is no text shall not hide the others.
-fn parts_of(headers: &HeaderMap, name: HeaderName, separator: u8) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(move |value| value.as_bytes().split(move |byte| *byte == separator))
-        .map(<[u8]>::trim_ascii)
-}
-
 /// The value of the first cookie of this name.
 pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     parts_of(headers, header::COOKIE, b';')
@@ -106,38 +69,6 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-
-    fn check(connection: &str, told: &[&str], proxies: &[&str], expected: &str) {
-        let mut headers = HeaderMap::new();
-        for value in told {
-            headers.append(
-                FORWARDED_FOR,
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            );
-        }
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let proxies: Vec<_> = proxies.iter().map(|text| address(text)).collect();
-        let found = client_address(address(connection), &headers, &proxies);
-        assert_eq!(found, address(expected), "{connection} {told:?}");
-    }
-
-    #[test]
-    fn only_trusted_proxies_are_believed() {
-        check("10.0.0.1", &[], &[], "10.0.0.1");
-        check("10.0.0.9", &["1.2.3.4"], &["10.0.0.1"], "10.0.0.9");
-        check("10.0.0.1", &["1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
-        check("10.0.0.1", &["6.6.6.6, 1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
-        check(
-            "10.0.0.1",
-            &["6.6.6.6", "1.2.3.4, 10.0.0.2"],
-            &["10.0.0.1", "10.0.0.2"],
-            "1.2.3.4",
-        );
-        check("10.0.0.1", &["1.2.3.4:5678"], &["10.0.0.1"], "1.2.3.4");
-        check("10.0.0.1", &["ÿ, 1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
-        check("10.0.0.1", &["nonsense"], &["10.0.0.1"], "10.0.0.1");
-        check("::ffff:10.0.0.1", &["1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
-    }
 
     #[test]
     fn cookies_are_found_by_their_name() {

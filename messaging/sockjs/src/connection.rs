@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::{Extensions, HeaderMap, Uri};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -32,6 +32,8 @@ pub struct Opening {
     pub uri: Uri,
     /// Its headers. A cookie says who a browser belongs to, not who asks: any page can make a browser send it.
     pub headers: HeaderMap,
+    /// What the application's own layers know of the request.
+    pub extensions: Extensions,
 }
 
 /// What a client did.

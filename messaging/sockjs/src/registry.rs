@@ -1,8 +1,10 @@
 //! Which sessions there are, whose they are, and how many there may be.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use network::network;
 
 use crate::asker::{Asker, Owner};
 use crate::config::Config;
@@ -153,14 +155,5 @@ impl Drop for Seat {
                 held.by_network.remove(&network);
             }
         }
-    }
-}
-
-/// What counts as one address: whoever has an IPv6 address has a whole /64.
-fn network(address: IpAddr) -> IpAddr {
-    const NETWORK: u128 = !(u64::MAX as u128);
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }

@@ -380,6 +380,7 @@ fn opening(parts: &Parts) -> Opening {
     Opening {
         uri: parts.uri.clone(),
         headers: parts.headers.clone(),
+        extensions: parts.extensions.clone(),
     }
 }
 

@@ -18,6 +18,7 @@ use super::{AcknowledgeError, Actor, Request};
 use crate::announce::{Announcer, Topic};
 use crate::live::{AlarmSummary, LiveHandle};
 use crate::observability::{EventOutcome, count_event};
+use crate::personal::{carries_plates, masked, without_plates};
 use crate::site::Site;
 use crate::store::alarm::{OpenAlarm, Raise, Transition};
 use crate::store::audit::AuditEntry;
@@ -152,6 +153,10 @@ impl Engine {
                 self.quarantine(&mut unit, &events, event, &refused).await?;
                 continue;
             }
+            let event = &match site.known(&event.device) {
+                Some(device) => without_plates(&device.profile, event.clone()),
+                None => event.clone(),
+            };
             match Store::put_event(&mut unit, &events.agent, events.epoch, event).await? {
                 Novelty::New => {
                     count_event(EventOutcome::Stored);
@@ -272,7 +277,14 @@ impl Engine {
             .known(&alarm.device)
             .ok_or(AcknowledgeError::NotOpen(alarm.id))?;
         if !actor.principal.may_acknowledge(&device.zone) {
-            return Err(AcknowledgeError::Forbidden(device.zone.clone()));
+            let subject = format!("{}/{}", alarm.device, alarm.code);
+            let refused = AcknowledgeError::Forbidden(device.zone.clone());
+            let outcome = refused.to_string();
+            let entry = AuditEntry::by(&actor, "alarm.acknowledge", &subject)
+                .detail(json!({"alarm": alarm.id, "occurrence": seen.occurrence}))
+                .outcome(&outcome);
+            self.store.audit_alone(entry).await?;
+            return Err(refused);
         }
         let effect = alarm.condition.handle(state::Event::Acknowledge {
             occurrence: seen.occurrence,
@@ -293,14 +305,10 @@ impl Engine {
             source_at: at,
         };
         Store::journal_alarm(&mut unit, alarm.id, condition, transition).await?;
-        let entry = AuditEntry {
-            actor: &by.by,
-            peer: &actor.peer,
-            action: "alarm.acknowledge",
-            subject: &format!("{}/{}", alarm.device, alarm.code),
-            detail: json!({"alarm": alarm.id, "occurrence": seen.occurrence, "note": seen.note}),
-            outcome: "done",
-        };
+        let subject = format!("{}/{}", alarm.device, alarm.code);
+        let entry = AuditEntry::by(&actor, "alarm.acknowledge", &subject)
+            .detail(json!({"alarm": alarm.id, "occurrence": seen.occurrence}))
+            .reason(seen.note.as_deref());
         Store::audit(&mut unit, entry).await?;
         self.commit(unit).await?;
         alarm.condition = condition;
@@ -459,11 +467,17 @@ fn view(site: &Site, alarm: &OpenAlarm) -> AlarmView {
         },
         |device| device.fault_text(&alarm.code),
     );
-    let detail = alarm
-        .detail
-        .as_ref()
-        .map(Value::to_string)
-        .unwrap_or_default();
+    // It was stored masked, unless its profile says only since then that it carries plates.
+    let carries = device.is_some_and(|device| carries_plates(&device.profile, &alarm.code));
+    let seen = alarm.detail.as_ref();
+    let seen = seen.map(|detail| {
+        if carries {
+            masked(detail)
+        } else {
+            detail.clone()
+        }
+    });
+    let detail = seen.as_ref().map(Value::to_string).unwrap_or_default();
     for words in [&mut text.ko, &mut text.en] {
         *words = words.replace("{value}", &detail).trim_end().to_owned();
     }
@@ -483,7 +497,7 @@ fn view(site: &Site, alarm: &OpenAlarm) -> AlarmView {
         received_at: alarm.received_at,
         cleared_at: alarm.cleared_at,
         acknowledged: alarm.acknowledged.clone(),
-        detail: alarm.detail.clone(),
+        detail: seen,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use private_postgres::{Cluster, ClusterConfig};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use server::config::Config;
 use server::store::Store;
 use server::{Listeners, Server};
@@ -14,6 +15,23 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Sessions get a word why they end, and handlers finish what they began; whoever takes longer is cut off.
 const DRAIN: Duration = Duration::from_secs(15);
+
+/// Each connection is an open file, and systems give a process few of them unless it asks.
+fn raise_open_files(needed: usize) {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let open_files = getrlimit(Resource::Nofile).current;
+    if open_files.is_some_and(|files| usize::try_from(files).is_ok_and(|files| files < needed)) {
+        tracing::warn!(
+            open_files,
+            needed,
+            "fewer files may be open than connections are allowed: raise the hard limit (`ulimit -Hn`)"
+        );
+    }
+}
 
 async fn bind(address: SocketAddr, path: &Path, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
@@ -28,13 +46,19 @@ async fn bind(address: SocketAddr, path: &Path, key: &str) -> anyhow::Result<Tcp
 pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    raise_open_files(config.limits.connections);
     let listeners = Listeners {
         http: bind(config.http, path, "http.listen").await?,
         stomp: bind(config.stomp, path, "stomp.listen").await?,
+        stomp_tls: match config.stomp_tls {
+            Some(address) => Some(bind(address, path, "stomp.listen_tls").await?),
+            None => None,
+        },
         metrics: bind(config.metrics, path, "metrics.listen").await?,
     };
     let (url, cluster) = database(&config).await?;
-    let store = Store::open(&url).await.context(match &cluster {
+    let owner = config.database_owner_url.as_deref().unwrap_or(&url);
+    let store = Store::open_with_owner(&url, owner).await.context(match &cluster {
         Some(_) => "cannot use the private database",
         None => "cannot use the database of DATABASE_URL: start it, correct the variable, or unset it for a private cluster",
     })?;

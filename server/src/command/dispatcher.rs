@@ -1,30 +1,32 @@
 //! The only task that touches commands: stores them, hands them to a live session of their agent, and follows them to
 //! their end.
 //!
-//! A command is sent to a session that lives now, or not at all: it never waits for an agent to come back.
+//! A command is sent to a session that lives now, or not at all: it never waits for an agent to come back. What cannot be
+//! recorded is refused; an emergency command is journaled and sent all the same, and recorded later (`unrecorded`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Delivery, Outgoing, Publisher};
 use chrono::Utc;
-use contract::command::{Command, CommandRequest, CommandResult, CommandState, CommandView};
-use contract::inventory::CommandType;
-use contract::{AgentId, CommandId, Destination, DeviceId, Value};
+use contract::command::{Command, CommandRequest, CommandResult, CommandState, CommandView, Risk};
+use contract::{AgentId, CommandId, Destination, DeviceId};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
+use super::check::{check, complete};
 use super::lifecycle::{self, Event};
 use super::{AgentLink, CommandError, Request};
 use crate::alarm::Actor;
 use crate::announce::Announcer;
+use crate::audit::AuditEntry;
+use crate::audit::journal::Journal;
 use crate::observability::count_command;
-use crate::site::{Site, SiteDevice};
-use crate::store::audit::AuditEntry;
-use crate::store::command::{Placed, StoredCommand};
+use crate::site::Site;
+use crate::store::command::{Placed, Step, StoredCommand};
 use crate::store::{Store, StoreError};
 use crate::wire;
 
@@ -34,42 +36,81 @@ const TRANSPORT_MARGIN: Duration = Duration::from_secs(5);
 /// With nothing to wait for, the timer sleeps this long and looks again.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// An emergency waits no longer than this for the database.
+const EMERGENCY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// After the database did not answer, other commands are refused at once for this long: an emergency must not stand in
+/// line behind each of them waiting in vain.
+const DATABASE_REST: Duration = Duration::from_secs(5);
+
 struct Open {
     command: StoredCommand,
     /// When the outcome counts as unknown.
     give_up: Instant,
+    /// Steps of an emergency command that the database does not have yet; at most one for each state of a life.
+    unrecorded: Vec<Step>,
+}
+
+impl Open {
+    fn new(command: StoredCommand, unrecorded: Vec<Step>) -> Self {
+        Self {
+            give_up: give_up(&command),
+            command,
+            unrecorded,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.command.view.state;
+        !lifecycle::is_on_its_way(state) && state != CommandState::Queued
+    }
+}
+
+/// What became of a command that was to be stored.
+enum Recorded {
+    /// It is.
+    Stored,
+    /// Its issuer gave one with this key before.
+    Before(Box<StoredCommand>),
+    /// It is an emergency's, and in the journal.
+    Journaled,
 }
 
 /// The task.
 pub(crate) struct Dispatcher {
     store: Store,
+    journal: Journal,
     site: watch::Receiver<Arc<Site>>,
     publisher: Publisher,
     announcer: Announcer,
     links: HashMap<AgentId, AgentLink>,
     open: HashMap<CommandId, Open>,
+    /// Until when the database is not asked for what is no emergency.
+    resting: Option<Instant>,
 }
 
 impl Dispatcher {
     /// Takes up where the records end: what was not sent never will be, what was sent is waited for.
     pub(crate) async fn load(
         store: Store,
+        journal: Journal,
         site: watch::Receiver<Arc<Site>>,
         publisher: Publisher,
         announcer: Announcer,
     ) -> Result<Self, StoreError> {
         let mut dispatcher = Self {
             store,
+            journal,
             site,
             publisher,
             announcer,
             links: HashMap::new(),
             open: HashMap::new(),
+            resting: None,
         };
         for command in dispatcher.store.open_commands().await? {
-            let give_up = give_up(&command);
             let id = command.view.id;
-            dispatcher.open.insert(id, Open { command, give_up });
+            dispatcher.open.insert(id, Open::new(command, Vec::new()));
             dispatcher
                 .step(id, Event::NotSentInTime, SERVER, None)
                 .await?;
@@ -86,12 +127,21 @@ impl Dispatcher {
                 .map(|open| open.give_up)
                 .min()
                 .unwrap_or_else(|| Instant::now() + IDLE);
+            let waits = self.open.values().any(|open| !open.unrecorded.is_empty());
+            let next = if waits {
+                next.min(Instant::now() + DATABASE_REST)
+            } else {
+                next
+            };
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(request) => self.on_request(request).await,
                     None => return,
                 },
-                () = sleep_until(next) => self.on_deadline().await,
+                () = sleep_until(next) => {
+                    self.catch_up().await;
+                    self.on_deadline().await;
+                }
             }
         }
     }
@@ -200,48 +250,82 @@ impl Dispatcher {
             ttl_ms: kind.ttl_ms,
             timeout_ms: kind.timeout_ms,
         };
-        if let Some(before) = self.place(&command, actor).await? {
-            let same = before.view.device == command.view.device
-                && before.view.name == command.view.name
-                && before.view.params == command.view.params;
-            return if same {
-                Ok(before.view)
-            } else {
-                Err(CommandError::KeyReused(request.key))
-            };
-        }
+        let unrecorded = match self.record(&command, actor).await? {
+            Recorded::Before(before) => {
+                let same = before.view.device == command.view.device
+                    && before.view.name == command.view.name
+                    && before.view.params == command.view.params;
+                return if same {
+                    Ok(before.view)
+                } else {
+                    Err(CommandError::KeyReused(request.key))
+                };
+            }
+            Recorded::Stored => Vec::new(),
+            // Its row is made from the journal, or by its first step.
+            Recorded::Journaled => vec![Step::by(&command.view, &command.view.issued_by, None)],
+        };
         let id = command.view.id;
-        self.open.insert(
-            id,
-            Open {
-                give_up: give_up(&command),
-                command,
-            },
-        );
+        self.open.insert(id, Open::new(command, unrecorded));
         Ok(self.send(id, received).await?)
     }
 
-    /// Stores a new command with its audit row; the earlier one when the key is not new.
-    async fn place(
-        &self,
+    /// Stores a new command with its audit row. An emergency's is journaled when the audit, or the whole database, does not
+    /// take it in time.
+    async fn record(
+        &mut self,
         command: &StoredCommand,
         actor: &Actor,
-    ) -> Result<Option<StoredCommand>, StoreError> {
+    ) -> Result<Recorded, StoreError> {
+        if command.risk != Risk::Emergency {
+            if self.resting.is_some_and(|until| Instant::now() < until) {
+                return Err(StoreError::away());
+            }
+            let placed = self.place(command, actor).await;
+            let is_away = placed.as_ref().is_err_and(StoreError::is_away);
+            self.resting = is_away.then(|| Instant::now() + DATABASE_REST);
+            return placed;
+        }
+        let known = self.open.values().map(|open| &open.command);
+        let mut known = known.filter(|known| known.view.issued_by == command.view.issued_by);
+        if let Some(before) = known.find(|known| known.key == command.key) {
+            return Ok(Recorded::Before(Box::new(before.clone())));
+        }
+        let error = match timeout(EMERGENCY_PATIENCE, self.place(command, actor)).await {
+            Ok(Ok(recorded)) => return Ok(recorded),
+            Ok(Err(error)) => error,
+            Err(_late) => StoreError::away(),
+        };
+        tracing::error!(command.id = %command.view.id, %error, "an emergency command cannot be recorded: it is journaled and sent");
+        let entry = given(command, actor);
+        match self.journal.append_command(&entry, command).await {
+            Ok(()) => Ok(Recorded::Journaled),
+            Err(failed) => {
+                tracing::error!(command.id = %command.view.id, error = %failed, "an emergency command can neither be recorded nor journaled: it is refused");
+                Err(error)
+            }
+        }
+    }
+
+    async fn place(&self, command: &StoredCommand, actor: &Actor) -> Result<Recorded, StoreError> {
         let mut unit = self.store.begin().await?;
         if let Placed::Before(before) = Store::place_command(&mut unit, command).await? {
-            return Ok(Some(*before));
+            return Ok(Recorded::Before(before));
         }
-        let entry = AuditEntry {
-            actor: &actor.principal.subject,
-            peer: &actor.peer,
-            action: "command.give",
-            subject: command.view.device.as_str(),
-            detail: json!({"command": command.view.id, "name": command.view.name, "params": command.view.params}),
-            outcome: "done",
-        };
-        Store::audit(&mut unit, entry).await?;
+        let entry = given(command, actor);
+        if command.risk == Risk::Emergency {
+            if let Err(error) = Store::try_audit(&mut unit, entry.clone()).await {
+                let journaled = self.journal.append_command(&entry, command).await;
+                if let Err(failed) = journaled {
+                    tracing::error!(error = %failed, "the journal of the audit cannot be written");
+                    return Err(error);
+                }
+            }
+        } else {
+            Store::audit(&mut unit, entry).await?;
+        }
         unit.commit().await?;
-        Ok(None)
+        Ok(Recorded::Stored)
     }
 
     async fn audit_refusal(
@@ -251,14 +335,10 @@ impl Dispatcher {
         actor: &Actor,
         refused: &CommandError,
     ) -> Result<(), StoreError> {
-        let entry = AuditEntry {
-            actor: &actor.principal.subject,
-            peer: &actor.peer,
-            action: "command.give",
-            subject: device.as_str(),
-            detail: json!({"name": request.name, "params": request.params}),
-            outcome: &refused.to_string(),
-        };
+        let outcome = refused.to_string();
+        let entry = AuditEntry::by(actor, "command.give", device.as_str())
+            .detail(json!({"name": request.name, "params": request.params}))
+            .outcome(&outcome);
         self.store.audit_alone(entry).await
     }
 
@@ -302,10 +382,9 @@ impl Dispatcher {
             tracing::warn!(command.id = %result.command, agent.id = %result.agent, "a result of a command that this agent was never given was left out");
             return Ok(());
         };
-        let give_up = give_up(&command);
         self.open
             .entry(result.command)
-            .or_insert(Open { command, give_up });
+            .or_insert_with(|| Open::new(command, Vec::new()));
         let event = Event::Result(result.state, result.reason);
         self.step(
             result.command,
@@ -317,7 +396,8 @@ impl Dispatcher {
         .map(drop)
     }
 
-    /// Lets something happen to a command: records it, then makes it true here, then tells everybody.
+    /// Lets something happen to a command: records it, then makes it true here, then tells everybody. What an emergency
+    /// cannot record now is recorded later.
     async fn step(
         &mut self,
         id: CommandId,
@@ -333,17 +413,58 @@ impl Dispatcher {
             view.state = state;
             view.reason = reason;
             view.state_at = Utc::now();
-            self.store.step_command(&view, actor, source_at).await?;
+            let step = Step::by(&view, actor, source_at);
+            if open.command.risk != Risk::Emergency {
+                self.store.step_command(&open.command, &[step]).await?;
+            } else if !open.unrecorded.is_empty()
+                || !recorded_in_time(&self.store, &open.command, &step).await
+            {
+                open.unrecorded.push(step);
+            }
             open.command.view = view.clone();
             count_command(view.state);
             let site = Arc::clone(&self.site.borrow());
             self.announcer.command(&site, &view);
         }
-        if !lifecycle::is_on_its_way(view.state) && view.state != CommandState::Queued {
+        if open.is_over() && open.unrecorded.is_empty() {
             self.open.remove(&id);
         }
         Ok(view)
     }
+
+    /// Records what happened while the database was away; as soon as it does not answer, the rest waits on.
+    async fn catch_up(&mut self) {
+        let waiting = self
+            .open
+            .iter_mut()
+            .filter(|(_, open)| !open.unrecorded.is_empty());
+        for (id, open) in waiting {
+            let steps = self.store.step_command(&open.command, &open.unrecorded);
+            match timeout(EMERGENCY_PATIENCE, steps).await {
+                Ok(Ok(())) => open.unrecorded.clear(),
+                Ok(Err(error)) => {
+                    tracing::warn!(command.id = %id, %error, "an emergency command cannot be recorded yet");
+                    break;
+                }
+                Err(_late) => break,
+            }
+        }
+        self.open
+            .retain(|_, open| !open.is_over() || !open.unrecorded.is_empty());
+    }
+}
+
+/// Whether the database took a step of an emergency in time.
+async fn recorded_in_time(store: &Store, command: &StoredCommand, step: &Step) -> bool {
+    let recorded = store.step_command(command, std::slice::from_ref(step));
+    matches!(timeout(EMERGENCY_PATIENCE, recorded).await, Ok(Ok(())))
+}
+
+/// What the audit says of a command that was given.
+fn given<'a>(command: &'a StoredCommand, actor: &'a Actor) -> AuditEntry<'a> {
+    let view = &command.view;
+    AuditEntry::by(actor, "command.give", view.device.as_str())
+        .detail(json!({"command": view.id, "name": view.name, "params": view.params}))
 }
 
 /// Who acted when the server did so by itself.
@@ -388,117 +509,9 @@ fn deadline(
     Some(said_ms.saturating_add(ahead))
 }
 
-/// Whether this actor may give this command to this device.
-fn check<'a>(
-    site: &'a Site,
-    device: &DeviceId,
-    request: &CommandRequest,
-    actor: &Actor,
-) -> Result<(&'a SiteDevice, &'a CommandType), CommandError> {
-    let found = site
-        .device(device)
-        .filter(|found| actor.principal.may_see(&found.zone));
-    let found = found.ok_or_else(|| CommandError::NoSuchDevice(device.clone()))?;
-    if !found.approved {
-        return Err(CommandError::Unregistered(device.clone()));
-    }
-    let kind = found
-        .command_type(&request.name)
-        .ok_or_else(|| CommandError::NotSupported {
-            device: device.clone(),
-            name: request.name.clone(),
-        })?;
-    if !actor.principal.may_command(kind.risk, &found.zone) {
-        return Err(CommandError::Forbidden {
-            name: request.name.clone(),
-            zone: found.zone.clone(),
-        });
-    }
-    complete(kind, &request.params)?;
-    Ok((found, kind))
-}
-
-/// The parameters with their defaults, each within its range.
-fn complete(
-    kind: &CommandType,
-    given: &BTreeMap<String, Value>,
-) -> Result<BTreeMap<String, Value>, CommandError> {
-    let bad = |wrong: String| Err(CommandError::BadParameter(wrong));
-    if let Some(unknown) = given
-        .keys()
-        .find(|name| kind.params.iter().all(|parameter| parameter.name != **name))
-    {
-        return bad(format!(
-            "the command {:?} takes no parameter {unknown:?}",
-            kind.name
-        ));
-    }
-    let mut params = BTreeMap::new();
-    for parameter in &kind.params {
-        let number = match given.get(&parameter.name) {
-            None => parameter.default,
-            Some(Value::Number(number)) => *number,
-            Some(other) => {
-                return bad(format!(
-                    "the parameter {:?} must be a number, not {other}",
-                    parameter.name
-                ));
-            }
-        };
-        if !(parameter.min..=parameter.max).contains(&number) {
-            let (name, min, max) = (&parameter.name, parameter.min, parameter.max);
-            return bad(format!(
-                "the parameter {name:?} must be between {min} and {max}, not {number}"
-            ));
-        }
-        params.insert(parameter.name.clone(), Value::Number(number));
-    }
-    Ok(params)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::Text;
-    use contract::command::Risk;
-    use contract::inventory::Parameter;
-
-    fn reboot() -> CommandType {
-        let text = Text {
-            ko: String::new(),
-            en: String::new(),
-        };
-        let delay = Parameter {
-            name: "delay".to_owned(),
-            text: text.clone(),
-            min: 0.0,
-            max: 600.0,
-            default: 10.0,
-            unit: "s".to_owned(),
-        };
-        CommandType {
-            name: "reboot".to_owned(),
-            text,
-            risk: Risk::Critical,
-            confirm: true,
-            ttl_ms: 5000,
-            timeout_ms: 20_000,
-            params: vec![delay],
-        }
-    }
-
-    #[track_caller]
-    fn check(given: &[(&str, Value)], expected: Result<f64, &str>) {
-        let given = given
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
-        match (complete(&reboot(), &given), expected) {
-            (Ok(params), Ok(number)) => assert_eq!(params["delay"], Value::Number(number)),
-            (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
-            (got, expected) => panic!("{got:?} instead of {expected:?}"),
-        }
-    }
 
     #[test]
     fn the_time_to_live_runs_while_a_command_waits_for_the_database() {
@@ -517,24 +530,5 @@ mod tests {
                 "{said_ms} {since:?} {waiting:?}"
             );
         }
-    }
-
-    #[test]
-    fn parameters_are_completed_and_kept_in_their_range() {
-        check(&[], Ok(10.0));
-        check(&[("delay", Value::Number(600.0))], Ok(600.0));
-        check(
-            &[("delay", Value::Number(600.5))],
-            Err("between 0 and 600, not 600.5"),
-        );
-        check(&[("delay", Value::Number(f64::NAN))], Err("between"));
-        check(
-            &[("delay", Value::Text("soon".to_owned()))],
-            Err("must be a number, not soon"),
-        );
-        check(
-            &[("speed", Value::Number(1.0))],
-            Err("takes no parameter \"speed\""),
-        );
     }
 }

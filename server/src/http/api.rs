@@ -30,7 +30,7 @@ impl<T> List<T> {
 }
 
 /// A JSON body; what is wrong with it is told as every other problem is.
-pub(super) struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;

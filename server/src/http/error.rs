@@ -1,12 +1,15 @@
 //! What goes wrong, for programs (RFC 9457 problem documents) and for people (pages). Causes are logged here, once, and
 //! never sent.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::throttle::retry_after;
 use crate::alarm::AcknowledgeError;
 use crate::command::CommandError;
 use crate::store::StoreError;
@@ -17,6 +20,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    /// When to ask again.
+    wait: Option<Duration>,
 }
 
 impl Problem {
@@ -25,6 +30,7 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
+            wait: None,
         }
     }
 
@@ -34,6 +40,14 @@ impl Problem {
             "unauthenticated",
             "a good token is needed: `Authorization: Bearer …`",
         )
+    }
+
+    pub(crate) fn too_many(wait: Duration) -> Self {
+        let detail = "too many requests: ask again after the time in Retry-After";
+        Self {
+            wait: Some(wait),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", detail)
+        }
     }
 
     pub(crate) fn not_found(what: impl Into<String>) -> Self {
@@ -56,6 +70,9 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if let Some(wait) = self.wait {
+            headers.insert(header::RETRY_AFTER, retry_after(wait));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -73,9 +90,12 @@ pub(crate) fn log_unavailable(error: &StoreError) -> Uuid {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let reference = log_unavailable(&error);
-        let detail = format!(
-            "the database does not answer; try again later, or ask for {reference} in the log"
-        );
+        let what = if matches!(error, StoreError::Audit(_)) {
+            "the audit cannot be written, so nothing was done"
+        } else {
+            "the database does not answer"
+        };
+        let detail = format!("{what}; try again later, or ask for {reference} in the log");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     }
 }
@@ -109,6 +129,7 @@ impl From<CommandError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-parameter", detail)
             }
             CommandError::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
+            CommandError::TooMany(wait) => Self::too_many(wait),
             CommandError::KeyReused(_) => Self::new(StatusCode::CONFLICT, "key-reused", detail),
             CommandError::Store(error) => error.into(),
         }

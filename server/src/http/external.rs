@@ -109,6 +109,7 @@ async fn begin_login(
     now: DateTime<Utc>,
 ) -> Result<Entry, StoreError> {
     let mut unit = app.store.begin().await?;
+    let mut login = None;
     let known = match visitor.role() {
         Some(_) => visitors.settle(&mut unit, visitor, peer).await?,
         // A program has tokens, and nothing to do on pages.
@@ -117,13 +118,14 @@ async fn begin_login(
     let (name, outcome, entry) = match known {
         Known::Person(name) => {
             Store::refresh_external_person(&mut unit, &visitors.describe(visitor)).await?;
-            let (login, cookie) = sign_in::begin(&mut unit, &name, peer, now).await?;
+            let (id, cookie) = sign_in::begin(&mut unit, &name, peer, now).await?;
             let at = visitor
                 .second_factor_at
                 .and_then(|second| i64::try_from(second).ok());
             if let Some(at) = at.and_then(|second| DateTime::from_timestamp(second, 0)) {
-                Store::vouch_for_login(&mut unit, login, at.min(now)).await?;
+                Store::vouch_for_login(&mut unit, id, at.min(now)).await?;
             }
+            login = Some(id);
             (name, "done", Entry::Login(cookie))
         }
         Known::Disabled(name) => (
@@ -137,13 +139,12 @@ async fn begin_login(
         }
     };
     let issuer = &visitors.provider.config().issuer;
-    let row = AuditEntry {
-        actor: &name,
-        peer,
-        action: "login.begin",
-        subject: &name,
-        detail: json!({"issuer": issuer, "sub": visitor.sub}),
-        outcome,
+    let row = AuditEntry::new(&name, peer, "login.begin", &name)
+        .detail(json!({"issuer": issuer, "sub": visitor.sub}))
+        .outcome(outcome);
+    let row = match login {
+        Some(id) => row.login(id),
+        None => row,
     };
     Store::audit(&mut unit, row).await?;
     unit.commit().await?;

@@ -17,6 +17,7 @@ use super::error::log_unavailable;
 use super::page::html;
 use super::viewer::Viewer;
 use crate::alarm::AcknowledgeError;
+use crate::audit::AuditEntry;
 use crate::command::CommandError;
 use crate::store::StoreError;
 use crate::wire;
@@ -25,7 +26,7 @@ use crate::wire;
 const PARAMETER: &str = "param.";
 
 /// Whether a form (or the script that sent it) comes from a page of this login.
-fn is_ours(viewer: &Viewer, field: Option<&str>) -> bool {
+pub(super) fn is_ours(viewer: &Viewer, field: Option<&str>) -> bool {
     let shown = viewer.script_csrf.as_deref().or(field);
     shown == Some(viewer.login.csrf.as_str())
 }
@@ -43,7 +44,12 @@ pub(super) fn own_path(next: Option<&str>) -> &str {
     .unwrap_or("/")
 }
 
-fn answer(viewer: &Viewer, next: Option<&str>, status: StatusCode, notice: &Notice) -> Response {
+pub(super) fn answer(
+    viewer: &Viewer,
+    next: Option<&str>,
+    status: StatusCode,
+    notice: &Notice,
+) -> Response {
     if viewer.script_csrf.is_some() {
         return html(
             status,
@@ -70,7 +76,7 @@ fn answer(viewer: &Viewer, next: Option<&str>, status: StatusCode, notice: &Noti
     Redirect::to(&format!("{path}?{query}notice={}", notice.code())).into_response()
 }
 
-fn not_recording(error: &StoreError) -> (StatusCode, Notice) {
+pub(super) fn not_recording(error: &StoreError) -> (StatusCode, Notice) {
     log_unavailable(error);
     (StatusCode::SERVICE_UNAVAILABLE, Notice::NotRecording)
 }
@@ -198,6 +204,7 @@ pub(super) async fn command(
         Err(CommandError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
         Err(CommandError::BadParameter(_)) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(CommandError::NoSuchDevice(_)) => (StatusCode::NOT_FOUND, Notice::BadInput),
+        Err(CommandError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(CommandError::Store(error)) => not_recording(&error),
         Err(
             CommandError::Unregistered(_)
@@ -233,6 +240,13 @@ pub(super) async fn approve(
     }
     let zone = app.site().device(&device).map(|device| device.zone.clone());
     if !zone.is_some_and(|zone| viewer.principal().may_approve_devices(&zone)) {
+        let actor = viewer.actor();
+        let entry = AuditEntry::by(&actor, "device.approve", device.as_str());
+        let refused = entry.outcome("you may not approve devices of this zone");
+        if let Err(error) = app.store.audit_alone(refused).await {
+            let (status, notice) = not_recording(&error);
+            return answer(&viewer, next, status, &notice);
+        }
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::NotPermitted);
     }
     let (status, notice) = match app.keeper.approve(&device, &viewer.actor()).await {

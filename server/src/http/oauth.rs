@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::log_unavailable;
+use super::throttle::too_many_tokens;
 use crate::wire;
 
 #[derive(Deserialize)]
@@ -119,6 +120,9 @@ pub(super) async fn token(
             "no such client, or the wrong secret",
         );
     };
+    if let Err(wait) = app.throttle.token_of(&client.principal.subject) {
+        return too_many_tokens(wait);
+    }
     let issued = app.authenticator.issue(&client.principal);
     Json(json!({"access_token": issued.token, "token_type": "Bearer", "expires_in": issued.lifetime.as_secs()}))
         .into_response()

@@ -64,6 +64,8 @@ pub(super) fn permissions(
         command_normal: anywhere(&|zone| principal.may_command(Risk::Normal, zone)),
         command_critical: anywhere(&|zone| principal.may_command(Risk::Critical, zone)),
         approve: anywhere(&|zone| principal.may_approve_devices(zone)),
+        reveal: anywhere(&|zone| principal.may_reveal_plates(zone)),
+        audit: principal.may_read_audit(),
     }
 }
 
@@ -177,7 +179,7 @@ impl Scene {
             .collect()
     }
 
-    fn shell<'a>(
+    pub(super) fn shell<'a>(
         &'a self,
         viewer: &'a Viewer,
         newest: &'a [AlarmView],
@@ -302,6 +304,7 @@ pub(super) async fn device(
         alarms: &alarms,
         offers: &offers,
         commands: &commands,
+        may_reveal: may.reveal,
     };
     html(StatusCode::OK, page.render())
 }
@@ -311,7 +314,7 @@ pub(super) async fn not_found(State(app): State<App>, viewer: Viewer) -> Respons
     error_page(&scene, &viewer, ErrorKind::NotFound, None)
 }
 
-fn error_page(
+pub(super) fn error_page(
     scene: &Scene,
     viewer: &Viewer,
     kind: ErrorKind,

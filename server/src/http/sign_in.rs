@@ -184,23 +184,16 @@ async fn sign_in(
         .verify(password, stored)
         .await
         .map_err(|Busy| Hindrance::Busy)?;
-    let entry = |outcome| AuditEntry {
-        actor: name,
-        peer,
-        action: "login.begin",
-        subject: name,
-        detail: json!({}),
-        outcome,
-    };
+    let entry = AuditEntry::new(name, peer, "login.begin", name);
     let Some(person) = person.filter(|_| right) else {
         app.store
-            .audit_alone(entry("wrong name or password"))
+            .audit_alone(entry.outcome("wrong name or password"))
             .await?;
         return Ok(None);
     };
     let mut unit = app.store.begin().await?;
-    let (_, cookie) = begin(&mut unit, &person.principal.subject, peer, now).await?;
-    Store::audit(&mut unit, entry("done")).await?;
+    let (id, cookie) = begin(&mut unit, &person.principal.subject, peer, now).await?;
+    Store::audit(&mut unit, entry.login(id)).await?;
     unit.commit().await.map_err(StoreError::from)?;
     Ok(Some(cookie))
 }
@@ -260,14 +253,8 @@ pub(super) async fn leave(
         let mut unit = app.store.begin().await?;
         Store::end_login(&mut unit, viewer.login.id).await?;
         Store::put_revocation(&mut unit, &tokens, now).await?;
-        let entry = AuditEntry {
-            actor: subject,
-            peer: &viewer.peer,
-            action: "login.end",
-            subject,
-            detail: json!({}),
-            outcome: "done",
-        };
+        let actor = viewer.actor();
+        let entry = AuditEntry::by(&actor, "login.end", subject);
         Store::audit(&mut unit, entry).await?;
         unit.commit().await.map_err(StoreError::from)
     };

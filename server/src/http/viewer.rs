@@ -1,9 +1,8 @@
 //! Who asks: extractors. A handler without one cannot see anybody's data.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -18,6 +17,7 @@ use super::page::html;
 use crate::alarm::Actor;
 use crate::identity::principal::Principal;
 use crate::identity::token::TokenError;
+use crate::listener::asker::Asker;
 use crate::store::StoreError;
 use crate::store::identity::Login;
 
@@ -30,18 +30,16 @@ pub(super) const LANGUAGE_COOKIE: &str = "landside_language";
 /// The header by which a script shows that it read the page it runs in, and asks for an answer instead of a redirect.
 pub(super) const CSRF_HEADER: &str = "x-csrf-token";
 
-/// Where a request comes from.
+/// Where a request comes from, as it is written down.
 #[derive(Debug, Clone)]
 pub(super) struct Peer(pub(super) String);
 
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(peer.map_or_else(String::new, |ConnectInfo(peer)| {
-            peer.ip().to_string()
-        })))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let Asker(peer) = Asker::from_request_parts(parts, state).await?;
+        Ok(Self(peer.address.ip().to_string()))
     }
 }
 

@@ -82,14 +82,8 @@ impl Visitors {
         }
         let known = Store::put_external_person(unit, &self.describe(visitor)).await?;
         if let Known::Person(name) = &known {
-            let entry = AuditEntry {
-                actor: name,
-                peer,
-                action: "person.create",
-                subject: name,
-                detail: json!({"issuer": issuer, "sub": visitor.sub}),
-                outcome: "done",
-            };
+            let entry = AuditEntry::new(name, peer, "person.create", name)
+                .detail(json!({"issuer": issuer, "sub": visitor.sub}));
             Store::audit(unit, entry).await?;
         }
         Ok(known)

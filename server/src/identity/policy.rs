@@ -57,6 +57,16 @@ impl Principal {
         self.has_any(&[Role::Administrator]) && self.zones.contains(zone)
     }
 
+    /// May see the whole number plates of a zone, with a reason.
+    pub fn may_reveal_plates(&self, zone: &ZoneId) -> bool {
+        self.has_any(&[Role::Operator, Role::Supervisor]) && self.zones.contains(zone)
+    }
+
+    /// May read what everybody did: it spans the zones.
+    pub fn may_read_audit(&self) -> bool {
+        self.has_any(&[Role::Supervisor, Role::Administrator]) && self.zones == Zones::All
+    }
+
     /// May report as a device-agent.
     pub fn may_report(&self) -> bool {
         self.has_any(&[Role::Agent])

@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 use contract::alarm::Priority;
 use contract::device::{Condition, DeviceView, PointView};
 use contract::heartbeat::{HEARTBEAT_PERIOD_MS, HEARTBEATS_MISSED_MAX};
-use contract::inventory::Point;
+use contract::inventory::{Personal, Point, Profile};
 use contract::reading::{DeviceReadings, PollClass, Reading, Readings};
 use contract::{AgentId, DeviceId, InstanceId, PointId, Quality};
 
 use super::delay::Delay;
+use crate::personal::masked;
 use crate::site::{Site, SiteDevice};
 
 /// An agent, or a device that an agent should have heard of, is unknown after this time of silence.
@@ -86,10 +87,12 @@ pub(crate) struct Joined {
 }
 
 /// All devices.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LiveState {
     devices: HashMap<DeviceId, DeviceState>,
     agents: HashMap<AgentId, AgentState>,
+    /// For how long personal data is kept after it was read.
+    personal_kept: Duration,
 }
 
 /// Why readings were left out.
@@ -104,6 +107,15 @@ pub(crate) enum LeftOut {
 }
 
 impl LiveState {
+    /// Nothing is known yet.
+    pub(crate) fn new(personal_kept: Duration) -> Self {
+        Self {
+            devices: HashMap::new(),
+            agents: HashMap::new(),
+            personal_kept,
+        }
+    }
+
     /// An agent announced its devices: from now on, this instance speaks for it, and no older one.
     pub(crate) fn agent_joined(&mut self, joined: Joined) {
         if self
@@ -233,15 +245,15 @@ impl LiveState {
             let silent = state.is_silent(device, agent_alive, now);
             let condition = state.condition(device, silent);
             let profile = &device.profile;
+            let forgotten = state.forget_personal(profile, self.personal_kept, now);
             let qualities: Vec<_> = profile
                 .points
                 .iter()
                 .map(|point| state.point(point, silent, now).quality)
                 .collect();
             let before = state.shown.as_ref();
-            if before
-                .is_some_and(|shown| shown.condition == condition && shown.qualities == qualities)
-            {
+            let same = |shown: &Shown| shown.condition == condition && shown.qualities == qualities;
+            if !forgotten && before.is_some_and(same) {
                 continue;
             }
             let since = before
@@ -294,6 +306,25 @@ impl LiveState {
                 .map(|point| state.point(point, silent, now))
                 .collect(),
         }
+    }
+
+    /// The newest value of a point that carries personal data, whole: the only way to it. The caller answers for its being
+    /// written down who sees it.
+    pub(crate) fn whole(
+        &self,
+        device: &SiteDevice,
+        point: &PointId,
+        now: Instant,
+    ) -> Option<PointView> {
+        let known = device
+            .profile
+            .points
+            .iter()
+            .find(|known| known.id == *point)?;
+        let nothing = DeviceState::default();
+        let state = self.devices.get(&device.id).unwrap_or(&nothing);
+        let silent = state.is_silent(device, self.agent_is_alive(&device.agent, now), now);
+        Some(state.whole_point(known, silent, now))
     }
 
     fn agent_is_alive(&self, agent: &AgentId, now: Instant) -> bool {
@@ -374,7 +405,34 @@ impl DeviceState {
         }
     }
 
+    /// Erases personal data that was read too long ago; true when there was some.
+    fn forget_personal(&mut self, profile: &Profile, kept: Duration, now: Instant) -> bool {
+        let mut forgotten = false;
+        for point in profile
+            .points
+            .iter()
+            .filter(|point| point.personal.is_some())
+        {
+            if let Some(Timed { reading, taken }) = self.points.get_mut(&point.id)
+                && now.saturating_duration_since(*taken) > kept
+            {
+                forgotten |= reading.value.take().is_some();
+            }
+        }
+        forgotten
+    }
+
+    /// A point as everybody may see it.
     fn point(&self, point: &Point, silent: bool, now: Instant) -> PointView {
+        let mut view = self.whole_point(point, silent, now);
+        match point.personal {
+            Some(Personal::NumberPlate) => view.value = view.value.as_ref().map(masked),
+            None => {}
+        }
+        view
+    }
+
+    fn whole_point(&self, point: &Point, silent: bool, now: Instant) -> PointView {
         let Some(Timed { reading, taken }) = self.points.get(&point.id) else {
             return PointView {
                 point: point.id.clone(),

@@ -1,44 +1,43 @@
-//! What people did: one row for each action, in the transaction of the action itself.
+//! What people did: one row for each action, in the transaction of the action itself, as its last statement: the chain is
+//! locked from then to the transaction's end.
 
-use serde_json::Value;
+use sqlx::Connection;
 
 use super::{Store, StoreError, Unit};
+use crate::audit::chain::Hash;
+use crate::audit::head::Head;
+use crate::audit::journal::Journaled;
+use crate::observability::count_audit_failure;
 
-/// One action of a person or program.
-#[derive(Debug)]
-pub(crate) struct AuditEntry<'a> {
-    /// Who.
-    pub(crate) actor: &'a str,
-    /// From where.
-    pub(crate) peer: &'a str,
-    /// What, for example `alarm.acknowledge`.
-    pub(crate) action: &'static str,
-    /// On what, for example a device's id.
-    pub(crate) subject: &'a str,
-    /// With which parameters.
-    pub(crate) detail: Value,
-    /// `done`, or why not.
-    pub(crate) outcome: &'a str,
-}
+pub(crate) use crate::audit::AuditEntry;
+
+/// In an emergency nobody waits longer than this for the chain: the journal takes the row then.
+const EMERGENCY_LOCK_TIMEOUT: &str = "set local lock_timeout = '500ms'";
 
 impl Store {
-    /// Writes one action down.
+    /// Writes one action down. Call it last: what comes after it makes everybody wait who writes into the audit.
+    ///
+    /// # Errors
+    /// [`StoreError::Audit`]: nothing of this unit can be stored then.
     pub(crate) async fn audit(
         unit: &mut Unit<'_>,
         entry: AuditEntry<'_>,
     ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into audit (actor, peer, action, subject, detail, outcome) values ($1, $2, $3, $4, $5, $6)",
+        let written = sqlx::query!(
+            "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
             entry.actor,
+            entry.identity,
             entry.peer,
             entry.action,
             entry.subject,
+            entry.reason,
             entry.detail,
             entry.outcome
         )
         .execute(&mut **unit)
-        .await?;
-        Ok(())
+        .await;
+        written.map(drop).map_err(not_written)
     }
 
     /// Writes one action down that changed nothing else: a refusal, a sign-in.
@@ -47,4 +46,101 @@ impl Store {
         Self::audit(&mut unit, entry).await?;
         Ok(unit.commit().await?)
     }
+
+    /// Writes one action down; when that fails, the rest of the unit can still be stored.
+    pub(crate) async fn try_audit(
+        unit: &mut Unit<'_>,
+        entry: AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
+        let mut part = unit.begin().await?;
+        sqlx::query(EMERGENCY_LOCK_TIMEOUT)
+            .execute(&mut *part)
+            .await?;
+        match Self::audit(&mut part, entry).await {
+            Ok(()) => Ok(part.commit().await?),
+            Err(error) => {
+                part.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Brings what was journaled into the chain, all or nothing; what is there already stays as it is: its commit may have
+    /// succeeded without our hearing of it.
+    pub(crate) async fn put_journaled(&self, entries: &[Journaled]) -> Result<(), StoreError> {
+        let mut unit = self.begin().await?;
+        for entry in entries {
+            if let Some(command) = &entry.command {
+                let mut part = unit.begin().await?;
+                match Self::place_sent_command(&mut part, command).await {
+                    Ok(()) => part.commit().await?,
+                    Err(error) => {
+                        part.rollback().await?;
+                        tracing::error!(command.id = %command.view.id, %error, "a journaled command cannot be recorded; its audit row is");
+                    }
+                }
+            }
+            let written = sqlx::query!(
+                "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
+                 select $1, $2, $3, $4, $5, $6, $7, $8
+                 where not exists (select from audit where at > $9::timestamptz - interval '1 minute'
+                                   and action = $4 and detail ->> 'command' = $10)
+                 on conflict ((detail -> 'journaled' ->> 'id')) do nothing",
+                entry.actor,
+                entry.identity,
+                entry.peer,
+                entry.action,
+                entry.subject,
+                entry.reason,
+                entry.marked_detail(),
+                entry.outcome,
+                entry.at,
+                entry.id.to_string()
+            )
+            .execute(&mut *unit)
+            .await;
+            written.map_err(not_written)?;
+        }
+        Ok(unit.commit().await?)
+    }
+
+    /// The last row of the chain.
+    pub(crate) async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+        let row = sqlx::query!("select number, at, hash from audit order by number desc limit 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| {
+            Ok(Head {
+                at: row.at,
+                number: row.number,
+                hash: read_hash(&row.hash)?,
+            })
+        })
+        .transpose()
+    }
+
+    /// The hash of a row, if it is there.
+    pub(crate) async fn audit_hash(&self, number: i64) -> Result<Option<Hash>, StoreError> {
+        let hash = sqlx::query_scalar!("select hash from audit where number = $1", number)
+            .fetch_optional(&self.pool)
+            .await?;
+        hash.as_deref().map(read_hash).transpose()
+    }
+}
+
+/// Told to everybody who watches: from now on only emergencies go on.
+fn not_written(error: sqlx::Error) -> StoreError {
+    count_audit_failure();
+    tracing::error!(%error, "the audit cannot be written: what would have to be is refused, emergency commands excepted");
+    StoreError::Audit(error)
+}
+
+fn read_hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+    bytes
+        .try_into()
+        .map(Hash)
+        .map_err(|_wrong_length| StoreError::Corrupt {
+            table: "audit",
+            what: format!("a hash of {} bytes", bytes.len()),
+        })
 }

@@ -1,8 +1,9 @@
 //! Commands and each step of their lives.
 
 use chrono::{DateTime, Utc};
-use contract::command::{CommandView, Reason, Risk};
+use contract::command::{CommandState, CommandView, Reason, Risk};
 use contract::{AgentId, CommandId, DeviceId};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ use super::{Store, StoreError, Unit, read, read_json, write_json};
 const RECENT_MAX: i64 = 20;
 
 /// A command as it is stored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredCommand {
     pub(crate) view: CommandView,
     pub(crate) key: Uuid,
@@ -20,6 +21,25 @@ pub(crate) struct StoredCommand {
     pub(crate) risk: Risk,
     pub(crate) ttl_ms: u64,
     pub(crate) timeout_ms: u64,
+}
+
+/// A command after a step of its life.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    view: CommandView,
+    actor: String,
+    source_at: Option<DateTime<Utc>>,
+}
+
+impl Step {
+    /// The step that led to `view`.
+    pub(crate) fn by(view: &CommandView, actor: &str, source_at: Option<DateTime<Utc>>) -> Self {
+        Self {
+            view: view.clone(),
+            actor: actor.to_owned(),
+            source_at,
+        }
+    }
 }
 
 /// Whether a command was stored by this call.
@@ -126,25 +146,47 @@ impl Store {
         Ok(Placed::Before(Box::new(before.read()?)))
     }
 
-    /// Stores a step; `view` is the command after it.
+    /// Stores a command that was journaled, unless it is there: as one that was handed to its agent, which may have it.
+    pub(crate) async fn place_sent_command(
+        unit: &mut Unit<'_>,
+        command: &StoredCommand,
+    ) -> Result<(), StoreError> {
+        let mut command = command.clone();
+        command.view.state = CommandState::Sent;
+        Self::place_command(unit, &command).await.map(drop)
+    }
+
+    /// Stores steps of a command, all or none. The first of an emergency's that was given while the database was away is
+    /// that it was given.
     pub(crate) async fn step_command(
         &self,
-        view: &CommandView,
-        actor: &str,
-        source_at: Option<DateTime<Utc>>,
+        command: &StoredCommand,
+        steps: &[Step],
     ) -> Result<(), StoreError> {
         let mut unit = self.begin().await?;
-        sqlx::query!(
-            "update command set state = $2, reason_code = $3, reason_detail = $4, state_at = $5 where id = $1",
-            view.id.0,
-            view.state.as_str(),
-            view.reason.as_ref().map(|reason| reason.code.as_str()),
-            view.reason.as_ref().map(|reason| reason.detail.as_str()),
-            view.state_at
-        )
-        .execute(&mut *unit)
-        .await?;
-        journal(&mut unit, view, actor, source_at).await?;
+        for step in steps {
+            let view = &step.view;
+            if view.state == CommandState::Queued {
+                let command = StoredCommand {
+                    view: view.clone(),
+                    ..command.clone()
+                };
+                // Its journal may have been faster.
+                Self::place_command(&mut unit, &command).await?;
+                continue;
+            }
+            sqlx::query!(
+                "update command set state = $2, reason_code = $3, reason_detail = $4, state_at = $5 where id = $1",
+                view.id.0,
+                view.state.as_str(),
+                view.reason.as_ref().map(|reason| reason.code.as_str()),
+                view.reason.as_ref().map(|reason| reason.detail.as_str()),
+                view.state_at
+            )
+            .execute(&mut *unit)
+            .await?;
+            journal(&mut unit, view, &step.actor, step.source_at).await?;
+        }
         Ok(unit.commit().await?)
     }
 
@@ -225,7 +267,7 @@ fn read_word<T: serde::de::DeserializeOwned>(word: String) -> Result<T, StoreErr
     read_json("command", Json::String(word))
 }
 
-fn write_word<T: serde::Serialize>(value: &T) -> String {
+fn write_word<T: Serialize>(value: &T) -> String {
     match write_json(value) {
         Json::String(word) => word,
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
@@ -253,7 +295,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use contract::Value;
-    use contract::command::{CommandState, ReasonCode};
+    use contract::command::ReasonCode;
 
     use super::*;
 

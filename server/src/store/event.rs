@@ -1,5 +1,6 @@
 //! Events as they came, and what was refused for good.
 
+use chrono::{DateTime, Utc};
 use contract::event::Event;
 use contract::{AgentId, Epoch};
 
@@ -76,6 +77,26 @@ impl Store {
         .execute(&mut **unit)
         .await?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Erases the messages in quarantine that came last before `until` from agents with points that carry number plates:
+    /// how many. That they came, and why they were refused, stays.
+    pub(crate) async fn erase_quarantined_plates(
+        &self,
+        until: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        let erased = sqlx::query!(
+            r#"update quarantine q set body = convert_to('erased ' || q.id, 'UTF8')
+               where q.last_at < $1 and q.body <> convert_to('erased ' || q.id, 'UTF8')
+                 and exists (select from device d join profile p on p.hash = d.profile_hash
+                             where d.agent_id = q.agent_id and p.body @? '$.points[*].personal')"#,
+            until
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(erased.rows_affected())
     }
 }
 

@@ -9,6 +9,7 @@ use broker::{BrokerConfig, Transport, WireFrame};
 use bytes::Bytes;
 
 use crate::http::Broker;
+use crate::listener::asker::Asker;
 
 /// Each character of a frame may take two in JSON (a line's end is one of them); more is for bodies that nobody sends.
 const JSON_PER_BYTE: usize = 2;
@@ -29,8 +30,9 @@ pub(crate) struct Settings {
 /// The service, to be nested at its path.
 pub(crate) fn service(broker: Broker, settings: Settings) -> SockJs {
     let config = config(broker.publisher().config(), settings);
-    SockJs::new(config, move |connection, _| {
-        let peer = connection.peer().into();
+    SockJs::new(config, move |connection, opening| {
+        let asker = opening.extensions.get::<Asker>();
+        let peer = asker.map_or_else(|| connection.peer().into(), |asker| asker.0.clone());
         broker.serve(OverSockJs(connection), peer)
     })
 }

@@ -7,7 +7,7 @@ use contract::alarm::Severity;
 use contract::command::{Command, CommandResult, CommandState, Reason};
 use contract::event::{Event, Events, Happening};
 use contract::heartbeat::Heartbeat;
-use contract::inventory::{CommandType, Device, Fault, Inventory, Point, Profile};
+use contract::inventory::{CommandType, Device, Fault, Inventory, Personal, Point, Profile};
 use contract::reading::{DeviceReadings, PollClass, Quality, Reading, Readings};
 use contract::{AgentId, Epoch, InstanceId, Text, Value};
 use uuid::Uuid;
@@ -47,6 +47,12 @@ fn profile() -> Profile {
         range: None,
         is_state,
         labels: [("open".to_owned(), text("Open"))].into(),
+        personal: None,
+    };
+    let plate = Point {
+        personal: Some(Personal::NumberPlate),
+        labels: [].into(),
+        ..point("plate", false)
     };
     let command = |name: &str, risk| CommandType {
         name: name.to_owned(),
@@ -63,15 +69,25 @@ fn profile() -> Profile {
         hash: "gate-test-1".to_owned(),
         name: text("Gate"),
         class: "barrier".to_owned(),
-        points: vec![point("state", true), point("position", false)],
-        faults: vec![Fault {
-            code: "BAR-ERR".parse().unwrap(),
-            severity: Severity::Major,
-            text: text("Gate error {value}"),
-        }],
+        points: vec![point("state", true), point("position", false), plate],
+        faults: vec![
+            Fault {
+                code: "BAR-ERR".parse().unwrap(),
+                severity: Severity::Major,
+                text: text("Gate error {value}"),
+                personal: None,
+            },
+            Fault {
+                code: "CAM-NO-ENTRY".parse().unwrap(),
+                severity: Severity::Minor,
+                text: text("No entry {value}"),
+                personal: Some(Personal::NumberPlate),
+            },
+        ],
         commands: vec![
             command("open", contract::command::Risk::Normal),
             command("reset", contract::command::Risk::Critical),
+            command("evacuate", contract::command::Risk::Emergency),
         ],
     }
 }
@@ -143,11 +159,20 @@ impl FakeAgent {
 
     /// Says that the gate is in this state.
     pub(crate) async fn gate_is(&mut self, state: &str) {
+        self.read("state", state).await;
+    }
+
+    /// Says that a camera of the gate read this plate.
+    pub(crate) async fn plate_is(&mut self, plate: &str) {
+        self.read("plate", plate).await;
+    }
+
+    async fn read(&mut self, point: &str, value: &str) {
         self.readings += 1;
         let now = Utc::now();
         let reading = Reading {
-            point: "state".parse().unwrap(),
-            value: Some(Value::Text(state.to_owned())),
+            point: point.parse().unwrap(),
+            value: Some(Value::Text(value.to_owned())),
             quality: Quality::Good,
             at: now,
         };

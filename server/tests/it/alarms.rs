@@ -60,10 +60,13 @@ async fn an_alarm_is_raised_acknowledged_and_cleared() {
         "clear normal agent-1",
     ];
     assert_eq!(server.database.texts(journal).await, steps);
-    let audit = "select actor || ' ' || action || ' ' || subject || ' ' || outcome from audit where action like 'alarm.%'";
+    let audit = "select actor || ' ' || action || ' ' || subject || ' ' || outcome from audit where action like 'alarm.%' order by number";
     assert_eq!(
         server.database.texts(audit).await,
-        ["program alarm.acknowledge gate-1/BAR-ERR done"]
+        [
+            "program alarm.acknowledge gate-1/BAR-ERR done",
+            "program-p2 alarm.acknowledge gate-1/BAR-ERR you may not acknowledge alarms of the zone p1",
+        ]
     );
     server.stop().await;
 }

@@ -138,7 +138,7 @@ async fn who_may_not_is_refused_and_written_down() {
         status, 404,
         "a device of another zone does not exist for it"
     );
-    let audit = "select outcome from audit where action = 'command.give' order by id";
+    let audit = "select outcome from audit where action = 'command.give' order by number";
     let outcomes = server.database.texts(audit).await;
     assert_eq!(outcomes.len(), 3);
     assert!(

@@ -73,6 +73,31 @@ impl Database {
             .unwrap()
     }
 
+    /// Cuts off everybody else, and lets nobody in, until [`Self::let_in`].
+    pub(crate) async fn lock_out(&self) {
+        self.as_admin("alter database {} with allow_connections false")
+            .await;
+        self.as_admin(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'",
+        )
+        .await;
+    }
+
+    /// Lets everybody in again.
+    pub(crate) async fn let_in(&self) {
+        self.as_admin("alter database {} with allow_connections true")
+            .await;
+    }
+
+    async fn as_admin(&self, sql: &'static str) {
+        let mut connection = self.admin.connect().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.replace("{}", &self.name)))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    }
+
     /// Drops it.
     pub(crate) async fn drop(self) {
         self.pool.close().await;

@@ -13,7 +13,7 @@ use crate::stomp_client::StompClient;
 
 async fn start() -> (FakeProvider, TestServer) {
     let provider = FakeProvider::start().await;
-    let server = TestServer::start_with(&provider.section()).await;
+    let server = TestServer::start_with(&provider.section(), &[]).await;
     (provider, server)
 }
 

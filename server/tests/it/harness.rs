@@ -50,6 +50,7 @@ pub(crate) fn access() -> String {
         ("agent-3", r#""agent""#, "*"),
         ("agent-p2", r#""agent""#, "p2"),
         ("program", r#""program", "operator""#, "*"),
+        ("supervisor", r#""program", "supervisor""#, "*"),
         ("program-p2", r#""program", "operator""#, "p2"),
     ];
     let people = people.map(|(name, role, zones)| {
@@ -71,17 +72,20 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts one on free ports.
     pub(crate) async fn start() -> Self {
-        Self::start_with("").await
+        Self::start_with("", &[]).await
     }
 
-    /// Starts one whose configuration says `more`.
-    pub(crate) async fn start_with(more: &str) -> Self {
+    /// Starts one with more in its configuration, and files beside that.
+    pub(crate) async fn start_with(more: &str, files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(
             directory.path().join("server.toml"),
             format!("{CONFIG}{more}"),
         )
         .unwrap();
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
         std::fs::write(directory.path().join("access.toml"), access()).unwrap();
         let mut server = Self {
             database: Database::create().await,
@@ -103,6 +107,10 @@ impl TestServer {
         let listeners = Listeners {
             http: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             stomp: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            stomp_tls: match config.stomp_tls {
+                Some(_) => Some(TcpListener::bind("127.0.0.1:0").await.unwrap()),
+                None => None,
+            },
             metrics: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
         self.server = Some(Server::start(config, listeners, store).await.unwrap());
@@ -153,6 +161,32 @@ impl TestServer {
     /// Where STOMP over TCP is served.
     pub(crate) fn stomp_address(&self) -> std::net::SocketAddr {
         self.running().addresses().stomp
+    }
+
+    /// A file beside the configuration; empty when it is not there.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+
+    /// The status that a sign-in with the right password gets.
+    pub(crate) async fn browser_answer(&self, person: &str) -> u16 {
+        let browser = Browser::new(self.url(""));
+        browser.sign_in(person, PASSWORD).await.status().as_u16()
+    }
+
+    /// Where STOMP over TLS is served.
+    pub(crate) fn stomp_tls_address(&self) -> std::net::SocketAddr {
+        self.running().addresses().stomp_tls.unwrap()
+    }
+
+    /// Where metrics are served.
+    pub(crate) fn metrics_address(&self) -> std::net::SocketAddr {
+        self.running().addresses().metrics
+    }
+
+    /// Replaces a file beside the configuration.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
     }
 
     /// What the metrics say.

@@ -3,14 +3,14 @@
 use axum::http::{HeaderValue, StatusCode};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Client;
-use reqwest::header::{COOKIE, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use reqwest::header::{COOKIE, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE};
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{PATIENCE, TestServer};
+use crate::harness::{Browser, PASSWORD, PATIENCE, TestServer};
 
 /// A client that polls.
 struct Polling {
@@ -246,5 +246,62 @@ async fn the_metrics_tell_of_sessions_and_refusals() {
     let metrics = server.metrics().await;
     assert!(figure(&metrics, opened) >= 1, "{metrics}");
     assert!(figure(&metrics, origin) >= 1, "{metrics}");
+    server.stop().await;
+}
+
+/// A browser sends its cookie along with whatever page of whatever site asks: only a token says who connects.
+#[tokio::test]
+async fn a_cookie_alone_opens_nothing() {
+    let server = TestServer::start().await;
+    let signed_in = Browser::new(server.url("")).sign_in("omar", PASSWORD).await;
+    let cookie = signed_in.headers()[SET_COOKIE].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap();
+    let connect = "CONNECT\naccept-version:1.2\nhost:landside\n\n\0";
+
+    let client = Polling::open(&server, "by-polling", cookie).await;
+    client.send(connect).await;
+    let error = client.stomp().await;
+    assert!(error.contains("code:unauthenticated"), "{error}");
+
+    // As a script of another site: no `Origin`, but the cookie.
+    let http = Client::new();
+    let url = server.url("/sockjs/000/by-jsonp");
+    let jsonp = http.get(format!("{url}/jsonp?c=f")).header(COOKIE, cookie);
+    let opened = jsonp.send().await.unwrap().text().await.unwrap();
+    assert!(opened.contains("f(\"o\")"), "{opened}");
+    // As a form of another site, which names itself: refused.
+    let form = |origin: Option<&'static str>| {
+        let request = http
+            .post(format!("{url}/jsonp_send"))
+            .header(COOKIE, cookie)
+            .form(&[("d", json!([connect]).to_string())]);
+        match origin {
+            Some(origin) => request.header(ORIGIN, origin),
+            None => request,
+        }
+    };
+    let refused = form(Some("http://evil.example")).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert_eq!(form(None).send().await.unwrap().status(), StatusCode::OK);
+    let jsonp = http.get(format!("{url}/jsonp?c=f")).header(COOKIE, cookie);
+    let error = jsonp.send().await.unwrap().text().await.unwrap();
+    assert!(error.contains("code:unauthenticated"), "{error}");
+
+    let mut request = server
+        .url("/ws")
+        .replace("http", "ws")
+        .into_client_request()
+        .unwrap();
+    let headers = request.headers_mut();
+    headers.insert(COOKIE, cookie.parse().unwrap());
+    headers.insert(
+        SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static("v12.stomp"),
+    );
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    socket.send(Message::text(connect)).await.unwrap();
+    let error = timeout(PATIENCE, socket.next()).await.unwrap();
+    let error = error.unwrap().unwrap().into_text().unwrap();
+    assert!(error.contains("code:unauthenticated"), "{error}");
     server.stop().await;
 }

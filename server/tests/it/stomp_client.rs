@@ -5,14 +5,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stomp::{AckMode, ClientConfig, ClientEvent, ClientSession, Frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Nothing here takes this long unless it never comes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What carries frames.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 pub(crate) struct StompClient {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     session: ClientSession,
 }
 
@@ -20,19 +25,29 @@ impl StompClient {
     /// Connects; the first event is in [`Self::next`] when the server refuses.
     pub(crate) async fn connect(address: SocketAddr, token: &str) -> Self {
         let mut client = Self::begin(address, token).await;
-        assert!(matches!(client.next().await, ClientEvent::Connected { .. }));
+        client.connected().await;
         client
+    }
+
+    /// Waits until the server has let it in.
+    pub(crate) async fn connected(&mut self) {
+        assert!(matches!(self.next().await, ClientEvent::Connected { .. }));
     }
 
     /// Sends CONNECT and waits for nothing.
     pub(crate) async fn begin(address: SocketAddr, token: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(stream, token)
+    }
+
+    /// As [`Self::begin`] on a connection that is there.
+    pub(crate) fn over(stream: impl Stream + 'static, token: &str) -> Self {
         let config = ClientConfig {
             authorization: Some(format!("Bearer {token}")),
             ..ClientConfig::default()
         };
-        let stream = TcpStream::connect(address).await.unwrap();
         Self {
-            stream,
+            stream: Box::new(stream),
             session: ClientSession::new(config, Instant::now()),
         }
     }

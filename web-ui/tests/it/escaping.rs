@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use web_ui::{AlarmRow, AlarmsPage, Notice, NoticeView, SignIn, Template};
 
 use crate::html::skeleton;
-use crate::pages::{device_page, overview};
+use crate::pages::{audit_line, audit_page, device_page, overview};
 use crate::sample::{Airport, alarms, set_value, shell, viewing, zone_ids};
 
 fn named(text: &str) -> Text {
@@ -57,6 +57,10 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
         version: text,
     };
     vec![
+        audit_page(
+            &[audit_line(text)],
+            crate::sample::shell(language, &path, &zones, &alarms, None),
+        ),
         overview(&airport, language),
         device_page(airport.known("gate-p1-in-1"), &named(text), language),
         row.render().unwrap(),

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use contract::alarm::AlarmState;
 use contract::command::{Reason, ReasonCode, Risk};
-use contract::device::Condition;
-use contract::{Language, Text};
+use contract::device::{Condition, PointView};
+use contract::{Language, Quality, Text, Value};
 use uuid::Uuid;
 use web_ui::{
-    AlarmRow, AlarmsPage, Blocked, CommandList, CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage,
-    ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone,
-    Permissions, RowForm, SignIn, SignInProblem, Template, ZoneTile, alarm_order, asset,
+    AlarmRow, AlarmsPage, AuditFields, AuditLine, AuditPage, Blocked, CommandList, CommandPanel,
+    DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView,
+    Offer, Overview, OverviewZone, Permissions, PlatePage, RowForm, Shell, SignIn, SignInProblem,
+    Template, ZoneTile, alarm_order, asset,
 };
 
 use crate::html::{Piece, assert_tags_close, attributes, pieces};
@@ -54,6 +55,40 @@ pub(crate) fn device_page(device: KnownDevice<'_>, zone_name: &Text, language: L
         alarms: &alarms,
         offers: &offers(device, OPERATOR),
         commands: &commands(&device.view.id),
+        may_reveal: true,
+    };
+    page.render().unwrap()
+}
+
+pub(crate) fn audit_line(text: &str) -> AuditLine {
+    AuditLine {
+        number: 12,
+        at: "2026-11-22T07:08:03Z".parse().unwrap(),
+        actor: text.to_owned(),
+        identity: text.to_owned(),
+        peer: text.to_owned(),
+        action: text.to_owned(),
+        subject: text.to_owned(),
+        reason: text.to_owned(),
+        detail: text.to_owned(),
+        outcome: text.to_owned(),
+    }
+}
+
+pub(crate) fn audit_page(lines: &[AuditLine], shell: Shell<'_>) -> String {
+    let text = lines.first().map_or("", |line| &line.actor);
+    let page = AuditPage {
+        shell,
+        lines,
+        fields: AuditFields {
+            actor: text,
+            action: text,
+            subject: text,
+            from: text,
+            to: text,
+        },
+        next: Some(format!("/audit?{text}")),
+        table: format!("/audit.csv?{text}"),
     };
     page.render().unwrap()
 }
@@ -71,6 +106,22 @@ fn every_page(language: Language) -> Vec<String> {
         };
         pages.push(page.render().unwrap());
     }
+    for lines in [&[][..], &[audit_line("omar")]] {
+        pages.push(audit_page(lines, shell(None)));
+    }
+    let camera = airport.known("gate-p1-in-1");
+    let shown = PointView {
+        point: "last_error".parse().unwrap(),
+        value: Some(Value::Text("12가 3456".to_owned())),
+        quality: Quality::Good,
+        at: None,
+    };
+    let plate = PlatePage {
+        shell: shell(None),
+        device: camera,
+        shown: &shown,
+    };
+    pages.push(plate.render().unwrap());
     for device in &airport.devices {
         let device = airport.known(device.id.as_str());
         pages.push(device_page(device, &airport.zones[0].name, language));

@@ -227,6 +227,8 @@ pub(crate) const OPERATOR: Permissions = Permissions {
     command_normal: true,
     command_critical: false,
     approve: true,
+    reveal: true,
+    audit: true,
 };
 
 pub(crate) fn zone_ids() -> Vec<ZoneId> {

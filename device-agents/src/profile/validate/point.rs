@@ -94,6 +94,7 @@ fn point(raw: &RawPoint, context: &Context) -> Result<Point, String> {
         range: raw.range,
         deadband,
         is_state: raw.role == Some(RawRole::State),
+        personal: raw.personal,
     };
     check_sample(raw, &point)?;
     Ok(point)

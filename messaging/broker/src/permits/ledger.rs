@@ -9,7 +9,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::config::BrokerConfig;
 
@@ -217,18 +217,8 @@ impl Ledger {
 
     /// `None`: the address is a proxy's, and says nothing.
     fn network(&self, address: IpAddr) -> Option<Origin> {
-        let address = address.to_canonical();
-        let is_proxy = |proxy: &IpAddr| proxy.to_canonical() == address;
-        if self.bounds.proxies.iter().any(is_proxy) {
-            return None;
-        }
-        Some(Origin::Network(match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(address) => {
-                const NETWORK: u128 = !(u64::MAX as u128);
-                Ipv6Addr::from_bits(address.to_bits() & NETWORK).into()
-            }
-        }))
+        let is_proxy = network::is_listed(address, &self.bounds.proxies);
+        (!is_proxy).then(|| Origin::Network(network::network(address)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Behind these the sources name a code; how lines are broken does not count.
-const BEFORE_A_CODE: [&str; 10] = [
+const BEFORE_A_CODE: [&str; 11] = [
     "Denied::new(\"",
     "Self::new(\"",
     "Refusal::refused(\"",
@@ -15,6 +15,7 @@ const BEFORE_A_CODE: [&str; 10] = [
     "CloseReason::TimedOut,\"",
     "CloseReason::HeartBeatLost,\"",
     "TOO_MANY: &str = \"",
+    "TOKEN_EXPIRING: &str = \"",
     "=> \"",
     "=> {\"",
 ];

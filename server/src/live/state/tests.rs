@@ -1,6 +1,7 @@
 //! What the live state must never get wrong: age, silence, late data.
 
 use contract::Value;
+use contract::inventory::Personal;
 use contract::reading::DeviceReadings;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -8,6 +9,9 @@ use uuid::Uuid;
 use super::*;
 use crate::site::{SiteDevice, Zone};
 use contract::Text;
+
+/// How long number plates are kept.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 fn text(word: &str) -> Text {
     Text {
@@ -26,8 +30,9 @@ fn site(approved: bool) -> Site {
         range: None,
         is_state: false,
         labels: BTreeMap::new(),
+        personal: (id == "serial").then_some(Personal::NumberPlate),
     };
-    let profile = std::sync::Arc::new(contract::inventory::Profile {
+    let profile = std::sync::Arc::new(Profile {
         id: "gate".parse().unwrap(),
         version: 1,
         hash: "h".to_owned(),
@@ -136,7 +141,7 @@ fn joining(agent: &str, instance: InstanceId, clock: Clock) -> Joined {
 }
 
 fn joined(clock: Clock) -> LiveState {
-    let mut live = LiveState::default();
+    let mut live = LiveState::new(KEPT);
     live.agent_joined(joining("agent-1", instance(), clock));
     live
 }
@@ -170,7 +175,7 @@ use Quality::{CommLost, Good, Stale, Unknown};
 #[test]
 fn a_device_that_never_spoke_is_unknown() {
     let (site, clock) = (site(true), Clock::new());
-    let mut live = LiveState::default();
+    let mut live = LiveState::new(KEPT);
     assert_eq!(
         look(&live, &site, clock),
         (Condition::Unknown, vec![Unknown; 3])
@@ -432,4 +437,47 @@ proptest! {
         let view = live.view(site.device(&device()).unwrap(), arrival.now, arrival.wall);
         prop_assert_eq!(view.points[0].value.clone(), Some(Value::Number(6.0)));
     }
+}
+
+#[test]
+fn number_plates_are_masked_for_all_and_kept_for_their_time() {
+    let (site, clock) = (site(true), Clock::new());
+    let mut live = fresh(&site, clock);
+    let mut read = reading("serial", 0.0, Good, clock.wall);
+    read.value = Some(Value::Text("12가 3456".to_owned()));
+    live.take(
+        &site,
+        &report(2, clock, &[], vec![read]),
+        clock.now,
+        clock.wall,
+    );
+    let device = site.device(&device()).unwrap();
+    let seen = |live: &LiveState, clock: Clock| {
+        let view = live.view(device, clock.now, clock.wall);
+        view.points[2].value.as_ref().map(Value::to_string)
+    };
+    let whole = |live: &LiveState, clock: Clock| {
+        let view = live.whole(device, &"serial".parse().unwrap(), clock.now);
+        view.unwrap().value.map(|value| value.to_string())
+    };
+    assert_eq!(seen(&live, clock).as_deref(), Some("**가 **56"));
+    assert_eq!(whole(&live, clock).as_deref(), Some("12가 3456"));
+    assert_eq!(
+        live.whole(device, &"nothing".parse().unwrap(), clock.now),
+        None
+    );
+
+    let last = clock.after(KEPT.as_secs());
+    live.refresh(&site, last.now, last.wall);
+    assert_eq!(whole(&live, last).as_deref(), Some("12가 3456"));
+    let over = clock.after(KEPT.as_secs() + 1);
+    let told = live.refresh(&site, over.now, over.wall);
+    assert_eq!(
+        (told.len(), whole(&live, over), seen(&live, over)),
+        (1, None, None)
+    );
+    let position = live.view(device, over.now, over.wall).points[0]
+        .value
+        .clone();
+    assert!(position.is_some(), "what names nobody stays");
 }

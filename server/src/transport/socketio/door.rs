@@ -3,17 +3,16 @@
 //! Engine.IO keeps the request that opened a session for as long as that lasts, so it gets no more of it than it needs:
 //! no headers of a stranger, and no token, which is nowhere else either: not in a log, not in an answer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use broker::{Broker, Guard, Handler, WebSocketUpgrade};
+use broker::{Broker, Guard, Handler, Peer, WebSocketUpgrade};
 use engineioxide::config::EngineIoConfig;
 use engineioxide::service::EngineIoService;
 use engineioxide::socket::Sid;
@@ -29,6 +28,7 @@ use super::packet::Revision;
 use super::road::PACKETS;
 use super::stream::Watched;
 use super::tally;
+use crate::listener::asker::Asker;
 
 /// The longest message, and the longest POST, which has several. 256 KiB: what people's clients send is short, and a
 /// stranger's WebSocket may hold as much before anybody knows who it is.
@@ -160,7 +160,7 @@ const UNSUPPORTED_PROTOCOL: u8 = 5;
 
 async fn serve<G: Guard, H: Handler<G::Principal>>(
     State(door): State<Door<G, H>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Asker(peer): Asker,
     request: Request,
 ) -> Response {
     let origin = match door.origin_of(request.uri(), request.headers()) {
@@ -218,7 +218,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
         Ok(headers.get(header::ORIGIN).cloned())
     }
 
-    async fn serve(self, peer: SocketAddr, request: Request) -> Result<Response, Box<Response>> {
+    async fn serve(self, peer: Peer, request: Request) -> Result<Response, Box<Response>> {
         let (mut parts, body) = request.into_parts();
         let refuse = |status, code, message| Err(Box::new(refuse(status, code, message)));
         let query = Query::read(parts.uri.query().unwrap_or_default());
@@ -259,14 +259,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                     }
                     None => Arc::new(Line::new(revision, query.token)),
                 };
-                Ok(self.websocket(
-                    uri,
-                    handshake,
-                    Opening {
-                        line,
-                        peer: peer.into(),
-                    },
-                ))
+                Ok(self.websocket(uri, handshake, Opening { line, peer }))
             }
             Some((_, line)) if parts.method == Method::POST => {
                 self.post(uri, &parts.headers, body, &line).await
@@ -276,10 +269,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                 let line = Arc::new(Line::new(revision, query.token));
                 let mut request = Request::new(Body::empty());
                 *request.uri_mut() = uri;
-                request.extensions_mut().insert(Opening {
-                    line,
-                    peer: peer.into(),
-                });
+                request.extensions_mut().insert(Opening { line, peer });
                 Ok(self.ask(request).await)
             }
             None => refuse(

@@ -57,6 +57,15 @@ pub(super) fn trouble(
     Outgoing::event(event, &argument.to_string())
 }
 
+/// The token ends in so many seconds. The broker's own words are for clients that have headers.
+pub(super) fn expiring(code: &str, seconds: u64) -> Outgoing {
+    let message = format!(
+        "the token ends in {seconds} s, and the session with it: send a new one with the event `token`"
+    );
+    let argument = json!({"code": code, "message": message, "expires_in": seconds});
+    Outgoing::event("expiring", &argument.to_string())
+}
+
 /// The answer to an event that was done; `id` is the subscription's, if it made one.
 pub(super) fn done(acknowledgement: u64, id: Option<&str>) -> Outgoing {
     let answer = match id {

@@ -44,6 +44,9 @@ const PASSING: [&str; 13] = [
     "unavailable",
 ];
 
+/// The code of the warning that comes before a token ends.
+const TOKEN_EXPIRING: &str = "token-expiring";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The client has not asked to be let in.
@@ -270,9 +273,13 @@ impl Translator {
         }
     }
 
-    /// A handler did not want what the client sent.
+    /// A handler did not want what the client sent, or the token ends soon.
     fn refusal(&mut self, frame: &Frame) {
         let (code, message) = code_and_message(frame);
+        if code == TOKEN_EXPIRING {
+            let seconds = frame.header("expires-in").unwrap_or_default();
+            return self.tell(news::expiring(code, seconds.parse().unwrap_or_default()));
+        }
         let receipt = frame.header("receipt-id").unwrap_or_default();
         self.tell(match acknowledgement_of(receipt) {
             (Some(number), _) => news::not_done(number, code, message),

@@ -19,6 +19,7 @@ fn point(id: &str, name: Text, unit: &str, range: Option<(f64, f64)>) -> Point {
         range,
         is_state: false,
         labels: BTreeMap::new(),
+        personal: None,
     }
 }
 

@@ -249,6 +249,8 @@ enum Step {
     Ack(prop::sample::Index),
     Nack(prop::sample::Index),
     Remove(prop::sample::Index),
+    Bar(prop::sample::Index),
+    Unbar(prop::sample::Index),
     Pass(u64),
 }
 
@@ -263,6 +265,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => index().prop_map(Step::Ack),
         3 => index().prop_map(Step::Nack),
         1 => index().prop_map(Step::Remove),
+        2 => index().prop_map(Step::Bar),
+        1 => index().prop_map(Step::Unbar),
         1 => (1..10_u64).prop_map(Step::Pass),
     ]
 }
@@ -275,6 +279,7 @@ struct World {
     next_serial: u64,
     /// Live consumers: acknowledges by itself, prefetch.
     consumers: BTreeMap<u64, Terms>,
+    barred: BTreeSet<u64>,
     /// On its way: consumer and sequence, oldest first.
     outlets: Vec<(u64, u64)>,
     /// Taken and not settled.
@@ -294,6 +299,7 @@ impl World {
             sequence: 0,
             next_serial: 0,
             consumers: BTreeMap::new(),
+            barred: BTreeSet::new(),
             outlets: Vec::new(),
             taken: Vec::new(),
             consumed: BTreeSet::new(),
@@ -306,6 +312,7 @@ impl World {
         for handed in handed {
             let consumer = handed.consumer.0;
             assert!(self.consumers.contains_key(&consumer), "a consumer lives");
+            assert!(!self.barred.contains(&consumer), "a barred one has nothing");
             if self.straight {
                 assert_eq!(flag(&handed, REDELIVERED), None);
                 let queue = self.queues.by_consumer[&handed.consumer].queue.clone();
@@ -352,6 +359,20 @@ impl World {
         self.receive(handed);
     }
 
+    /// A session may not have what its outlet has.
+    fn bar(&mut self, at: usize) {
+        let (consumer, sequence) = self.outlets.remove(at);
+        let barred = self.queues.bar(Serial(consumer), sequence, self.now);
+        if !self.consumers.contains_key(&consumer) {
+            assert!(barred.is_none(), "a consumer that is gone has nothing");
+            return;
+        }
+        self.straight = false;
+        self.barred.insert(consumer);
+        self.outlets.retain(|(other, _)| *other != consumer);
+        self.receive(barred.expect("it had it"));
+    }
+
     fn play(&mut self, step: &Step) {
         match step {
             Step::Send { queue, expires } => {
@@ -390,12 +411,28 @@ impl World {
                     .nth(index.index(self.consumers.len()))
                     .unwrap();
                 self.consumers.remove(&consumer);
+                self.barred.remove(&consumer);
                 self.taken.retain(|(other, _)| *other != consumer);
                 let handed = self.queues.remove(Serial(consumer), self.now);
                 self.receive(handed);
             }
+            Step::Bar(index) if !self.outlets.is_empty() => {
+                self.bar(index.index(self.outlets.len()));
+            }
+            Step::Unbar(index) if !self.barred.is_empty() => {
+                let nth = index.index(self.barred.len());
+                let consumer = *self.barred.iter().nth(nth).unwrap();
+                self.barred.remove(&consumer);
+                let handed = self.queues.unbar(Serial(consumer), self.now);
+                self.receive(handed);
+            }
             Step::Pass(time) => self.now += time,
-            Step::Take(_) | Step::Ack(_) | Step::Nack(_) | Step::Remove(_) => {}
+            Step::Take(_)
+            | Step::Ack(_)
+            | Step::Nack(_)
+            | Step::Remove(_)
+            | Step::Bar(_)
+            | Step::Unbar(_) => {}
         }
         self.check_accounts();
     }
@@ -461,6 +498,26 @@ proptest! {
         world.check_accounts();
         prop_assert_eq!(world.queues.counts().held, 0);
     }
+}
+
+#[test]
+fn who_may_not_have_a_message_keeps_nobody_from_it() {
+    let mut queues = filled(QueueLimits::default(), 3);
+    let (one, other) = (Serial(1), Serial(2));
+    let handed = queues.subscribe("/queue/a", one, terms(false, 2), 0);
+    assert_eq!(told(&handed), [(1, 1), (1, 2)]);
+    queues.take(one, 1, 0).unwrap();
+    // All but what it had already goes back; there is nobody else, so it waits.
+    assert!(queues.bar(one, 2, 0).unwrap().is_empty());
+    assert!(queues.bar(one, 2, 0).is_none(), "once is enough");
+    assert!(queues.bar(one, 1, 0).is_none(), "it was written");
+    let handed = queues.subscribe("/queue/a", other, terms(false, 1), 0);
+    assert_eq!(told(&handed), [(2, 2)]);
+    assert_eq!(flag(&handed[0], REDELIVERED), None);
+    // What was written before is still acknowledged, and makes no room.
+    assert!(queues.ack(one, &[1], 0).is_empty());
+    assert_eq!(told(&queues.unbar(one, 0)), [(1, 3)]);
+    assert_eq!(told(&queues.remove(other, 0)), [(1, 2)]);
 }
 
 /// Not a matter of order alone: whoever leaves is found, however often it has had its turn.

@@ -154,11 +154,18 @@ fn what_a_handler_refuses_is_an_answer() {
         &refusal.clone().with_header("receipt-id", "5"),
     );
     says(&mut translator, &refusal);
+    let expiring = Frame::new(Command::Message)
+        .with_header("subscription", REFUSALS)
+        .with_header("code", "token-expiring")
+        .with_header("message", "why")
+        .with_header("expires-in", "60");
+    says(&mut translator, &expiring);
     assert_eq!(
         told(&mut translator),
         [
             r#"35[{"code":"not-open","message":"why","ok":false}]"#,
             r#"2["refusal",{"code":"not-open","destination":"/app/a","message":"why"}]"#,
+            r#"2["expiring",{"code":"token-expiring","expires_in":60,"message":"the token ends in 60 s, and the session with it: send a new one with the event `token`"}]"#,
         ]
     );
 }

@@ -1,0 +1,154 @@
+//! The one way to a whole number plate: with a reason, and a row in the audit before it is shown. No row, no plate.
+
+use axum::Json;
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use contract::device::PointView;
+use contract::{DeviceId, PointId};
+use serde::Deserialize;
+use serde_json::json;
+use web_ui::{ErrorKind, Notice, PlatePage, Template};
+
+use super::App;
+use super::api::Body;
+use super::error::Problem;
+use super::form::{answer, is_ours, not_recording};
+use super::page::{Scene, error_page, html};
+use super::viewer::{Caller, Viewer};
+use crate::alarm::Actor;
+use crate::audit::{AuditEntry, REASON_CHARS_MAX};
+use crate::personal::masked;
+use crate::store::StoreError;
+use crate::wire;
+
+/// Why a plate is not shown.
+enum NotShown {
+    NoSuchPoint,
+    NoReason,
+    Forbidden,
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotShown {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The newest whole value of a point that carries number plates.
+async fn reveal(
+    app: &App,
+    actor: &Actor,
+    device: &str,
+    point: &str,
+    reason: &str,
+) -> Result<PointView, NotShown> {
+    let (Ok(id), Ok(point)) = (device.parse::<DeviceId>(), point.parse::<PointId>()) else {
+        return Err(NotShown::NoSuchPoint);
+    };
+    let site = app.site();
+    let known = site
+        .device(&id)
+        .filter(|device| actor.principal.may_see(&device.zone));
+    let known = known.ok_or(NotShown::NoSuchPoint)?;
+    let carries =
+        |known: &contract::inventory::Point| known.id == point && known.personal.is_some();
+    if !known.profile.points.iter().any(carries) {
+        return Err(NotShown::NoSuchPoint);
+    }
+    let reason = wire::clean(reason.trim());
+    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+        return Err(NotShown::NoReason);
+    }
+    let subject = format!("{id}/{point}");
+    let entry = AuditEntry::by(actor, "plate.reveal", &subject).reason(Some(&reason));
+    if !actor.principal.may_reveal_plates(&known.zone) {
+        let refused = entry.outcome("you may not see number plates of this zone");
+        app.store.audit_alone(refused).await?;
+        return Err(NotShown::Forbidden);
+    }
+    let whole = app.live.whole(&id, &point).await;
+    let whole = whole.ok_or(NotShown::NoSuchPoint)?;
+    let shown = whole.value.as_ref().map(masked);
+    app.store
+        .audit_alone(entry.detail(json!({"shown": shown, "at": whole.at})))
+        .await?;
+    Ok(whole)
+}
+
+#[derive(Deserialize)]
+pub(super) struct RevealRequest {
+    reason: String,
+}
+
+pub(super) async fn api(
+    State(app): State<App>,
+    Caller(actor): Caller,
+    Path((device, point)): Path<(String, String)>,
+    Body(request): Body<RevealRequest>,
+) -> Result<Json<PointView>, Problem> {
+    let shown = reveal(&app, &actor, &device, &point, &request.reason).await;
+    shown.map(Json).map_err(|why| match why {
+        NotShown::NoSuchPoint => Problem::not_found(format!(
+            "there is no point {point} with number plates on a device {device} that you may see"
+        )),
+        NotShown::NoReason => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad-parameter",
+            format!("a reason of 1 to {REASON_CHARS_MAX} characters is needed"),
+        ),
+        NotShown::Forbidden => Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "you may not see number plates of this zone",
+        ),
+        NotShown::Store(error) => error.into(),
+    })
+}
+
+#[derive(Deserialize)]
+pub(super) struct RevealForm {
+    csrf: Option<String>,
+    reason: String,
+}
+
+pub(super) async fn page(
+    State(app): State<App>,
+    mut viewer: Viewer,
+    Path((device, point)): Path<(String, String)>,
+    Form(form): Form<RevealForm>,
+) -> Response {
+    // Where the page leads back to, by itself after a while.
+    viewer.path = format!("/devices/{device}");
+    let back = Some(viewer.path.as_str());
+    if !is_ours(&viewer, form.csrf.as_deref()) {
+        return answer(&viewer, back, StatusCode::FORBIDDEN, &Notice::FormExpired);
+    }
+    let shown = reveal(&app, &viewer.actor(), &device, &point, &form.reason).await;
+    let (status, notice) = match shown {
+        Ok(shown) => return plate(&app, &viewer, &device, &shown).await,
+        Err(NotShown::NoSuchPoint) => {
+            let scene = Scene::read(&app, viewer.principal()).await;
+            return error_page(&scene, &viewer, ErrorKind::NotFound, None);
+        }
+        Err(NotShown::NoReason) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
+        Err(NotShown::Forbidden) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(NotShown::Store(error)) => not_recording(&error),
+    };
+    answer(&viewer, back, status, &notice)
+}
+
+async fn plate(app: &App, viewer: &Viewer, device: &str, shown: &PointView) -> Response {
+    let scene = Scene::read(app, viewer.principal()).await;
+    let Some(view) = device.parse().ok().and_then(|id| scene.device(&id)) else {
+        return error_page(&scene, viewer, ErrorKind::NotFound, None);
+    };
+    let newest = scene.newest();
+    let page = PlatePage {
+        shell: scene.shell(viewer, &newest, None),
+        device: scene.known(view),
+        shown,
+    };
+    html(StatusCode::OK, page.render()).into_response()
+}

@@ -1,0 +1,343 @@
+//! What the listeners bear: clients that are slow, many, too loud, or not who they say they are.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::harness::{Browser, PATIENCE, TestServer};
+
+/// Short enough to wait for, and long enough for a request in a debug build.
+const SHORT: &str = "\n[limits]\narrival_seconds = 1\nbody_seconds = 1\nidle_seconds = 2\n";
+
+/// Sends this and nothing more, and reads until the server closes.
+async fn answer_to(address: SocketAddr, sent: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A server that has heard enough does not take the rest.
+    let _ = stream.write_all(sent.as_bytes()).await;
+    rest(&mut stream).await
+}
+
+/// Everything until the server closes.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    // Closed or reset: what was said before that counts.
+    let _ = read.expect("the server closes in time");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[track_caller]
+fn check_status(answer: &str, status: &str, what: &str) {
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {status}")),
+        "{what}: {answer}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_slow_is_told_and_cut_off() {
+    let server = TestServer::start_with(SHORT, &[]).await;
+    let (http, metrics) = (server.http_address(), server.metrics_address());
+    for (address, sent, status) in [
+        (http, "GET / HT", "408"),
+        (http, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ", "408"),
+        (metrics, "GET /metrics HTTP/1.1\r\n", "408"),
+        (
+            http,
+            "POST /sign-in HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\nname=",
+            "408",
+        ),
+        (
+            http,
+            "POST /oauth/token HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked\r\n\r\n5\r\ngrant",
+            "408",
+        ),
+    ] {
+        check_status(&answer_to(address, sent).await, status, sent);
+    }
+    // There is nobody to tell: nothing was asked.
+    assert_eq!(answer_to(http, "").await, "");
+    assert_eq!(answer_to(metrics, "").await, "");
+    let stomp = answer_to(server.stomp_address(), "CONNECT\naccept-version:1.2\n").await;
+    assert!(stomp.is_empty() || stomp.starts_with("ERROR"), "{stomp}");
+    // After an answer the next request has longer to begin, and no longer to come whole.
+    let mut stream = TcpStream::connect(http).await.unwrap();
+    let alive = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(alive.as_bytes()).await.unwrap();
+    check_status(&rest(&mut stream).await, "200", "silence after an answer");
+    let twice = answer_to(http, &format!("{alive}{alive}GET /")).await;
+    assert_eq!(twice.matches("HTTP/1.1 200").count(), 2, "{twice}");
+    let counted = server.metrics().await;
+    assert!(counted.contains("landside_http_refused_total{reason=\"head\"}"));
+    server.stop().await;
+}
+
+/// A byte now and then does not make a head come in time.
+#[tokio::test]
+async fn trickling_gives_no_more_time() {
+    let server = TestServer::start_with(SHORT, &[]).await;
+    let mut stream = TcpStream::connect(server.http_address()).await.unwrap();
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nx-slow: ")
+        .await
+        .unwrap();
+    while begun.elapsed() < PATIENCE {
+        if stream.write_all(b"a").await.is_err() {
+            break;
+        }
+        let mut buffer = [0; 1024];
+        match timeout(Duration::from_millis(100), stream.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) => break,
+            Ok(Ok(read)) => answer.extend_from_slice(&buffer[..read]),
+            Err(_waiting) => {}
+        }
+    }
+    check_status(&String::from_utf8_lossy(&answer), "408", "trickling");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_refused_as_such() {
+    let server = TestServer::start_with(SHORT, &[]).await;
+    let http = server.http_address();
+    let long = "a".repeat(100 * 1024);
+    let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx-long: {long}\r\n\r\n");
+    check_status(&answer_to(http, &head).await, "431", "a long head");
+    let many: String = (0..200)
+        .map(|number| format!("x-{number}: a\r\n"))
+        .collect();
+    let head = format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n");
+    check_status(&answer_to(http, &head).await, "431", "many headers");
+    let body = format!(
+        "POST /oauth/token HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{long}",
+        long.len()
+    );
+    check_status(&answer_to(http, &body).await, "413", "a long body");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn those_who_wait_make_room_and_those_at_work_do_not() {
+    let more = "\n[limits]\nconnections = 4\n";
+    let server = TestServer::start_with(more, &[]).await;
+    let http = server.http_address();
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(TcpStream::connect(http).await.unwrap());
+    }
+    // Each of these displaces one that is silent.
+    let half = "POST /sign-in HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\n";
+    let mut working = Vec::new();
+    for displaced in &mut silent {
+        let mut stream = TcpStream::connect(http).await.unwrap();
+        stream.write_all(half.as_bytes()).await.unwrap();
+        let mut go_on = [0; 25];
+        // It is asked for its body: so it is at work.
+        timeout(PATIENCE, stream.read_exact(&mut go_on))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100"));
+        working.push(stream);
+        assert_eq!(rest(displaced).await, "");
+    }
+    check_status(&answer_to(http, "").await, "503", "no room");
+    drop(working);
+    let begun = Instant::now();
+    while !answer_to(http, "GET /healthz HTTP/1.0\r\n\r\n")
+        .await
+        .contains(" 200 ")
+    {
+        assert!(begun.elapsed() < PATIENCE, "places are given back");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_half_sent_request_does_not_hold_up_the_stop() {
+    let server = TestServer::start().await;
+    let sid =
+        "POST /sockjs/000/abcdefgh/xhr_send HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n[";
+    let form = "POST /sign-in HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\n";
+    let poll =
+        "POST /sockjs/000/ijklmnop/xhr_streaming HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
+    let mut streams = Vec::new();
+    for sent in [sid, form, poll] {
+        let mut stream = TcpStream::connect(server.http_address()).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut first = [0; 1];
+        timeout(PATIENCE, stream.read_exact(&mut first))
+            .await
+            .unwrap()
+            .unwrap();
+        streams.push(stream);
+    }
+    let begun = Instant::now();
+    server.stop().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn every_answer_says_what_may_be_done_with_it() {
+    let server = TestServer::start().await;
+    let nobody = Browser::new(server.url(""));
+    for path in [
+        "/sign-in",
+        "/healthz",
+        "/api/v1/alarms",
+        "/sockjs/info",
+        "/no/such/page",
+    ] {
+        let answer = nobody.get(path).await;
+        let header = |name: &str| {
+            let value = answer.headers().get(name);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
+        assert_eq!(header("referrer-policy").as_deref(), Some("same-origin"));
+        assert!(header("permissions-policy").unwrap().contains("camera=()"));
+        assert!(header("content-security-policy").is_some(), "{path}");
+        assert_eq!(
+            header("strict-transport-security"),
+            None,
+            "{path}: not over TLS"
+        );
+        let is_for_others = path.starts_with("/sockjs");
+        let expected = (!is_for_others).then_some("same-origin");
+        assert_eq!(
+            header("cross-origin-resource-policy").as_deref(),
+            expected,
+            "{path}"
+        );
+        assert_eq!(
+            header("cross-origin-opener-policy").as_deref(),
+            expected,
+            "{path}"
+        );
+    }
+    server.stop().await;
+}
+
+/// A request of a client that is said to be elsewhere.
+async fn forwarded(
+    server: &TestServer,
+    method: &str,
+    path: &str,
+    address: &str,
+) -> reqwest::Response {
+    reqwest::Client::new()
+        .request(method.parse().unwrap(), server.url(path))
+        .header("x-forwarded-for", address)
+        .header("x-forwarded-proto", "https")
+        .form(&[("name", "nobody"), ("password", "wrong")])
+        .send()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_proxy_is_believed_when_it_is_named() {
+    let here = "select count(*) from audit where action = 'login.begin' and peer = '127.0.0.1'";
+    let there = "select count(*) from audit where action = 'login.begin' and peer = '203.0.113.7'";
+    for (more, written, is_secured) in [
+        ("", here, false),
+        ("\n[http]\nproxies = [\"10.9.9.9\"]\n", here, false),
+        ("\n[http]\nproxies = [\"127.0.0.1\"]\n", there, true),
+    ] {
+        let server = TestServer::start_with(more, &[]).await;
+        let answer = forwarded(&server, "POST", "/sign-in", "6.6.6.6, 203.0.113.7").await;
+        assert_eq!(answer.status(), 401);
+        let secured = answer.headers().contains_key("strict-transport-security");
+        assert_eq!(secured, is_secured, "{more}");
+        assert_eq!(server.database.count(written).await, 1, "{more}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_signs_in_too_often_waits_and_nobody_else() {
+    let more = "\n[http]\nproxies = [\"127.0.0.1\"]\n[identity]\nconsoles = [\"203.0.113.9\"]\n";
+    let server = TestServer::start_with(more, &[]).await;
+    // What is no form is refused before anything costs; it counts all the same.
+    let post = |path: &'static str, address: &'static str| {
+        let url = server.url(path);
+        let client = reqwest::Client::new();
+        async move {
+            let request = client.post(url).header("x-forwarded-for", address);
+            request.send().await.unwrap()
+        }
+    };
+    let refused = loop {
+        let answer = post("/sign-in", "203.0.113.7").await;
+        if answer.status() == 429 {
+            break answer;
+        }
+    };
+    let wait: u64 = refused.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    assert!(refused.text().await.unwrap().contains("<html"));
+    for other in ["203.0.113.8", "203.0.113.9", "127.0.0.1"] {
+        assert_ne!(post("/sign-in", other).await.status(), 429, "{other}");
+    }
+    // Tokens are another matter.
+    assert_ne!(post("/oauth/token", "203.0.113.7").await.status(), 429);
+    let counted = server.metrics().await;
+    assert!(counted.contains("landside_http_refused_total{reason=\"rate\"}"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_runs_wild_is_stopped_on_every_way() {
+    let server = TestServer::start().await;
+    let program = server.program("program").await;
+    let mut given = 0;
+    // Many at once: on a slow machine one after the other would not be too often.
+    let problem = loop {
+        let answers = join_all((given..given + 50).map(|key| program.command(key, "open"))).await;
+        let refused = answers.into_iter().find(|(status, body)| {
+            assert!([404, 429].contains(status), "{body}");
+            *status == 429
+        });
+        match refused {
+            Some((_, body)) => break body,
+            None => given += 50,
+        }
+    };
+    assert!(given >= 550, "an evacuation opens every barrier: {given}");
+    assert_eq!(problem["code"], "too-many");
+    // Another one may still.
+    let other = server.program("program-p2").await;
+    assert_eq!(other.command(1, "open").await.0, 404);
+    let mut client = server.stomp("program").await;
+    client.subscribe("/user/queue/errors").await;
+    let key = uuid::Uuid::from_u128(1);
+    let command = serde_json::json!({"key": key, "name": "open"});
+    for _ in 0..50 {
+        client.cast("/app/devices/gate-1/commands", &command).await;
+    }
+    let mut code = String::new();
+    for _ in 0..50 {
+        let refusal = client.message().await;
+        code = refusal.header("code").unwrap().to_owned();
+        if code == "too-many" {
+            break;
+        }
+    }
+    assert_eq!(code, "too-many");
+    server.stop().await;
+}
