@@ -25,6 +25,7 @@ mod audit;
 mod http;
 mod listening;
 mod people;
+mod provider;
 
 use audit::{AuditSection, PersonalSection};
 pub use http::WITHOUT_TLS;
@@ -33,6 +34,10 @@ pub use listening::Tls;
 use listening::{LimitsSection, TlsSection};
 pub use people::IdentityConfig;
 use people::IdentitySection;
+#[cfg(test)]
+pub(crate) use provider::tests::provider as provider_for_tests;
+pub use provider::{ClientSecret, ProviderConfig, SigningAlgorithm, ZoneRule};
+pub(crate) use provider::{RETURN_PATH, is_loopback, secure_url};
 
 /// What is wrong with a configuration: one sentence that names the file, the key and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +94,7 @@ struct File {
     inventory: InventorySection,
     access: Option<AccessSection>,
     policy: Option<PolicySection>,
+    provider: Option<provider::ProviderSection>,
     #[serde(default)]
     pages: PagesSection,
     #[serde(default)]
@@ -204,6 +210,8 @@ pub struct Config {
     /// policy or access file takes effect while the server runs.
     pub policy: Policy,
     pub(crate) files: Files,
+    /// Who else may say who somebody is: `[provider]`.
+    pub provider: Option<ProviderConfig>,
     /// The time zone of pages, in seconds east of UTC.
     pub utc_offset_seconds: i32,
     /// What is asked of people.
@@ -275,6 +283,11 @@ impl Config {
             zones: file.zone.iter().map(|zone| zone.id.clone()).collect(),
             environment: Arc::new(environment.clone()),
         };
+        let zones: Vec<&ZoneId> = files.zones.iter().collect();
+        let provider = file
+            .provider
+            .map(|section| section.check(path, &zones, environment))
+            .transpose()?;
         let access = match file.access {
             Some(section) => {
                 let path = beside.join(section.file);
@@ -333,6 +346,7 @@ impl Config {
             access,
             policy,
             files,
+            provider,
             utc_offset_seconds: offset,
             identity: file.identity.into(),
             database_url,

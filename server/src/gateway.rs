@@ -111,6 +111,7 @@ impl Guard for Doorkeeper {
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
             TokenError::Revoked(revoked) => token_revoked(&revoked),
+            TokenError::Unavailable => Denied::new("unavailable", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
         self.certificates.check(&checked.principal, peer)?;

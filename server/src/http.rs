@@ -16,9 +16,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
-use crate::config::IdentityConfig;
+use crate::config::{IdentityConfig, RETURN_PATH};
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::external::Visitors;
 use crate::identity::gate::Gate;
 use crate::identity::in_force::InForce;
 use crate::identity::policy::Permission;
@@ -36,6 +37,7 @@ mod api;
 mod asset;
 mod audit;
 mod error;
+mod external;
 mod form;
 mod headers;
 mod health;
@@ -119,6 +121,11 @@ impl App {
     fn may_see(&self, who: &Principal, zone: &ZoneId) -> bool {
         self.policy.now().may(who, Permission::See, zone)
     }
+
+    /// Who else says who somebody is, if anybody does.
+    fn external(&self) -> Option<&Visitors> {
+        self.authenticator.external.as_ref()
+    }
 }
 
 /// The longest form or command is a few hundred bytes.
@@ -131,6 +138,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/alarms", get(page::alarms))
         .route("/devices/{id}", get(page::device))
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-in/external", get(external::begin))
+        .route(RETURN_PATH, get(external::finish))
         .route("/sign-out", post(sign_in::leave))
         .route("/language", post(sign_in::language))
         .merge(people_routes())

@@ -10,7 +10,7 @@
 //! | module | |
 //! |---|---|
 //! | [`config`] | what the server is told |
-//! | [`identity`] | passwords, tokens, and the policy that decides who may do what |
+//! | [`identity`] | passwords, tokens, an external provider, and the policy that decides who may do what |
 //! | [`site`] | zones, devices, profiles as they were announced |
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
 //! | [`listener`] | HTTP connections: bounds, time-outs, TLS, who asks |
@@ -75,15 +75,17 @@ use audit::journal::Journal;
 use audit::keeper::AuditKeeper;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
-use config::{Config, IdentityConfig, Tls};
+use config::{Config, IdentityConfig, ProviderConfig, Tls};
 use gateway::{Certificates, Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
+use identity::external::Visitors;
 use identity::files::{self, FileWatch, Files};
 use identity::gate::{Gate, GateConfig};
 use identity::in_force::InForce;
 use identity::key_file::KeyFile;
 use identity::passcode::Passcodes;
 use identity::policy::Policy;
+use identity::provider::Provider;
 use identity::rotation;
 use identity::secret::Secrets;
 use identity::standing::Standing;
@@ -199,10 +201,17 @@ impl Server {
             issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
             key_age: config.key_age,
         };
-        let core = Core::load(
-            store, policy, journal, kept, offset, broker, issued, &mut tasks,
-        )
-        .await?;
+        let given = Given {
+            external: visitors(config.provider, &store)?,
+            store,
+            policy,
+            journal,
+            personal_kept: kept,
+            offset,
+            broker,
+            issued,
+        };
+        let core = Core::load(given, &mut tasks).await?;
         core.follow_keys(config.key_age, &shutdown, &mut tasks);
         let passcodes = config
             .passcodes
@@ -390,6 +399,14 @@ async fn shake_hands(
     Ok((stream, peer))
 }
 
+fn visitors(provider: Option<ProviderConfig>, store: &Store) -> anyhow::Result<Option<Visitors>> {
+    let provider = provider.map(Provider::new).transpose()?;
+    Ok(provider.map(|provider| Visitors {
+        provider: Arc::new(provider),
+        store: store.clone(),
+    }))
+}
+
 async fn read_site(store: &Store) -> Result<Site, StoreError> {
     Store::site(&mut store.begin().await?).await
 }
@@ -434,18 +451,33 @@ struct Core {
     client_secrets: Secrets,
 }
 
+/// What the core is made of.
+struct Given {
+    store: Store,
+    policy: InForce,
+    journal: Journal,
+    /// How long number plates are kept.
+    personal_kept: Duration,
+    offset: FixedOffset,
+    broker: BrokerConfig,
+    issued: Issued,
+    /// Who else says who somebody is.
+    external: Option<Visitors>,
+}
+
 impl Core {
     /// Takes up where the records end, and starts the tasks.
-    async fn load(
-        store: Store,
-        policy: InForce,
-        journal: Journal,
-        personal_kept: Duration,
-        offset: FixedOffset,
-        broker: BrokerConfig,
-        issued: Issued,
-        tasks: &mut Tasks,
-    ) -> anyhow::Result<Self> {
+    async fn load(given: Given, tasks: &mut Tasks) -> anyhow::Result<Self> {
+        let Given {
+            store,
+            policy,
+            journal,
+            personal_kept,
+            offset,
+            broker,
+            issued,
+            external,
+        } = given;
         let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
             .await
             .context("cannot open the signing keys")?;
@@ -457,6 +489,7 @@ impl Core {
             .await
             .context("cannot read what was called back")?;
         let authenticator = Authenticator {
+            external,
             tokens: Arc::new(tokens),
             standing: Arc::new(standing),
             publisher: publisher.clone(),

@@ -14,6 +14,7 @@ pub mod audit_chain;
 pub(crate) mod audit_list;
 pub(crate) mod command;
 pub(crate) mod event;
+pub(crate) mod external;
 pub(crate) mod grant;
 pub(crate) mod identity;
 pub(crate) mod key;

@@ -76,6 +76,13 @@ words! {
     sign_in_locked: "로그인 시도가 너무 많았습니다. {time} 이후에 다시 시도하십시오.", "Too many attempts to sign in. Try again after {time}.";
     sign_in_ended: "로그인이 만료되었습니다. 다시 로그인하십시오.", "Your login has ended. Sign in again.";
     sign_in_signed_out: "로그아웃되었습니다.", "You are signed out.";
+    sign_in_provider_away: "외부 로그인 서비스가 응답하지 않습니다. 이 서버의 계정으로 로그인하거나 잠시 후 다시 시도하십시오.", "The external sign-in service does not answer. Sign in with an account of this server, or try again in a moment.";
+    sign_in_provider_refused: "외부 로그인이 취소되었거나 거부되었습니다.", "The external sign-in was cancelled or refused.";
+    sign_in_provider_again: "외부 로그인을 이 브라우저에서 확인할 수 없습니다. 처음부터 다시 시작하십시오.", "The external sign-in cannot be matched with this browser. Start again.";
+    sign_in_provider_unbelievable: "외부 로그인 서비스의 응답을 받아들일 수 없습니다. 관리자에게 알리십시오.", "The answer of the external sign-in service is not accepted. Tell your administrator.";
+    sign_in_provider_no_role: "외부 계정은 확인되었으나 이 시스템의 역할이나 구역이 주어지지 않았습니다. 관리자에게 요청하십시오.", "Your external account is good, but it has no role or no zone here. Ask your administrator for one.";
+    sign_in_provider_name_taken: "외부 계정의 이름을 여기서 쓸 수 없거나 다른 사용자가 이미 쓰고 있습니다. 관리자에게 알리십시오.", "The name of your external account cannot be used here, or is somebody else's. Tell your administrator.";
+    sign_in_provider_disabled: "이 시스템에서 사용이 중지된 계정입니다. 관리자에게 문의하십시오.", "Your account is disabled here. Ask your administrator.";
     sign_in_unavailable: "지금은 로그인을 확인할 수 없습니다. 잠시 후 다시 시도하십시오.", "Logins cannot be checked just now. Try again in a moment.";
 
     // Applications that ask to act for somebody.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use broker::Publisher;
 use chrono::{DateTime, Utc};
 
+use super::external::Visitors;
 use super::principal::Principal;
 use super::standing::{Revocation, Revoked, Standing};
 use super::token::{Checked, Issued, TokenError, Tokens};
@@ -15,15 +16,23 @@ pub(crate) struct Authenticator {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) standing: Arc<Standing>,
     pub(crate) publisher: Publisher,
+    /// Whose tokens are accepted beside ours.
+    pub(crate) external: Option<Visitors>,
 }
 
 impl Authenticator {
     /// Who brings this token.
     ///
     /// # Errors
-    /// [`TokenError`] when it is not ours, not for us, not yet or no longer good, or was called back.
+    /// [`TokenError`] when it is neither ours nor of the provider whom we trust, not for us, not yet or no longer good, or was called back.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
-        let checked = self.tokens.check(token)?;
+        // Who made it is what it says; whether that is true is for the keys of that one issuer to tell.
+        let checked = match &self.external {
+            Some(visitors) if visitors.provider.is_issuer_of(token) => {
+                visitors.authenticate(token).await?
+            }
+            _ => self.tokens.check(token)?,
+        };
         self.admitted(&checked.principal)?;
         Ok(checked)
     }

@@ -242,10 +242,10 @@ impl Policy {
         }))
     }
 
-    /// Whether somebody comes in with a second factor only.
-    pub fn asks_at_sign_in(&self, who: &Principal) -> bool {
+    /// Whether somebody with these roles comes in with a second factor only.
+    pub fn asks_at_sign_in(&self, roles: &[Role]) -> bool {
         let asked = &self.second_factor.roles;
-        who.roles.iter().any(|role| asked.contains(role))
+        roles.iter().any(|role| asked.contains(role))
     }
 
     /// Whether somebody must show a second factor before they do this at `now` (seconds since 1970). Programs never: their
@@ -256,7 +256,7 @@ impl Policy {
             return false;
         }
         let shown = who.proof.second_factor_at;
-        let once = self.asks_at_sign_in(who);
+        let once = self.asks_at_sign_in(&who.roles);
         let recently = self.second_factor.permissions.contains(&permission);
         let is_recent = shown.is_some_and(|at| now.saturating_sub(at) < self.second_factor.seconds);
         (once && shown.is_none()) || (recently && !is_recent)

@@ -126,6 +126,9 @@ pub(crate) enum TokenError {
     /// It would be good, but was called back.
     #[error(transparent)]
     Revoked(#[from] Revoked),
+    /// Whether it is good cannot be found out now.
+    #[error("whether the token is good cannot be found out now; try again in a moment")]
+    Unavailable,
     /// It is not one of ours, or not for us.
     #[error("the token is none of this server's, or damaged ({0}); get a new one")]
     Invalid(String),

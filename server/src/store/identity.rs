@@ -43,7 +43,7 @@ impl Store {
         .transpose()
     }
 
-    /// Creates a person as the access file describes, or makes an existing one so.
+    /// Creates a person as the access file describes, or makes an existing one so; one of an external provider is theirs no more.
     pub(crate) async fn put_person(
         unit: &mut Unit<'_>,
         principal: &Principal,
@@ -56,7 +56,8 @@ impl Store {
         sqlx::query!(
             "insert into person (name, full_name, role, zones, password_hash, from_file) values ($1, $2, $3, $4, $5, true)
              on conflict (name) do update set full_name = excluded.full_name, role = excluded.role,
-                 zones = excluded.zones, password_hash = excluded.password_hash, from_file = true, disabled_at = null",
+                 zones = excluded.zones, password_hash = excluded.password_hash, from_file = true, disabled_at = null,
+                 issuer = null, issuer_subject = null",
             principal.subject,
             principal.full_name,
             role,

@@ -10,6 +10,8 @@ mod attacks;
 mod audit;
 mod commands;
 mod database;
+mod external;
+mod fake_provider;
 mod harness;
 mod ingest;
 mod listener;
