@@ -10,6 +10,7 @@ use contract::alarm::{Acknowledge, AlarmState};
 use contract::command::{CommandRequest, CommandState, Risk};
 use contract::{DeviceId, Value};
 use serde::Deserialize;
+use serde_json::json;
 use web_ui::{Notice, NoticeView, Template};
 
 use super::App;
@@ -205,7 +206,17 @@ pub(super) async fn command(
     }
     let actor = match may_command_now(&app, &viewer, risk, &device, &form).await {
         Ok(actor) => actor,
-        Err((status, notice)) => return answer(&viewer, next, status, &notice),
+        Err((status, notice)) => {
+            let detail = json!({"name": form.request.name, "params": form.request.params});
+            let entry = idle::entry(&viewer, "command.give", device.as_str(), detail);
+            return match app.store.audit_alone(entry.outcome(notice.code())).await {
+                Ok(()) => answer(&viewer, next, status, &notice),
+                Err(error) => {
+                    let (status, notice) = not_recording(&error);
+                    answer(&viewer, next, status, &notice)
+                }
+            };
+        }
     };
     let (status, notice) = match app.commands.submit(device, form.request, actor).await {
         Ok(command) if command.state.is_final() && command.state != CommandState::Succeeded => {

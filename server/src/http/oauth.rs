@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::Router;
+use axum::extract::rejection::FormRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -56,6 +57,19 @@ fn refuse(status: StatusCode, error: &str, description: &str) -> Response {
         );
     }
     response
+}
+
+/// What came is no form, or none that is read to its end.
+fn no_form(rejection: &FormRejection) -> Response {
+    let description = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => "the form is too long",
+        _ => "send a form (application/x-www-form-urlencoded), each field once",
+    };
+    let status = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    refuse(status, "invalid_request", description)
 }
 
 fn bad_request(description: &str) -> Response {

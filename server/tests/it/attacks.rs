@@ -18,7 +18,13 @@ use crate::harness::{Browser, CONFIG, PASSWORD, TestServer, access, policy};
 use crate::stomp_client::StompClient;
 
 /// What the server may answer to what nobody may do. Whatever else it says is no refusal.
-const REFUSALS: [&str; 3] = ["forbidden", "bad-destination", "unsupported-destination"];
+const REFUSALS: [&str; 5] = [
+    "forbidden",
+    "bad-destination",
+    "unsupported-destination",
+    "unknown-destination",
+    "no-such-device",
+];
 
 #[track_caller]
 fn is_refusal(code: &str, who: &str, what: &str) {

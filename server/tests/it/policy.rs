@@ -257,7 +257,7 @@ async fn what_was_edited_while_the_server_was_off_counts_as_well() {
 
 #[tokio::test]
 async fn a_critical_command_of_a_person_needs_a_second_factor() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with_policy(Policy::DEFAULT).await;
     let _agent = server.agent().await;
     let tess = server.browser("tess").await;
     let csrf = tess.csrf().await;
@@ -282,7 +282,7 @@ async fn a_critical_command_of_a_person_needs_a_second_factor() {
     stomp.cast("/app/devices/gate-1/commands", &request).await;
     let refusal = stomp.message().await;
     assert_eq!(refusal.header("code"), Some("second-factor-needed"));
-    let refused = "select outcome from audit where action = 'command.give' and outcome like '%second factor%'";
+    let refused = "select outcome from audit where action = 'command.give' and outcome like '%second%factor%'";
     assert_eq!(server.database.texts(refused).await.len(), 2);
     server.stop().await;
 }

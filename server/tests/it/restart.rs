@@ -98,7 +98,8 @@ async fn passwords_and_tokens_outlive_a_restart() {
             .database
             .count("select count(*) from signing_key")
             .await,
-        1
+        2,
+        "the current one and the next"
     );
     server.stop().await;
 }

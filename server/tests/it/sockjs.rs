@@ -89,7 +89,7 @@ async fn polling_reaches_the_broker_and_its_guard() {
         .send("SUBSCRIBE\nid:2\ndestination:/topic/devices/gate-9\n\n\0")
         .await;
     let error = client.stomp().await;
-    assert!(error.contains("code:forbidden"), "{error}");
+    assert!(error.contains("code:no-such-device"), "{error}");
     assert_eq!(
         client.poll().await,
         "c[3000,\"The session is over; ERROR said why\"]\n"

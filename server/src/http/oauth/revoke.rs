@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{self, Client};
-use super::{App, bad_request, refuse, unavailable};
+use super::{App, bad_request, no_form, refuse, unavailable};
 use crate::http::viewer::Peer;
 use crate::identity::grant::secret_hash;
 use crate::identity::standing::Revocation;
@@ -29,8 +29,9 @@ pub(super) async fn revoke(
     headers: HeaderMap,
     form: Result<Form<RevokeForm>, FormRejection>,
 ) -> Response {
-    let Ok(Form(mut form)) = form else {
-        return bad_request("send a form (application/x-www-form-urlencoded), each field once");
+    let Form(mut form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return no_form(&rejection),
     };
     let (id, secret) = (form.client_id.take(), form.client_secret.take());
     let client = match client::authenticate(&app, &headers, id, secret).await {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{self, Client};
-use super::{App, bad_request, refuse, too_many_tokens, unavailable};
+use super::{App, bad_request, no_form, refuse, too_many_tokens, unavailable};
 use crate::http::viewer::Peer;
 use crate::identity::grant::{self, Application, Shown, secret_hash};
 use crate::identity::password::random;
@@ -44,8 +44,9 @@ pub(super) async fn token(
     headers: HeaderMap,
     form: Result<Form<TokenForm>, FormRejection>,
 ) -> Response {
-    let Ok(Form(mut form)) = form else {
-        return bad_request("send a form (application/x-www-form-urlencoded), each field once");
+    let Form(mut form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return no_form(&rejection),
     };
     let Some(kind) = form.grant_type.take() else {
         return bad_request("grant_type is missing");
