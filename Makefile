@@ -47,6 +47,7 @@ test: ## everything that CI runs
 	@$(STEP) interop messaging/interop/run stomp.py stompjs
 	@$(STEP) browser browser-tests/run
 	@$(STEP) transports browser-tests/transports/run quick
+	@$(STEP) identity browser-tests/identity/run
 
 interop: ## every STOMP client of another make, and every transport on every road: what `make test` leaves out as well
 	@tools/setup interop || echo 'interop: going on with the clients whose runtime is here'

@@ -30,6 +30,9 @@ pub(crate) const PROFILES: [(&str, &str); 3] = [
     ),
 ];
 
+/// The policy that is built into the server.
+const POLICY: &str = include_str!("../../server/src/identity/policy/default.toml");
+
 /// The client for `client_credentials`, with an operator's rights on every zone.
 pub(crate) const CLIENT: &str = "demo-program";
 
@@ -90,6 +93,7 @@ pub(crate) fn all(
             server(layout, settings, airport),
         ),
         (layout.file("access.toml"), access(airport)),
+        (layout.file("policy.toml"), policy()),
     ];
     for (name, text) in PROFILES {
         files.push((layout.file("profiles").join(name), text.to_owned()));
@@ -108,7 +112,7 @@ struct ServerFile<'a> {
     metrics: ListenSection,
     inventory: InventorySection<'a>,
     access: AccessSection,
-    identity: IdentitySection,
+    policy: PolicySection,
     zone: Vec<ZoneSection<'a>>,
 }
 
@@ -129,13 +133,12 @@ struct InventorySection<'a> {
 }
 
 #[derive(Serialize)]
-struct IdentitySection {
-    second_factor_roles: [String; 0],
-    second_factor_minutes: u16,
+struct AccessSection {
+    file: PathBuf,
 }
 
 #[derive(Serialize)]
-struct AccessSection {
+struct PolicySection {
     file: PathBuf,
 }
 
@@ -163,11 +166,8 @@ fn server(layout: &Layout, settings: &Settings, airport: &AirportConfig) -> Stri
         access: AccessSection {
             file: layout.file("access.toml"),
         },
-        // Its people have a password each and no app: nobody should need a telephone to look at a demo. A real site leaves
-        // both out, and administrators and critical commands take a second factor.
-        identity: IdentitySection {
-            second_factor_roles: [],
-            second_factor_minutes: 0,
+        policy: PolicySection {
+            file: layout.file("policy.toml"),
         },
         zone: airport
             .zones
@@ -178,6 +178,19 @@ fn server(layout: &Layout, settings: &Settings, airport: &AirportConfig) -> Stri
             })
             .collect(),
     })
+}
+
+/// The built-in policy, but for the second factor: whoever tries the demo has the one printed password and nothing else.
+fn policy() -> String {
+    let (before, rest) = POLICY
+        .split_once("[second_factor]\n")
+        .expect("the built-in policy asks for one");
+    let (_, roles) = rest
+        .split_once("\n[role.")
+        .expect("the built-in policy names roles");
+    format!(
+        "{HEAD}{before}# No [second_factor]: the people of the demo have nothing but the one printed password.\n\n[role.{roles}"
+    )
 }
 
 #[derive(Serialize)]

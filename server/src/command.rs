@@ -56,6 +56,9 @@ pub(crate) enum CommandError {
         /// Where.
         zone: contract::ZoneId,
     },
+    /// A person who has not shown their second factor, or too long ago.
+    #[error("the command {0:?} needs your second factor: show it, then give the command again")]
+    SecondFactorNeeded(String),
     /// The key was used for another command.
     #[error("the key {0} belongs to another command that you gave: use a new one")]
     KeyReused(uuid::Uuid),

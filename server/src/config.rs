@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::FixedOffset;
 use contract::{AgentId, Text, ZoneId};
@@ -14,6 +16,8 @@ use url::Url;
 
 use crate::audit::settings::AuditSettings;
 use crate::identity::access::Access;
+use crate::identity::files::{self, Files};
+use crate::identity::policy::Policy;
 use crate::listener::limits::Limits;
 use crate::site::Zone;
 
@@ -21,6 +25,7 @@ mod audit;
 mod http;
 mod listening;
 mod people;
+mod provider;
 
 use audit::{AuditSection, PersonalSection};
 pub use http::WITHOUT_TLS;
@@ -29,6 +34,10 @@ pub use listening::Tls;
 use listening::{LimitsSection, TlsSection};
 pub use people::IdentityConfig;
 use people::IdentitySection;
+#[cfg(test)]
+pub(crate) use provider::tests::provider as provider_for_tests;
+pub use provider::{ClientSecret, ProviderConfig, SigningAlgorithm, ZoneRule};
+pub(crate) use provider::{RETURN_PATH, is_loopback, secure_url};
 
 /// What is wrong with a configuration: one sentence that names the file, the key and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -84,14 +93,30 @@ struct File {
     #[serde(default)]
     inventory: InventorySection,
     access: Option<AccessSection>,
+    policy: Option<PolicySection>,
+    provider: Option<provider::ProviderSection>,
     #[serde(default)]
     pages: PagesSection,
+    #[serde(default)]
+    tokens: TokensSection,
     #[serde(default)]
     identity: IdentitySection,
     #[serde(default)]
     audit: AuditSection,
     #[serde(default)]
     personal: PersonalSection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokensSection {
+    key_days: u16,
+}
+
+impl Default for TokensSection {
+    fn default() -> Self {
+        Self { key_days: 30 }
+    }
 }
 
 #[derive(Deserialize)]
@@ -111,6 +136,12 @@ struct InventorySection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AccessSection {
+    file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicySection {
     file: PathBuf,
 }
 
@@ -150,6 +181,12 @@ pub struct Config {
     pub origins: Origins,
     /// Where STOMP over TCP is served without TLS; beyond loopback as with [`Self::http`].
     pub stomp: SocketAddr,
+    /// Whether programs that can send nothing but a login and a passcode in CONNECT may show their id and secret there:
+    /// `[stomp] passcodes = true`. Over TLS or from this machine only.
+    pub passcodes: bool,
+    /// How long a key signs tokens before the next one does: `[tokens] key_days`, 30 by default. Who copied a key in secret
+    /// (a backup, a disk) can sign until then and no longer; rotating more often costs nothing, so that is a matter of taste.
+    pub key_age: Duration,
     /// Where STOMP over TCP is served with TLS: `[stomp] listen_tls`, by custom at port 61614.
     pub stomp_tls: Option<SocketAddr>,
     /// Where metrics are served, by plain HTTP wherever that is: they are counts, and tell no secret, but also nothing that
@@ -169,6 +206,12 @@ pub struct Config {
     pub approved_agents: HashSet<AgentId>,
     /// Who must exist.
     pub access: Access,
+    /// Who may do what, from `[policy] file = "policy.toml"` (beside this file); without it the built-in policy. A changed
+    /// policy or access file takes effect while the server runs.
+    pub policy: Policy,
+    pub(crate) files: Files,
+    /// Who else may say who somebody is: `[provider]`.
+    pub provider: Option<ProviderConfig>,
     /// The time zone of pages, in seconds east of UTC.
     pub utc_offset_seconds: i32,
     /// What is asked of people.
@@ -192,7 +235,7 @@ impl Config {
     /// [`ConfigError`] with one sentence for a person.
     pub fn load(
         path: &Path,
-        environment: &dyn Fn(&str) -> Option<String>,
+        environment: &(impl Fn(&str) -> Option<String> + Clone + Send + Sync + 'static),
     ) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::read(path, source))?;
@@ -230,12 +273,35 @@ impl Config {
             .personal
             .days()
             .map_err(|wrong| ConfigError::invalid(path, "personal.number_plates_days", &wrong))?;
+        if file.tokens.key_days == 0 {
+            let wrong = "use a number of days from 1 on";
+            return Err(ConfigError::invalid(path, "tokens.key_days", wrong));
+        }
+        let mut files = Files {
+            policy: file.policy.map(|section| beside.join(section.file)),
+            access: None,
+            zones: file.zone.iter().map(|zone| zone.id.clone()).collect(),
+            environment: Arc::new(environment.clone()),
+        };
+        let zones: Vec<&ZoneId> = files.zones.iter().collect();
+        let provider = file
+            .provider
+            .map(|section| section.check(path, &zones, environment))
+            .transpose()?;
         let access = match file.access {
             Some(section) => {
-                let zones: Vec<&ZoneId> = file.zone.iter().map(|zone| &zone.id).collect();
-                Access::load(&beside.join(section.file), &zones, environment)?
+                let path = beside.join(section.file);
+                let text = read(&path)?;
+                let zones: Vec<&ZoneId> = files.zones.iter().collect();
+                let access = Access::read(&path, &text, &zones, environment)?;
+                files.access = Some((path, files::hash(&text)));
+                access
             }
             None => Access::default(),
+        };
+        let policy = match &files.policy {
+            Some(path) => Policy::read(path, &read(path)?)?,
+            None => Policy::default(),
         };
         let tls = file.tls.map(|section| section.read(beside)).transpose();
         let tls = tls.map_err(|wrong| ConfigError::invalid(path, "tls", &wrong))?;
@@ -262,6 +328,8 @@ impl Config {
             origins,
             stomp: stomp.listen,
             stomp_tls: stomp.listen_tls,
+            passcodes: stomp.passcodes,
+            key_age: Duration::from_secs(u64::from(file.tokens.key_days) * 24 * 3600),
             metrics: file.metrics.listen,
             tls,
             limits,
@@ -276,6 +344,9 @@ impl Config {
                 .collect(),
             approved_agents: file.inventory.approve.into_iter().collect(),
             access,
+            policy,
+            files,
+            provider,
             utc_offset_seconds: offset,
             identity: file.identity.into(),
             database_url,
@@ -284,6 +355,10 @@ impl Config {
             number_plates_days,
         })
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    files::read(path).map_err(|source| ConfigError::read(path, source))
 }
 
 fn database_url(
@@ -440,6 +515,11 @@ mod tests {
             "data = \"d\"\n[pages]\nutc_offset_minutes = 71582788",
             "",
             &["utc_offset_minutes"],
+        );
+        check(
+            "data = \"d\"\n[tokens]\nkey_days = 0",
+            "",
+            &["tokens.key_days"],
         );
         check(
             "data = \"d\"\n[access]\nfile = \"missing.toml\"",

@@ -25,6 +25,9 @@ use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::config::IdentityConfig;
 use crate::http::is_proof_locked;
 use crate::identity::authenticator::Authenticator;
+use crate::identity::in_force::InForce;
+use crate::identity::passcode::{Passcodes, passcode_of};
+use crate::identity::policy::{Permission, Right};
 use crate::identity::principal::Principal;
 use crate::identity::standing::Revoked;
 use crate::identity::token::TokenError;
@@ -34,12 +37,19 @@ use crate::site::Site;
 use crate::store::{Store, StoreError};
 use crate::wire;
 
+mod refusal;
+
+use refusal::{denied, exists};
+
 /// Lets in whoever brings a good token, and decides by the policy what they may do.
 #[derive(Debug, Clone)]
 pub(crate) struct Doorkeeper {
     pub(crate) authenticator: Authenticator,
+    pub(crate) policy: InForce,
     pub(crate) site: watch::Receiver<Arc<Site>>,
     pub(crate) certificates: Certificates,
+    /// Where a login and a passcode are enough.
+    pub(crate) passcodes: Option<Arc<Passcodes>>,
 }
 
 /// What the certificate of a connection has to do with the token that is brought on it.
@@ -79,6 +89,18 @@ impl Guard for Doorkeeper {
         frame: &Frame,
         peer: &Peer,
     ) -> Result<Admission<Principal>, Denied> {
+        if let Some(passcodes) = &self.passcodes
+            && let Some((login, passcode)) = passcode_of(frame)
+        {
+            let principal = passcodes.admit(login, passcode, peer).await?;
+            self.certificates.check(&principal, peer)?;
+            return Ok(Admission {
+                subject: principal.subject.clone(),
+                reserved: principal.is_machine(),
+                principal,
+                expires_at: None,
+            });
+        }
         let token = broker::token_of(frame).ok_or_else(|| {
             Denied::unauthenticated(
                 // Clients read this before they know that colons are escaped: there is none.
@@ -89,6 +111,7 @@ impl Guard for Doorkeeper {
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
             TokenError::Revoked(revoked) => token_revoked(&revoked),
+            TokenError::Unavailable => Denied::new("unavailable", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
         self.certificates.check(&checked.principal, peer)?;
@@ -106,23 +129,17 @@ impl Guard for Doorkeeper {
         action: Action,
         destination: &str,
     ) -> Result<(), Denied> {
-        let allowed = destination
-            .parse::<Destination>()
-            .is_ok_and(|known| match action {
-                Action::Send => self.may_send(principal, &known),
-                Action::Subscribe | Action::Deliver => self.may_subscribe(principal, &known),
-            });
-        if allowed {
-            return Ok(());
-        }
-        let verb = match action {
-            Action::Send => "send to",
-            Action::Subscribe => "subscribe to",
-            Action::Deliver => "be given messages of",
+        let right = match action {
+            Action::Send => Right::Send,
+            Action::Subscribe => Right::Subscribe,
+            Action::Deliver => Right::Deliver,
         };
-        Err(Denied::forbidden(format!(
-            "you may not {verb} {destination}"
-        )))
+        let (policy, site) = (self.policy.now(), Arc::clone(&self.site.borrow()));
+        match policy.allows(principal, right, destination, &*site) {
+            Ok(_) if right == Right::Subscribe => exists(&site, destination),
+            Ok(_) => Ok(()),
+            Err(refused) => Err(denied(refused, right, destination)),
+        }
     }
 
     fn admitted(&self, principal: &Principal) -> Result<(), Denied> {
@@ -135,54 +152,10 @@ fn token_revoked(revoked: &Revoked) -> Denied {
     Denied::new("token-revoked", revoked.to_string())
 }
 
-impl Doorkeeper {
-    fn may_send(&self, principal: &Principal, destination: &Destination) -> bool {
-        match destination {
-            Destination::Inventory
-            | Destination::Heartbeats
-            | Destination::Events
-            | Destination::Readings
-            | Destination::CommandResults => principal.may_report(),
-            Destination::Auth => true,
-            // Which alarm and which command decides more than a destination can: their engines ask the policy again.
-            Destination::AlarmAction(..) | Destination::DeviceCommands(_) => principal.may_act(),
-            Destination::UserCommands
-            | Destination::UserCommandProgress
-            | Destination::UserErrors
-            | Destination::Alarms
-            | Destination::ZoneAlarms(_)
-            | Destination::Device(_)
-            | Destination::Overview
-            | Destination::Ui(..) => false,
-        }
-    }
-
-    fn may_subscribe(&self, principal: &Principal, destination: &Destination) -> bool {
-        match destination {
-            Destination::UserCommands => principal.may_receive_commands(),
-            Destination::UserCommandProgress | Destination::UserErrors => true,
-            Destination::Alarms | Destination::Overview => principal.may_see_all(),
-            Destination::ZoneAlarms(zone) | Destination::Ui(_, zone, _) => principal.may_see(zone),
-            Destination::Device(device) => self
-                .site
-                .borrow()
-                .device(device)
-                .is_some_and(|device| principal.may_see(&device.zone)),
-            Destination::Inventory
-            | Destination::Heartbeats
-            | Destination::Events
-            | Destination::Readings
-            | Destination::CommandResults
-            | Destination::Auth
-            | Destination::AlarmAction(..)
-            | Destination::DeviceCommands(_) => false,
-        }
-    }
-}
-
 /// Does what clients ask for.
 pub(crate) struct Desk {
     pub(crate) store: Store,
+    pub(crate) policy: InForce,
     pub(crate) keeper: Arc<SiteKeeper>,
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
@@ -203,6 +176,10 @@ impl Handler<Principal> for Desk {
             ));
         };
         let body = &frame.body;
+        if destination.is_report() && !self.may(session, Permission::Report) {
+            let message = "you may not report what equipment does";
+            return Err(Refusal::refused("forbidden", message));
+        }
         match destination {
             Destination::Inventory => self.inventory(session, body).await,
             Destination::Heartbeats => self.heartbeat(session, body).await,
@@ -277,6 +254,11 @@ impl Desk {
         Ok(())
     }
 
+    fn may(&self, session: &SessionInfo<Principal>, permission: Permission) -> bool {
+        let policy = self.policy.now();
+        policy.may_somewhere(&session.principal, permission)
+    }
+
     async fn inventory(
         &self,
         session: &SessionInfo<Principal>,
@@ -329,7 +311,9 @@ impl Desk {
             monotonic_ms,
             heard,
         };
-        self.commands.agent_joined(link).await;
+        if self.may(session, Permission::CommandsReceive) {
+            self.commands.agent_joined(link).await;
+        }
         Ok(())
     }
 
@@ -536,6 +520,7 @@ fn command_refusal(error: CommandError) -> Refusal {
         CommandError::NotSupported { .. } => "not-supported",
         CommandError::BadParameter(_) => "bad-parameter",
         CommandError::Forbidden { .. } => "forbidden",
+        CommandError::SecondFactorNeeded(_) => "second-factor-needed",
         CommandError::KeyReused(_) => "key-reused",
         CommandError::TooMany(_) => "too-many",
         CommandError::Store(error) => return unavailable(error),

@@ -11,15 +11,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
 use chrono::FixedOffset;
+use contract::ZoneId;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
-use crate::config::IdentityConfig;
+use crate::config::{IdentityConfig, RETURN_PATH};
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::external::Visitors;
 use crate::identity::gate::Gate;
-use crate::identity::password::Passwords;
+use crate::identity::in_force::InForce;
+use crate::identity::policy::Permission;
+use crate::identity::principal::Principal;
+use crate::identity::secret::Secrets;
 use crate::keeper::SiteKeeper;
 use crate::listener::asker::Asker;
 use crate::live::LiveHandle;
@@ -32,6 +37,7 @@ mod api;
 mod asset;
 mod audit;
 mod error;
+mod external;
 mod form;
 mod headers;
 mod health;
@@ -58,6 +64,7 @@ pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) store: Store,
+    pub(crate) policy: InForce,
     pub(crate) keeper: Arc<SiteKeeper>,
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
@@ -66,7 +73,7 @@ pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) entrance: Entrance,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
-    pub(crate) client_secrets: Passwords,
+    pub(crate) client_secrets: Secrets,
     pub(crate) roads: Roads,
     pub(crate) throttle: Throttle,
     pub(crate) offset: FixedOffset,
@@ -106,6 +113,19 @@ impl App {
     fn site(&self) -> Arc<Site> {
         self.keeper.site()
     }
+
+    fn may_read_audit(&self, who: &Principal) -> bool {
+        self.policy.now().may_somewhere(who, Permission::AuditRead)
+    }
+
+    fn may_see(&self, who: &Principal, zone: &ZoneId) -> bool {
+        self.policy.now().may(who, Permission::See, zone)
+    }
+
+    /// Who else says who somebody is, if anybody does.
+    fn external(&self) -> Option<&Visitors> {
+        self.authenticator.external.as_ref()
+    }
 }
 
 /// The longest form or command is a few hundred bytes.
@@ -118,6 +138,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/alarms", get(page::alarms))
         .route("/devices/{id}", get(page::device))
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-in/external", get(external::begin))
+        .route(RETURN_PATH, get(external::finish))
         .route("/sign-out", post(sign_in::leave))
         .route("/language", post(sign_in::language))
         .merge(people_routes())
@@ -151,8 +173,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
         .route("/api/{*rest}", any(api::not_found))
-        .route("/oauth/token", post(oauth::token))
-        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/api/v1/revocations", post(oauth::call_back::call_back))
+        .route("/api/v1/grants", get(oauth::call_back::grants))
+        .merge(oauth::routes(&app))
         .route("/ws", get(websocket))
         // Without SockJS's framing it is the same WebSocket.
         .route("/sockjs/websocket", get(websocket))

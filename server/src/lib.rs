@@ -10,7 +10,7 @@
 //! | module | |
 //! |---|---|
 //! | [`config`] | what the server is told |
-//! | [`identity`] | passwords, tokens, and the policy that decides who may do what |
+//! | [`identity`] | passwords, tokens, an external provider, and the policy that decides who may do what |
 //! | [`site`] | zones, devices, profiles as they were announced |
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
 //! | [`listener`] | HTTP connections: bounds, time-outs, TLS, who asks |
@@ -75,12 +75,19 @@ use audit::journal::Journal;
 use audit::keeper::AuditKeeper;
 use command::CommandHandle;
 use command::dispatcher::Dispatcher;
-use config::{Config, IdentityConfig, Tls};
+use config::{Config, IdentityConfig, ProviderConfig, Tls};
 use gateway::{Certificates, Desk, Doorkeeper};
 use identity::authenticator::Authenticator;
+use identity::external::Visitors;
+use identity::files::{self, FileWatch, Files};
 use identity::gate::{Gate, GateConfig};
+use identity::in_force::InForce;
 use identity::key_file::KeyFile;
-use identity::password::Passwords;
+use identity::passcode::Passcodes;
+use identity::policy::Policy;
+use identity::provider::Provider;
+use identity::rotation;
+use identity::secret::Secrets;
 use identity::standing::Standing;
 use identity::token::Tokens;
 use keeper::SiteKeeper;
@@ -153,9 +160,12 @@ impl Server {
     pub async fn start(config: Config, listeners: Listeners, store: Store) -> anyhow::Result<Self> {
         config
             .access
-            .apply(&store)
+            .apply(&store, Utc::now())
             .await
             .context("cannot apply the access file")?;
+        files::record_policy(&store, &config.policy)
+            .await
+            .context("cannot record which policy is in force")?;
         store
             .put_zones(&config.zones)
             .await
@@ -186,7 +196,27 @@ impl Server {
         );
         let limits = config.limits;
         let broker = broker_config(config.proxies.clone(), limits);
-        let core = Core::load(store, journal, kept, offset, broker, &mut tasks).await?;
+        let (in_force, policy) = InForce::new(Arc::new(config.policy));
+        let issued = Issued {
+            issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
+            key_age: config.key_age,
+        };
+        let given = Given {
+            external: visitors(config.provider, &store)?,
+            store,
+            policy,
+            journal,
+            personal_kept: kept,
+            offset,
+            broker,
+            issued,
+        };
+        let core = Core::load(given, &mut tasks).await?;
+        core.follow_keys(config.key_age, &shutdown, &mut tasks);
+        let passcodes = config
+            .passcodes
+            .then(|| core.passcodes(&shutdown, &mut tasks));
+        core.watch_files(config.files, in_force, &mut tasks, &shutdown);
         let addresses = listeners.addresses()?;
         let tls = config.tls.map(|tls| open_tls(tls, &mut tasks, &shutdown));
         let tls = tls.transpose()?;
@@ -197,6 +227,7 @@ impl Server {
         let broker = core.broker(
             config.approved_agents,
             certificates,
+            passcodes,
             config.identity.clone(),
             shutdown.clone(),
         );
@@ -368,6 +399,14 @@ async fn shake_hands(
     Ok((stream, peer))
 }
 
+fn visitors(provider: Option<ProviderConfig>, store: &Store) -> anyhow::Result<Option<Visitors>> {
+    let provider = provider.map(Provider::new).transpose()?;
+    Ok(provider.map(|provider| Visitors {
+        provider: Arc::new(provider),
+        store: store.clone(),
+    }))
+}
+
 async fn read_site(store: &Store) -> Result<Site, StoreError> {
     Store::site(&mut store.begin().await?).await
 }
@@ -393,30 +432,55 @@ fn broker_config(proxies: Vec<IpAddr>, limits: Limits) -> BrokerConfig {
     }
 }
 
+/// What the tokens say of where they come from, and how long a key signs them.
+struct Issued {
+    issuer: String,
+    key_age: Duration,
+}
+
 /// What everything else stands on: the tasks that own state, and the handles to them.
 struct Core {
     store: Store,
+    policy: InForce,
     keeper: Arc<SiteKeeper>,
     live: LiveHandle,
     alarms: AlarmHandle,
     commands: CommandHandle,
     publisher: Publisher,
     authenticator: Authenticator,
+    client_secrets: Secrets,
+}
+
+/// What the core is made of.
+struct Given {
+    store: Store,
+    policy: InForce,
+    journal: Journal,
+    /// How long number plates are kept.
+    personal_kept: Duration,
+    offset: FixedOffset,
+    broker: BrokerConfig,
+    issued: Issued,
+    /// Who else says who somebody is.
+    external: Option<Visitors>,
 }
 
 impl Core {
     /// Takes up where the records end, and starts the tasks.
-    async fn load(
-        store: Store,
-        journal: Journal,
-        personal_kept: Duration,
-        offset: FixedOffset,
-        broker: BrokerConfig,
-        tasks: &mut Tasks,
-    ) -> anyhow::Result<Self> {
-        let tokens = Tokens::open(&store)
+    async fn load(given: Given, tasks: &mut Tasks) -> anyhow::Result<Self> {
+        let Given {
+            store,
+            policy,
+            journal,
+            personal_kept,
+            offset,
+            broker,
+            issued,
+            external,
+        } = given;
+        let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
             .await
-            .context("cannot open the signing key")?;
+            .context("cannot open the signing keys")?;
         let (site, seen) = watch::channel(Arc::new(
             read_site(&store).await.context("cannot read the site")?,
         ));
@@ -425,6 +489,7 @@ impl Core {
             .await
             .context("cannot read what was called back")?;
         let authenticator = Authenticator {
+            external,
             tokens: Arc::new(tokens),
             standing: Arc::new(standing),
             publisher: publisher.clone(),
@@ -439,6 +504,7 @@ impl Core {
         let (alarms, desk) = AlarmHandle::new();
         let engine = Engine::load(
             store.clone(),
+            policy.clone(),
             seen.clone(),
             live.clone(),
             announcer.clone(),
@@ -453,6 +519,7 @@ impl Core {
         let (commands, requests) = CommandHandle::new();
         let dispatcher = Dispatcher::load(
             store.clone(),
+            policy.clone(),
             journal,
             seen,
             publisher.clone(),
@@ -473,12 +540,14 @@ impl Core {
         );
         Ok(Self {
             store,
+            policy,
             keeper: Arc::new(keeper),
             live,
             alarms,
             commands,
             publisher,
             authenticator,
+            client_secrets: Secrets::default(),
         })
     }
 
@@ -486,16 +555,20 @@ impl Core {
         &self,
         approved_agents: HashSet<AgentId>,
         certificates: Certificates,
+        passcodes: Option<Arc<Passcodes>>,
         identity: IdentityConfig,
         shutdown: CancellationToken,
     ) -> http::Broker {
         let doorkeeper = Doorkeeper {
             authenticator: self.authenticator.clone(),
+            policy: self.policy.clone(),
             site: self.keeper.subscribe(),
             certificates,
+            passcodes,
         };
         let desk = Desk {
             store: self.store.clone(),
+            policy: self.policy.clone(),
             keeper: Arc::clone(&self.keeper),
             live: self.live.clone(),
             alarms: self.alarms.clone(),
@@ -505,6 +578,49 @@ impl Core {
             arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
+    }
+
+    /// Policy and access file are looked at from now on.
+    fn watch_files(
+        &self,
+        files: Files,
+        in_force: watch::Sender<Arc<Policy>>,
+        tasks: &mut Tasks,
+        shutdown: &CancellationToken,
+    ) {
+        let watch = FileWatch::new(
+            files,
+            self.store.clone(),
+            self.authenticator.clone(),
+            in_force,
+        );
+        let stopping = shutdown.clone();
+        tasks.spawn(async move {
+            watch.run(stopping).await;
+            "the watch on policy and access file"
+        });
+    }
+
+    fn follow_keys(&self, age: Duration, shutdown: &CancellationToken, tasks: &mut Tasks) {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let followed = rotation::follow(authenticator, store, age, shutdown.clone());
+        tasks.spawn(async move {
+            followed.await;
+            "the signing keys"
+        });
+    }
+
+    /// Where a login and a passcode are enough.
+    fn passcodes(&self, shutdown: &CancellationToken, tasks: &mut Tasks) -> Arc<Passcodes> {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let secrets = self.client_secrets.clone();
+        let passcodes = Arc::new(Passcodes::new(authenticator, store, secrets));
+        let (followed, shutdown) = (Arc::clone(&passcodes), shutdown.clone());
+        tasks.spawn(async move {
+            followed.follow(shutdown).await;
+            "passcodes"
+        });
+        passcodes
     }
 
     fn metrics(
@@ -530,6 +646,7 @@ impl Core {
     ) -> http::App {
         http::App {
             store: self.store,
+            policy: self.policy,
             keeper: self.keeper,
             live: self.live,
             alarms: self.alarms,
@@ -537,7 +654,7 @@ impl Core {
             publisher: self.publisher,
             authenticator: self.authenticator,
             entrance,
-            client_secrets: Passwords::new(),
+            client_secrets: self.client_secrets,
             roads,
             throttle,
             offset,

@@ -6,10 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use cli::audit::{AuditCommand, EXIT_UNVERIFIED};
+use cli::policy::Question;
 use server::config::Config;
 use tracing_subscriber::EnvFilter;
 
 mod cli;
+
+use cli::keys::KeysCommand;
 
 /// `EX_USAGE` of sysexits: what was asked for is wrong, and nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
@@ -38,7 +41,7 @@ enum Command {
         #[command(subcommand)]
         command: cli::people::PeopleCommand,
     },
-    /// Checks the configuration without starting anything.
+    /// Checks the configuration, and the access and policy file that it names, without starting anything.
     Check {
         /// The configuration file.
         #[arg(long)]
@@ -49,6 +52,23 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// The keys that sign tokens; a running server follows within seconds.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Who may do what.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Explains who may do what, and which rule says so. Ends with 0 if it is allowed, 1 if it is denied, 64 if a file is
+    /// wrong.
+    Check(Question),
 }
 
 impl Command {
@@ -56,13 +76,23 @@ impl Command {
         match self {
             Self::Run { config } | Self::Check { config } => config,
             Self::Audit { command } => command.config(),
+            Self::Keys { command } => command.config(),
             Self::People { command } => command.config(),
+            Self::Policy {
+                command: PolicyCommand::Check(question),
+            } => &question.config,
         }
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::Policy {
+        command: PolicyCommand::Check(question),
+    } = &arguments.command
+    {
+        return explain(question);
+    }
     let path = arguments.command.config();
     let config = match Config::load(path, &|name| std::env::var(name).ok()) {
         Ok(config) => config,
@@ -77,7 +107,8 @@ fn main() -> ExitCode {
         }
     };
     if matches!(arguments.command, Command::Check { .. }) {
-        say(&format!("{} is good", path.display()));
+        let missing = config.policy.missing_words();
+        say(&format!("{} is good\n{missing}", path.display()));
         return ExitCode::SUCCESS;
     }
     tracing_subscriber::fmt()
@@ -103,9 +134,10 @@ fn main() -> ExitCode {
         Command::People { command } => runtime
             .block_on(command.run(&config))
             .map(|link| say(&link)),
-        Command::Run { .. } | Command::Check { .. } | Command::Audit { .. } => {
-            runtime.block_on(cli::run::run(config, path))
-        }
+        Command::Keys { command } => runtime
+            .block_on(command.run(&config))
+            .map(|sentence| say(&sentence)),
+        _ => runtime.block_on(cli::run::run(config, path)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -113,12 +145,25 @@ fn main() -> ExitCode {
     }
 }
 
+fn explain(question: &Question) -> ExitCode {
+    let answer = Config::load(&question.config, &cli::policy::no_secrets)
+        .map_err(|error| error.to_string())
+        .and_then(|config| cli::policy::answer(&config, question));
+    match answer {
+        Ok(answer) => {
+            say(&answer.text);
+            ExitCode::from(u8::from(!answer.allowed))
+        }
+        Err(wrong) => complain(&wrong, EXIT_CONFIGURATION),
+    }
+}
+
 #[expect(
     clippy::print_stdout,
-    reason = "the answer of `check`, `people` and `audit` to a person"
+    reason = "the answer of `check`, `people`, `audit` and `policy` to a person"
 )]
-fn say(sentence: &str) {
-    println!("{sentence}");
+fn say(text: &str) {
+    println!("{}", text.trim_end());
 }
 
 #[expect(

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use contract::inventory::{CommandType, Fault, Profile};
 use contract::{AgentId, DeviceId, FaultCode, LaneId, Text, ZoneId};
 
+use crate::identity::policy::Places;
+
 /// A zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
@@ -120,6 +122,13 @@ impl Site {
     /// One device, also a retired one.
     pub fn known(&self, id: &DeviceId) -> Option<&Arc<SiteDevice>> {
         self.by_id.get(id)
+    }
+}
+
+/// Also of retired devices, so that whoever looks at one is not thrown out when it goes.
+impl Places for Site {
+    fn zone_of(&self, device: &str) -> Option<&ZoneId> {
+        self.by_id.get(device).map(|device| &device.zone)
     }
 }
 

@@ -154,6 +154,7 @@ fn write_others(write: Write<'_>, language: Language, shell: &web_ui::Shell<'_>)
         problem: None,
         name: "",
         next: "/",
+        external: None,
         csrf: None,
         version: "0.1.0",
     };

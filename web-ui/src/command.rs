@@ -79,7 +79,9 @@ fn blocked(
     recording: bool,
 ) -> Option<Blocked> {
     let permitted = match command.risk {
-        Risk::View | Risk::Normal | Risk::Emergency => may.command_normal,
+        Risk::View => may.command_view,
+        Risk::Normal => may.command_normal,
+        Risk::Emergency => may.command_emergency,
         Risk::Critical => may.command_critical,
     };
     if !permitted {

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     NotFound,
     /// 403
     Forbidden,
+    /// 400: an application that is not known, or wants its answer elsewhere.
+    Application,
     /// 429
     TooMany,
     /// 500
@@ -26,6 +28,7 @@ impl ErrorKind {
         match self {
             Self::NotFound => 404,
             Self::Forbidden => 403,
+            Self::Application => 400,
             Self::TooMany => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
@@ -55,6 +58,7 @@ impl ErrorPage<'_> {
         match self.kind {
             ErrorKind::NotFound => words.error_not_found,
             ErrorKind::Forbidden => words.error_forbidden,
+            ErrorKind::Application => words.error_application,
             ErrorKind::TooMany => words.error_too_many,
             ErrorKind::Internal => words.error_internal,
             ErrorKind::Unavailable => words.error_unavailable,
@@ -66,6 +70,7 @@ impl ErrorPage<'_> {
         match self.kind {
             ErrorKind::NotFound => words.error_not_found_do,
             ErrorKind::Forbidden => words.error_forbidden_do,
+            ErrorKind::Application => words.error_application_do,
             ErrorKind::TooMany => words.error_too_many_do,
             ErrorKind::Internal => words.error_internal_do,
             ErrorKind::Unavailable => words.error_unavailable_do,

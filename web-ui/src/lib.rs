@@ -7,6 +7,7 @@
 //! | whole pages | |
 //! |---|---|
 //! | [`SignIn`], [`ErrorPage`] | without or with a login |
+//! | [`Authorize`] `/oauth/authorize` | whether an application may act for somebody |
 //! | [`SecondFactorPage`], [`InvitationPage`] | on the way in |
 //! | [`AccountPage`] `/account`, [`PeoplePage`] `/people` | around a [`Shell`] |
 //! | [`Overview`] `/`, [`AlarmsPage`] `/alarms`, [`DevicePage`] `/devices/{id}`, [`AuditPage`] `/audit` | around a [`Shell`] |
@@ -34,6 +35,7 @@
 //! | `POST /alarms/{id}/acknowledge` | `occurrence`, `next` |
 //! | `POST /devices/{id}/commands` | `key`, `name`, `param.{name}`…, `confirmed=yes` where a question was asked, `next` |
 //! | `POST /devices/{id}/approve` | `next` |
+//! | `POST /oauth/authorize` | `decision`, and what the application asked for |
 //! | `POST /devices/{id}/points/{point}/reveal` | `reason` |
 //! | `GET /audit` | `actor`, `action`, `subject`, `from`, `to` |
 //!
@@ -45,6 +47,7 @@ mod account;
 mod alarms;
 mod asset;
 mod audit;
+mod authorize;
 mod command;
 mod device;
 mod error_page;
@@ -66,6 +69,7 @@ pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_ord
 pub use askama::{Error, Template};
 pub use asset::{Asset, asset, assets, sockjs_client};
 pub use audit::{AuditFields, AuditLine, AuditPage};
+pub use authorize::Authorize;
 pub use command::{Blocked, CommandList, CommandPanel, Offer};
 pub use device::{
     DeviceAlarms, DeviceAtoms, DeviceHeader, DevicePage, DeviceReadings, KnownDevice, PlatePage,

@@ -27,6 +27,8 @@ pub enum Notice {
     Approved,
     /// The person lacks the right.
     NotPermitted,
+    /// The person must show a second factor first.
+    SecondFactorNeeded,
     /// The form's CSRF token is missing or from another login.
     FormExpired,
     /// Too many commands were given.
@@ -83,6 +85,7 @@ impl Notice {
             Self::NotConfirmed => "not-confirmed",
             Self::Approved => "approved",
             Self::NotPermitted => "not-permitted",
+            Self::SecondFactorNeeded => "second-factor-needed",
             Self::FormExpired => "form-expired",
             Self::TooMany => "too-many",
             Self::BadInput => "bad-input",
@@ -118,6 +121,7 @@ impl Notice {
             Self::NotConfirmed,
             Self::Approved,
             Self::NotPermitted,
+            Self::SecondFactorNeeded,
             Self::FormExpired,
             Self::TooMany,
             Self::BadInput,
@@ -182,6 +186,7 @@ impl Notice {
             Self::NotConfirmed => words.notice_not_confirmed,
             Self::Approved => words.notice_approved,
             Self::NotPermitted => words.notice_not_permitted,
+            Self::SecondFactorNeeded => words.notice_second_factor_needed,
             Self::FormExpired => words.notice_form_expired,
             Self::TooMany => words.notice_too_many,
             Self::BadInput => words.notice_bad_input,

@@ -16,10 +16,14 @@ use crate::viewing::Viewing;
 pub struct Permissions {
     /// Acknowledge alarms.
     pub acknowledge: bool,
-    /// Give commands whose risk is `view`, `normal` or `emergency`.
+    /// Give commands whose risk is `view`.
+    pub command_view: bool,
+    /// Give commands whose risk is `normal`.
     pub command_normal: bool,
     /// Give commands whose risk is `critical`.
     pub command_critical: bool,
+    /// Give commands whose risk is `emergency`.
+    pub command_emergency: bool,
     /// Approve devices that announced themselves.
     pub approve: bool,
     /// See whole number plates.

@@ -20,6 +20,20 @@ pub enum SignInProblem {
     SignedOut,
     /// Logins cannot be checked now.
     Unavailable,
+    /// The identity provider does not answer.
+    ProviderAway,
+    /// The identity provider let the person not in.
+    ProviderRefused,
+    /// A sign-in at the identity provider took too long, or came back twice or in another browser.
+    ProviderAgain,
+    /// What the identity provider answered is not accepted.
+    ProviderUnbelievable,
+    /// The identity provider knows the person, and nothing gives them a role or a zone here.
+    ProviderNoRole,
+    /// The person's name at the identity provider is somebody else's here, or cannot be one.
+    ProviderNameTaken,
+    /// The person is disabled here.
+    ProviderDisabled,
 }
 
 /// `/sign-in`
@@ -34,6 +48,8 @@ pub struct SignIn<'a> {
     pub name: &'a str,
     /// Where to go afterwards: a path of this site.
     pub next: &'a str,
+    /// What the button of the identity provider says, where there is one.
+    pub external: Option<&'a str>,
     /// A token against forged sign-ins, where the server uses one.
     pub csrf: Option<&'a str>,
     /// The server's version.
@@ -55,6 +71,13 @@ impl SignIn<'_> {
             SignInProblem::Ended => words.sign_in_ended,
             SignInProblem::SignedOut => words.sign_in_signed_out,
             SignInProblem::Unavailable => words.sign_in_unavailable,
+            SignInProblem::ProviderAway => words.sign_in_provider_away,
+            SignInProblem::ProviderRefused => words.sign_in_provider_refused,
+            SignInProblem::ProviderAgain => words.sign_in_provider_again,
+            SignInProblem::ProviderUnbelievable => words.sign_in_provider_unbelievable,
+            SignInProblem::ProviderNoRole => words.sign_in_provider_no_role,
+            SignInProblem::ProviderNameTaken => words.sign_in_provider_name_taken,
+            SignInProblem::ProviderDisabled => words.sign_in_provider_disabled,
         };
         Some(sentence.to_owned())
     }

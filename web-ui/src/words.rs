@@ -76,7 +76,24 @@ words! {
     sign_in_locked: "로그인 시도가 너무 많았습니다. {time} 이후에 다시 시도하십시오.", "Too many attempts to sign in. Try again after {time}.";
     sign_in_ended: "로그인이 만료되었습니다. 다시 로그인하십시오.", "Your login has ended. Sign in again.";
     sign_in_signed_out: "로그아웃되었습니다.", "You are signed out.";
+    sign_in_provider_away: "외부 로그인 서비스가 응답하지 않습니다. 이 서버의 계정으로 로그인하거나 잠시 후 다시 시도하십시오.", "The external sign-in service does not answer. Sign in with an account of this server, or try again in a moment.";
+    sign_in_provider_refused: "외부 로그인이 취소되었거나 거부되었습니다.", "The external sign-in was cancelled or refused.";
+    sign_in_provider_again: "외부 로그인을 이 브라우저에서 확인할 수 없습니다. 처음부터 다시 시작하십시오.", "The external sign-in cannot be matched with this browser. Start again.";
+    sign_in_provider_unbelievable: "외부 로그인 서비스의 응답을 받아들일 수 없습니다. 관리자에게 알리십시오.", "The answer of the external sign-in service is not accepted. Tell your administrator.";
+    sign_in_provider_no_role: "외부 계정은 확인되었으나 이 시스템의 역할이나 구역이 주어지지 않았습니다. 관리자에게 요청하십시오.", "Your external account is good, but it has no role or no zone here. Ask your administrator for one.";
+    sign_in_provider_name_taken: "외부 계정의 이름을 여기서 쓸 수 없거나 다른 사용자가 이미 쓰고 있습니다. 관리자에게 알리십시오.", "The name of your external account cannot be used here, or is somebody else's. Tell your administrator.";
+    sign_in_provider_disabled: "이 시스템에서 사용이 중지된 계정입니다. 관리자에게 문의하십시오.", "Your account is disabled here. Ask your administrator.";
     sign_in_unavailable: "지금은 로그인을 확인할 수 없습니다. 잠시 후 다시 시도하십시오.", "Logins cannot be checked just now. Try again in a moment.";
+
+    // Applications that ask to act for somebody.
+    authorize: "애플리케이션 연결", "Connect an application";
+    authorize_question: "다음 애플리케이션의 접근을 허용하시겠습니까? {application}", "Let {application} act for you?";
+    authorize_who: "로그인한 사용자: {name} ({user})", "You are signed in as {name} ({user}).";
+    authorize_roles: "애플리케이션이 받는 역할: {roles}", "It gets these roles: {roles}.";
+    authorize_zones: "애플리케이션이 접근하는 구역: {zones}", "In these zones: {zones}.";
+    authorize_where: "응답을 받을 주소: {address}", "The answer goes to {address}.";
+    authorize_approve: "허용", "Allow";
+    authorize_deny: "거부", "Do not allow";
 
     // People: themselves, and those who look after them.
     account: "내 계정", "My account";
@@ -198,6 +215,7 @@ words! {
     notice_command_refused_because: "명령이 거부되었습니다. {reason}", "The command was refused. {reason}";
     notice_approved: "장치를 승인했습니다.", "The device is approved.";
     notice_not_permitted: "이 작업을 할 권한이 없습니다.", "You are not permitted to do this.";
+    notice_second_factor_needed: "2단계 인증을 먼저 하십시오. 아무 작업도 하지 않았습니다.", "Show your second factor first. Nothing was done.";
     notice_form_expired: "화면이 오래되어 처리하지 않았습니다. 다시 시도하십시오.", "The page was too old, so nothing was done. Try again.";
     notice_not_confirmed: "실행을 확인하지 않아 명령을 보내지 않았습니다.", "The command was not confirmed, so it was not sent.";
     notice_bad_input: "입력값이 올바르지 않아 처리하지 않았습니다.", "What was entered is not valid, so nothing was done.";
@@ -274,6 +292,8 @@ words! {
     error_not_found: "찾는 화면이 없습니다.", "There is no such page.";
     error_not_found_do: "주소를 확인하거나 현황 화면에서 찾으십시오. 장치가 삭제되었을 수도 있습니다.", "Check the address, or find it from the overview. The device may have been removed.";
     error_forbidden: "이 화면을 볼 권한이 없습니다.", "You may not see this page.";
+    error_application: "애플리케이션의 로그인 요청이 올바르지 않습니다.", "An application asked you to sign in, and asked wrongly.";
+    error_application_do: "이 주소로 보낸 애플리케이션이 등록되지 않았거나, 등록된 것과 다른 주소로 응답을 받으려 합니다. 그 애플리케이션을 신뢰하지 말고 관리자에게 알리십시오.", "The application is not registered here, or wants its answer where it is not registered. Do not trust it; tell an administrator.";
     error_forbidden_do: "필요하면 관리자에게 역할이나 구역 권한을 요청하십시오.", "If you need it, ask an administrator for the role or the zone.";
     error_too_many: "요청이 너무 많습니다.", "Too many requests came from here.";
     error_too_many_do: "잠시 뒤 다시 시도하십시오.", "Wait a moment, then try again.";

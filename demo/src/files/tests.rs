@@ -40,6 +40,15 @@ fn the_server_gets_its_addresses_zones_and_agents() {
 }
 
 #[test]
+fn the_policy_is_the_built_in_one_without_a_second_factor() {
+    let server = written("server.toml");
+    assert_eq!(server["policy"]["file"].as_str(), Some("/data/policy.toml"));
+    let mut built_in: toml::Table = toml::from_str(POLICY).unwrap();
+    assert!(built_in.remove("second_factor").is_some());
+    assert_eq!(written("policy.toml"), built_in);
+}
+
+#[test]
 fn everybody_exists_and_no_secret_stands_in_the_file() {
     let access = written("access.toml");
     let users: Vec<_> = access["user"]

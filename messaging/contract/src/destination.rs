@@ -38,6 +38,22 @@ pub const URGENT: [&str; 4] = [
     "/reply-queue/**",
 ];
 
+/// Below what all destinations are Landside's own; queues have whatever names their users give them.
+pub const OWN: [&str; 3] = ["/app", "/topic", "/user"];
+
+/// Below what clients may be let SEND: what is told in topics comes from the server, and from nobody else.
+pub const SENT_TO: [&str; 3] = ["/app", "/queue", "/reply-queue"];
+
+/// Below what clients may be let SUBSCRIBE; `/temp-queue` is where a session's own `reply-to` leads.
+pub const SUBSCRIBED_TO: [&str; 4] = ["/topic", "/queue", "/user/queue", "/temp-queue"];
+
+/// Topics of one zone: the segment `{zone}` or `{device}` says which. Every other topic spans the zones.
+pub const TOPICS_OF_ONE_ZONE: [&str; 3] = [
+    "/topic/zones/{zone}",
+    "/topic/devices/{device}",
+    "/topic/ui/*/zones/{zone}",
+];
+
 /// Every destination of Landside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Destination {
@@ -106,6 +122,20 @@ impl fmt::Display for Destination {
                 }
             }
         }
+    }
+}
+
+impl Destination {
+    /// Whether agents and self-reporting devices send there what equipment does.
+    pub fn is_report(&self) -> bool {
+        matches!(
+            self,
+            Self::Inventory
+                | Self::Heartbeats
+                | Self::Events
+                | Self::Readings
+                | Self::CommandResults
+        )
     }
 }
 

@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, watch};
 use super::state::{self, Condition, Effect};
 use super::{AcknowledgeError, Actor, Request};
 use crate::announce::{Announcer, Topic};
+use crate::identity::in_force::InForce;
+use crate::identity::policy::Permission;
 use crate::live::{AlarmSummary, LiveHandle};
 use crate::observability::{EventOutcome, count_event};
 use crate::personal::{carries_plates, masked, without_plates};
@@ -34,6 +36,7 @@ type Staged = HashMap<Key, OpenAlarm>;
 /// The task.
 pub(crate) struct Engine {
     store: Store,
+    policy: InForce,
     site: watch::Receiver<Arc<Site>>,
     live: LiveHandle,
     announcer: Announcer,
@@ -48,6 +51,7 @@ impl Engine {
     /// Takes up where the records end: every alarm that is not normal, as it was.
     pub(crate) async fn load(
         store: Store,
+        policy: InForce,
         site: watch::Receiver<Arc<Site>>,
         live: LiveHandle,
         announcer: Announcer,
@@ -55,6 +59,7 @@ impl Engine {
     ) -> Result<Self, StoreError> {
         let mut engine = Self {
             store,
+            policy,
             site,
             live,
             announcer,
@@ -276,7 +281,8 @@ impl Engine {
         let device = site
             .known(&alarm.device)
             .ok_or(AcknowledgeError::NotOpen(alarm.id))?;
-        if !actor.principal.may_acknowledge(&device.zone) {
+        let policy = self.policy.now();
+        if !policy.may(&actor.principal, Permission::AlarmAcknowledge, &device.zone) {
             let subject = format!("{}/{}", alarm.device, alarm.code);
             let refused = AcknowledgeError::Forbidden(device.zone.clone());
             let outcome = refused.to_string();

@@ -2,24 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use contract::command::CommandRequest;
 use contract::inventory::CommandType;
 use contract::{DeviceId, Value};
 
 use super::CommandError;
 use crate::alarm::Actor;
+use crate::identity::policy::{Permission, Policy};
 use crate::site::{Site, SiteDevice};
 
 /// Whether this actor may give this command to this device.
 pub(super) fn check<'a>(
     site: &'a Site,
+    policy: &Policy,
     device: &DeviceId,
     request: &CommandRequest,
     actor: &Actor,
+    now: DateTime<Utc>,
 ) -> Result<(&'a SiteDevice, &'a CommandType), CommandError> {
+    let who = &actor.principal;
     let found = site
         .device(device)
-        .filter(|found| actor.principal.may_see(&found.zone));
+        .filter(|found| policy.may(who, Permission::See, &found.zone));
     let found = found.ok_or_else(|| CommandError::NoSuchDevice(device.clone()))?;
     if !found.approved {
         return Err(CommandError::Unregistered(device.clone()));
@@ -30,11 +35,15 @@ pub(super) fn check<'a>(
             device: device.clone(),
             name: request.name.clone(),
         })?;
-    if !actor.principal.may_command(kind.risk, &found.zone) {
+    if !policy.may_command(who, kind.risk, &found.zone) {
         return Err(CommandError::Forbidden {
             name: request.name.clone(),
             zone: found.zone.clone(),
         });
+    }
+    let second = u64::try_from(now.timestamp()).unwrap_or_default();
+    if policy.needs_second_factor(who, Permission::to_command(kind.risk), second) {
+        return Err(CommandError::SecondFactorNeeded(request.name.clone()));
     }
     complete(kind, &request.params)?;
     Ok((found, kind))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Delivery, Outgoing, Publisher};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use contract::command::{Command, CommandRequest, CommandResult, CommandState, CommandView, Risk};
 use contract::{AgentId, CommandId, Destination, DeviceId};
 use serde_json::json;
@@ -24,6 +24,7 @@ use crate::alarm::Actor;
 use crate::announce::Announcer;
 use crate::audit::AuditEntry;
 use crate::audit::journal::Journal;
+use crate::identity::in_force::InForce;
 use crate::observability::count_command;
 use crate::site::Site;
 use crate::store::command::{Placed, Step, StoredCommand};
@@ -79,6 +80,7 @@ enum Recorded {
 /// The task.
 pub(crate) struct Dispatcher {
     store: Store,
+    policy: InForce,
     journal: Journal,
     site: watch::Receiver<Arc<Site>>,
     publisher: Publisher,
@@ -93,6 +95,7 @@ impl Dispatcher {
     /// Takes up where the records end: what was not sent never will be, what was sent is waited for.
     pub(crate) async fn load(
         store: Store,
+        policy: InForce,
         journal: Journal,
         site: watch::Receiver<Arc<Site>>,
         publisher: Publisher,
@@ -100,6 +103,7 @@ impl Dispatcher {
     ) -> Result<Self, StoreError> {
         let mut dispatcher = Self {
             store,
+            policy,
             journal,
             site,
             publisher,
@@ -222,7 +226,14 @@ impl Dispatcher {
         received: std::time::Instant,
     ) -> Result<CommandView, CommandError> {
         let site = Arc::clone(&self.site.borrow());
-        let (device, kind) = match check(&site, device, &request, actor) {
+        let (device, kind) = match check(
+            &site,
+            &self.policy.now(),
+            device,
+            &request,
+            actor,
+            Utc::now(),
+        ) {
             Ok(found) => found,
             Err(refused) => {
                 self.audit_refusal(device, &request, actor, &refused)
@@ -403,7 +414,7 @@ impl Dispatcher {
         id: CommandId,
         event: Event,
         actor: &str,
-        source_at: Option<chrono::DateTime<Utc>>,
+        source_at: Option<DateTime<Utc>>,
     ) -> Result<CommandView, StoreError> {
         let Some(open) = self.open.get_mut(&id) else {
             unreachable!("steps are only made on open commands")

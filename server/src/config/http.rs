@@ -41,6 +41,8 @@ pub(super) struct StompSection {
     pub(super) listen: SocketAddr,
     pub(super) listen_tls: Option<SocketAddr>,
     pub(super) without_tls: Option<String>,
+    #[serde(default)]
+    pub(super) passcodes: bool,
 }
 
 impl Default for StompSection {
@@ -49,6 +51,7 @@ impl Default for StompSection {
             listen: stomp(),
             listen_tls: None,
             without_tls: None,
+            passcodes: false,
         }
     }
 }

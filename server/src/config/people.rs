@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use contract::Role;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -11,8 +10,6 @@ use serde::Deserialize;
 pub(super) struct IdentitySection {
     pub(super) consoles: Vec<IpAddr>,
     idle_lock_minutes: u16,
-    second_factor_roles: Vec<Role>,
-    second_factor_minutes: u16,
 }
 
 impl Default for IdentitySection {
@@ -20,8 +17,6 @@ impl Default for IdentitySection {
         Self {
             consoles: Vec::new(),
             idle_lock_minutes: 15,
-            second_factor_roles: vec![Role::Administrator],
-            second_factor_minutes: 15,
         }
     }
 }
@@ -32,11 +27,6 @@ pub struct IdentityConfig {
     /// After this time in which nobody does anything at a console its controls are locked (`idle_lock_minutes`); 0 is
     /// never. Alarms and live state go on.
     pub idle_lock: Option<Duration>,
-    /// Roles that sign in with a second factor (`second_factor_roles`).
-    pub second_factor_roles: Vec<Role>,
-    /// A critical command takes a second factor that was shown at most so long ago (`second_factor_minutes`); 0 is
-    /// never asked.
-    pub second_factor_for: Option<Duration>,
 }
 
 impl From<IdentitySection> for IdentityConfig {
@@ -45,8 +35,6 @@ impl From<IdentitySection> for IdentityConfig {
             |minutes: u16| (minutes > 0).then(|| Duration::from_secs(u64::from(minutes) * 60));
         Self {
             idle_lock: minutes(section.idle_lock_minutes),
-            second_factor_roles: section.second_factor_roles,
-            second_factor_for: minutes(section.second_factor_minutes),
         }
     }
 }

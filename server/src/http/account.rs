@@ -229,5 +229,5 @@ async fn new_hash(
         return Err((StatusCode::FORBIDDEN, Notice::WrongPassword));
     }
     let hash = gate.hash(form.new).await;
-    hash.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, Notice::TryLater))
+    hash.or(Err((StatusCode::SERVICE_UNAVAILABLE, Notice::TryLater)))
 }

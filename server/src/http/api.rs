@@ -26,7 +26,7 @@ pub(super) struct List<T> {
 }
 
 impl<T> List<T> {
-    fn whole(items: Vec<T>) -> Json<Self> {
+    pub(super) fn whole(items: Vec<T>) -> Json<Self> {
         Json(Self { items, next: None })
     }
 }
@@ -57,7 +57,7 @@ pub(super) async fn devices(
     Caller(actor): Caller,
 ) -> Json<List<DeviceView>> {
     let mut devices = app.live.devices().await;
-    devices.retain(|device| actor.principal.may_see(&device.zone));
+    devices.retain(|device| app.may_see(&actor.principal, &device.zone));
     List::whole(devices)
 }
 
@@ -67,7 +67,7 @@ async fn visible(app: &App, actor: &Actor, id: &str) -> Result<DeviceView, Probl
         Err(_) => None,
     };
     known
-        .filter(|device| actor.principal.may_see(&device.zone))
+        .filter(|device| app.may_see(&actor.principal, &device.zone))
         .ok_or_else(|| Problem::not_found(format!("there is no device {id} that you may see")))
 }
 
@@ -119,7 +119,7 @@ async fn is_awake(app: &App, actor: &Actor) -> Result<(), Problem> {
 
 pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Json<List<AlarmView>> {
     let mut alarms = app.alarms.open().to_vec();
-    alarms.retain(|alarm| actor.principal.may_see(&alarm.zone));
+    alarms.retain(|alarm| app.may_see(&actor.principal, &alarm.zone));
     List::whole(alarms)
 }
 

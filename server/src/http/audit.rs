@@ -128,7 +128,7 @@ pub(super) async fn page(
     Query(query): Query<AuditQuery>,
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
-    if !viewer.principal().may_read_audit() {
+    if !app.may_read_audit(viewer.principal()) {
         return error_page(&app, &scene, &viewer, ErrorKind::Forbidden, None);
     }
     let (filter, notice) = match query.filter(app.offset) {
@@ -216,7 +216,7 @@ pub(super) async fn api(
     Caller(actor): Caller,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<Rows>, Problem> {
-    if !actor.principal.may_read_audit() {
+    if !app.may_read_audit(&actor.principal) {
         return Err(forbidden());
     }
     let filter = query.filter(app.offset).map_err(bad_time)?;
@@ -234,7 +234,7 @@ pub(super) async fn table(
     viewer: Viewer,
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Problem> {
-    if !viewer.principal().may_read_audit() {
+    if !app.may_read_audit(viewer.principal()) {
         return Err(forbidden());
     }
     let filter = query.filter(app.offset).map_err(bad_time)?;

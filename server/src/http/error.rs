@@ -129,6 +129,9 @@ impl From<CommandError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-parameter", detail)
             }
             CommandError::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
+            CommandError::SecondFactorNeeded(_) => {
+                Self::new(StatusCode::FORBIDDEN, "second-factor-needed", detail)
+            }
             CommandError::TooMany(wait) => Self::too_many(wait),
             CommandError::KeyReused(_) => Self::new(StatusCode::CONFLICT, "key-reused", detail),
             CommandError::Store(error) => error.into(),

@@ -20,6 +20,7 @@ use super::{idle, second_factor};
 use crate::alarm::{AcknowledgeError, Actor};
 use crate::audit::AuditEntry;
 use crate::command::CommandError;
+use crate::identity::policy::Permission;
 use crate::store::StoreError;
 use crate::wire;
 
@@ -212,6 +213,9 @@ pub(super) async fn command(
         }
         Ok(_) => (StatusCode::ACCEPTED, Notice::CommandQueued),
         Err(CommandError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(CommandError::SecondFactorNeeded(_)) => {
+            (StatusCode::FORBIDDEN, Notice::SecondFactorNeeded)
+        }
         Err(CommandError::BadParameter(_)) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(CommandError::NoSuchDevice(_)) => (StatusCode::NOT_FOUND, Notice::BadInput),
         Err(CommandError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
@@ -251,7 +255,7 @@ async fn may_command_now(
     if viewer.is_locked {
         idle::write_emergency_down(app, viewer, device.as_str(), &form.request.name).await;
     }
-    if risk == Some(Risk::Critical) && second_factor::is_asked(app, viewer) {
+    if risk == Some(Risk::Critical) && second_factor::is_asked(&app.policy.now(), viewer) {
         second_factor::show(app, viewer, form.code.as_deref()).await?;
         let mut actor = viewer.actor();
         actor.principal.proof.second_factor_at = u64::try_from(viewer.viewing.now.timestamp()).ok();
@@ -280,7 +284,9 @@ pub(super) async fn approve(
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::Locked);
     }
     let zone = app.site().device(&device).map(|device| device.zone.clone());
-    if !zone.is_some_and(|zone| viewer.principal().may_approve_devices(&zone)) {
+    let policy = app.policy.now();
+    let may = |zone| policy.may(viewer.principal(), Permission::DeviceApprove, zone);
+    if !zone.as_ref().is_some_and(may) {
         let actor = viewer.actor();
         let entry = AuditEntry::by(&actor, "device.approve", device.as_str());
         let refused = entry.outcome("you may not approve devices of this zone");

@@ -6,7 +6,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use contract::alarm::{AlarmState, AlarmView, Priority};
-use contract::command::Risk;
 use contract::device::{DeviceView, ZoneView};
 use contract::{DeviceId, ZoneId};
 use serde::Deserialize;
@@ -20,6 +19,7 @@ use super::App;
 use super::error::log_unavailable;
 use super::viewer::Viewer;
 use super::{idle, second_factor};
+use crate::identity::policy::{Permission, Policy};
 use crate::identity::principal::Principal;
 use crate::live::zone_views;
 use crate::site::{Site, Zone};
@@ -51,7 +51,7 @@ pub(super) fn html(status: StatusCode, page: Result<String, web_ui::Error>) -> R
 
 /// What a viewer may do, as far as pages offer it.
 pub(super) fn permissions(
-    app: &App,
+    policy: &Policy,
     viewer: &Viewer,
     zone: Option<&ZoneId>,
     site: &Site,
@@ -62,23 +62,31 @@ pub(super) fn permissions(
     };
     let principal = viewer.principal();
     let open = !viewer.is_locked;
-    let anywhere = |may: &dyn Fn(&ZoneId) -> bool| zones.iter().any(|zone| may(zone));
+    let may = |permission| {
+        zones
+            .iter()
+            .any(|zone| policy.may(principal, permission, zone))
+    };
     Permissions {
-        acknowledge: open && anywhere(&|zone| principal.may_acknowledge(zone)),
-        command_normal: anywhere(&|zone| principal.may_command(Risk::Normal, zone)),
-        command_critical: anywhere(&|zone| principal.may_command(Risk::Critical, zone)),
-        approve: open && anywhere(&|zone| principal.may_approve_devices(zone)),
-        people: principal.may_manage_people(),
-        code_for_critical: second_factor::is_asked(app, viewer),
+        acknowledge: open && may(Permission::AlarmAcknowledge),
+        command_view: may(Permission::CommandView),
+        command_normal: may(Permission::CommandNormal),
+        command_critical: may(Permission::CommandCritical),
+        command_emergency: may(Permission::CommandEmergency),
+        approve: open && may(Permission::DeviceApprove),
+        people: policy.may_somewhere(principal, Permission::PeopleManage),
+        code_for_critical: second_factor::is_asked(policy, viewer),
         locked: viewer.is_locked,
-        reveal: anywhere(&|zone| principal.may_reveal_plates(zone)),
-        audit: principal.may_read_audit(),
+        reveal: may(Permission::PlateReveal),
+        audit: policy.may_somewhere(principal, Permission::AuditRead),
     }
 }
 
 /// Everything that a page is made of, read in the one order that loses nothing: the position first, then the state.
 pub(super) struct Scene {
     pub(super) position: String,
+    /// By which it was decided what the viewer sees.
+    pub(super) policy: Arc<Policy>,
     pub(super) site: Arc<Site>,
     pub(super) zones: Vec<ZoneId>,
     pub(super) devices: Vec<DeviceView>,
@@ -89,19 +97,22 @@ impl Scene {
     /// What this viewer may see of now.
     pub(super) async fn read(app: &App, principal: &Principal) -> Self {
         let position = app.publisher.position().to_string();
+        let policy = app.policy.now();
+        let may_see = |zone: &ZoneId| policy.may(principal, Permission::See, zone);
         let mut devices = app.live.devices().await;
-        devices.retain(|device| principal.may_see(&device.zone));
+        devices.retain(|device| may_see(&device.zone));
         let mut alarms = app.alarms.open().to_vec();
-        alarms.retain(|alarm| principal.may_see(&alarm.zone));
+        alarms.retain(|alarm| may_see(&alarm.zone));
         let site = app.site();
         let zones = site
             .zones()
             .iter()
             .map(|zone| zone.id.clone())
-            .filter(|zone| principal.may_see(zone))
+            .filter(may_see)
             .collect();
         Self {
             position,
+            policy,
             site,
             zones,
             devices,
@@ -204,7 +215,7 @@ impl Scene {
                     .copied()
                     .unwrap_or(contract::Role::Viewer),
             },
-            may: permissions(app, viewer, None, &self.site),
+            may: permissions(&self.policy, viewer, None, &self.site),
             lock: idle::lock(app, viewer),
             csrf: &viewer.login.csrf,
             position: &self.position,
@@ -307,7 +318,7 @@ pub(super) async fn device(
     };
     let (newest, alarms) = (scene.newest(), scene.alarms_of(&view.id));
     let known = scene.known(view);
-    let may = permissions(&app, &viewer, Some(&view.zone), &scene.site);
+    let may = permissions(&scene.policy, &viewer, Some(&view.zone), &scene.site);
     let offers = Offer::all(known, may, true, Uuid::new_v4);
     let Some(zone) = scene.site.zones().iter().find(|zone| zone.id == view.zone) else {
         unreachable!("a device's zone is stored with it");

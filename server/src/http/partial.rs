@@ -111,7 +111,7 @@ pub(super) async fn device_panel(
     let Some(view) = id.parse().ok().and_then(|id| scene.device(&id)) else {
         return no_such_device(&id);
     };
-    let may = permissions(&app, &viewer, Some(&view.zone), &scene.site);
+    let may = permissions(&scene.policy, &viewer, Some(&view.zone), &scene.site);
     let (offers, next) = (
         Offer::all(scene.known(view), may, true, Uuid::new_v4),
         format!("/devices/{id}"),

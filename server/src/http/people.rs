@@ -19,6 +19,7 @@ use super::page::{PageQuery, Scene, error_page, html};
 use super::viewer::Viewer;
 use crate::identity::invitation;
 use crate::identity::password::random;
+use crate::identity::policy::Permission;
 use crate::identity::principal::{Principal, Proof, Zones};
 use crate::identity::standing::Revocation;
 use crate::store::people::InviteError;
@@ -36,7 +37,7 @@ struct Made {
 
 async fn page(app: &App, viewer: &Viewer, made: Option<&Made>, notice: Option<Notice>) -> Response {
     let scene = Scene::read(app, viewer.principal()).await;
-    if !viewer.principal().may_manage_people() {
+    if !may_manage(app, viewer) {
         return error_page(app, &scene, viewer, ErrorKind::Forbidden, None);
     }
     let people = match app.store.people().await {
@@ -99,9 +100,15 @@ pub(super) async fn show(
     page(&app, &viewer, None, query.notice()).await
 }
 
-/// Whether this viewer may do this form at all.
-fn not_now(viewer: &Viewer, csrf: Option<&str>) -> Option<Notice> {
-    let not_permitted = !viewer.principal().may_manage_people();
+/// Who is let in, and what they may, is said by whoever has all zones to give.
+fn may_manage(app: &App, viewer: &Viewer) -> bool {
+    let policy = app.policy.now();
+    policy.may_somewhere(viewer.principal(), Permission::PeopleManage)
+}
+
+/// Why this viewer may not do this form at all.
+fn not_now(app: &App, viewer: &Viewer, csrf: Option<&str>) -> Option<Notice> {
+    let not_permitted = !may_manage(app, viewer);
     refused(viewer, csrf, false).or(not_permitted.then_some(Notice::NotPermitted))
 }
 
@@ -144,7 +151,7 @@ pub(super) async fn invite(
     headers: HeaderMap,
     Form(form): Form<InviteForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&viewer, form.csrf.as_deref()) {
+    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
         return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
     }
     let name = form.name.trim().to_owned();
@@ -183,7 +190,7 @@ pub(super) async fn link(
     headers: HeaderMap,
     Form(form): Form<NameForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&viewer, form.csrf.as_deref()) {
+    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
         return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
     }
     let people = match app.store.people().await {
@@ -276,7 +283,7 @@ pub(super) async fn rights(
     viewer: Viewer,
     Form(form): Form<RightsForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&viewer, form.csrf.as_deref()) {
+    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
         return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
     }
     let zones = read_zones(&app, &form.zones).filter(|_| is_for_people(form.role));
@@ -300,7 +307,7 @@ pub(super) async fn disable(
     viewer: Viewer,
     Form(form): Form<NameForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&viewer, form.csrf.as_deref()) {
+    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
         return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
     }
     let change = (Change::Disable, "person.disable", json!({}));
@@ -312,7 +319,7 @@ pub(super) async fn enable(
     viewer: Viewer,
     Form(form): Form<NameForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&viewer, form.csrf.as_deref()) {
+    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
         return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
     }
     let change = (Change::Enable, "person.enable", json!({}));
@@ -324,7 +331,7 @@ pub(super) async fn end_logins(
     viewer: Viewer,
     Form(form): Form<NameForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&viewer, form.csrf.as_deref()) {
+    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
         return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
     }
     let change = (Change::EndLogins, "person.end_logins", json!({}));

@@ -18,6 +18,7 @@ use super::page::{Scene, error_page, html};
 use super::viewer::{Caller, Viewer};
 use crate::alarm::Actor;
 use crate::audit::{AuditEntry, REASON_CHARS_MAX};
+use crate::identity::policy::Permission;
 use crate::personal::masked;
 use crate::store::StoreError;
 use crate::wire;
@@ -50,7 +51,7 @@ async fn reveal(
     let site = app.site();
     let known = site
         .device(&id)
-        .filter(|device| actor.principal.may_see(&device.zone));
+        .filter(|device| app.may_see(&actor.principal, &device.zone));
     let known = known.ok_or(NotShown::NoSuchPoint)?;
     let carries =
         |known: &contract::inventory::Point| known.id == point && known.personal.is_some();
@@ -63,7 +64,8 @@ async fn reveal(
     }
     let subject = format!("{id}/{point}");
     let entry = AuditEntry::by(actor, "plate.reveal", &subject).reason(Some(&reason));
-    if !actor.principal.may_reveal_plates(&known.zone) {
+    let policy = app.policy.now();
+    if !policy.may(&actor.principal, Permission::PlateReveal, &known.zone) {
         let refused = entry.outcome("you may not see number plates of this zone");
         app.store.audit_alone(refused).await?;
         return Err(NotShown::Forbidden);

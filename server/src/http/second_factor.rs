@@ -3,7 +3,6 @@
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::TimeDelta;
 use qrcode::{Color, QrCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -17,21 +16,16 @@ use super::page::html;
 use super::sign_in::{hindrance_notice, known_browser, refusal, trial, trial_of};
 use super::viewer::{Peer, Viewer};
 use crate::identity::password::random;
+use crate::identity::policy::{Permission, Policy};
 use crate::identity::totp;
 use crate::store::audit::AuditEntry;
 use crate::store::login::Login;
 use crate::store::{Store, StoreError};
 
 /// Whether this viewer must show a code with a critical command now.
-pub(super) fn is_asked(app: &App, viewer: &Viewer) -> bool {
-    let Some(within) = app.entrance.identity.second_factor_for else {
-        return false;
-    };
-    let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX);
-    viewer
-        .login
-        .second_factor_at
-        .is_none_or(|at| viewer.viewing.now - at > within)
+pub(super) fn is_asked(policy: &Policy, viewer: &Viewer) -> bool {
+    let now = u64::try_from(viewer.viewing.now.timestamp()).unwrap_or_default();
+    policy.needs_second_factor(viewer.principal(), Permission::CommandCritical, now)
 }
 
 /// Takes a code that came with a form: from now on it counts for the login.

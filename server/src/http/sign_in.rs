@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use contract::Language;
+use contract::{Language, Role};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ use crate::identity::principal::Principal;
 use crate::identity::standing::Revocation;
 use crate::store::audit::AuditEntry;
 use crate::store::login::NewLogin;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Unit};
 use crate::wire;
 
 /// A login ends this long after it began, whatever happens: a shift of twelve hours, its handover, and whoever comes late to
@@ -96,6 +96,7 @@ pub(super) async fn show(
         None => None,
     };
     page(
+        &app,
         app.viewing(&headers),
         StatusCode::OK,
         problem,
@@ -104,7 +105,8 @@ pub(super) async fn show(
     )
 }
 
-fn page(
+pub(super) fn page(
+    app: &App,
     viewing: Viewing,
     status: StatusCode,
     problem: Option<SignInProblem>,
@@ -116,6 +118,10 @@ fn page(
         problem,
         name,
         next,
+        external: app.external().map(|visitors| {
+            let name = &visitors.provider.config().name;
+            name.get(viewing.language)
+        }),
         csrf: None,
         version: env!("CARGO_PKG_VERSION"),
     };
@@ -161,6 +167,7 @@ pub(super) async fn enter(
     let next = own_path(form.next.as_deref());
     if !is_same_origin(&headers, app.entrance.secure_cookies) {
         return page(
+            &app,
             viewing,
             StatusCode::FORBIDDEN,
             Some(SignInProblem::Ended),
@@ -186,7 +193,7 @@ pub(super) async fn enter(
             (StatusCode::SERVICE_UNAVAILABLE, SignInProblem::Unavailable)
         }
     };
-    let mut response = page(viewing, status, Some(problem), &form.name, next);
+    let mut response = page(&app, viewing, status, Some(problem), &form.name, next);
     if let SignInProblem::Locked(until) = problem {
         let seconds = (until - viewing.now).num_seconds().max(1);
         let headers = response.headers_mut();
@@ -197,8 +204,29 @@ pub(super) async fn enter(
 
 /// A login that was begun.
 pub(super) struct Entered {
-    cookie: String,
-    awaits_second_factor: bool,
+    pub(super) cookie: String,
+    pub(super) awaits_second_factor: bool,
+}
+
+impl Entered {
+    /// What the audit says of it.
+    pub(super) fn outcome(&self) -> &'static str {
+        if self.awaits_second_factor {
+            "second factor asked"
+        } else {
+            "done"
+        }
+    }
+}
+
+/// Whether somebody comes in with a second factor only: who has one, and who must have one.
+pub(super) async fn needs_second_factor(
+    app: &App,
+    name: &str,
+    roles: &[Role],
+) -> Result<bool, StoreError> {
+    let has = app.store.second_factor(name).await?;
+    Ok(has.is_some_and(|known| known.confirmed) || app.policy.now().asks_at_sign_in(roles))
 }
 
 /// What follows the right password: the page that was wanted, or the second factor.
@@ -276,36 +304,39 @@ pub(super) async fn begin(
     now: DateTime<Utc>,
 ) -> Result<Entered, StoreError> {
     let name = &person.subject;
-    let needed = &app.entrance.identity.second_factor_roles;
-    let has = app.store.second_factor(name).await?;
-    let awaits_second_factor = has.is_some_and(|known| known.confirmed)
-        || person.roles.iter().any(|role| needed.contains(role));
-    let cookie = URL_SAFE_NO_PAD.encode(random::<32>());
-    let id = Uuid::new_v4();
+    let awaits_second_factor = needs_second_factor(app, name, &person.roles).await?;
+    let mut unit = app.store.begin().await?;
+    let (id, cookie) = write_login(&mut unit, name, peer, now, awaits_second_factor).await?;
+    let entry = AuditEntry::new(name, peer, "login.begin", name).login(id);
+    let entered = Entered {
+        cookie,
+        awaits_second_factor,
+    };
+    Store::audit(&mut unit, entry.outcome(entered.outcome())).await?;
+    unit.commit().await?;
+    Ok(entered)
+}
+
+/// A new login of somebody who has shown who they are: its id, and the value of its cookie.
+pub(super) async fn write_login(
+    unit: &mut Unit<'_>,
+    person: &str,
+    peer: &str,
+    now: DateTime<Utc>,
+    awaits_second_factor: bool,
+) -> Result<(Uuid, String), StoreError> {
+    let (id, cookie) = (Uuid::new_v4(), URL_SAFE_NO_PAD.encode(random::<32>()));
     let login = NewLogin {
         id,
         cookie_hash: &cookie_hash(&cookie),
-        person: name,
+        person,
         csrf: &URL_SAFE_NO_PAD.encode(random::<32>()),
         peer,
         expires_at: now + TimeDelta::hours(LOGIN_HOURS),
         awaits_second_factor,
     };
-    let mut unit = app.store.begin().await?;
-    Store::begin_login(&mut unit, login).await?;
-    let entry = AuditEntry::new(name, peer, "login.begin", name)
-        .login(id)
-        .outcome(if awaits_second_factor {
-            "second factor asked"
-        } else {
-            "done"
-        });
-    Store::audit(&mut unit, entry).await?;
-    unit.commit().await?;
-    Ok(Entered {
-        cookie,
-        awaits_second_factor,
-    })
+    Store::begin_login(unit, login).await?;
+    Ok((id, cookie))
 }
 
 fn with_cookie(

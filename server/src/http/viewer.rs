@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Utc;
 use contract::Language;
@@ -17,6 +17,7 @@ use super::idle;
 use super::page::html;
 use crate::alarm::Actor;
 use crate::identity::principal::Principal;
+use crate::identity::token::TokenError;
 use crate::listener::asker::Asker;
 use crate::store::StoreError;
 use crate::store::login::Login;
@@ -182,7 +183,11 @@ impl FromRequestParts<App> for Viewer {
                 Ok(viewer)
             }
             // A script's request and a partial are not pages to come back to.
-            Ok(None) if script_csrf.is_some() || path.starts_with("/partials/") => {
+            Ok(None)
+                if script_csrf.is_some()
+                    || path == "/login/token"
+                    || path.starts_with("/partials/") =>
+            {
                 Err(Problem::unauthenticated().into_response())
             }
             Ok(None) if path == "/" => Err(Redirect::to("/sign-in").into_response()),
@@ -198,10 +203,7 @@ impl FromRequestParts<App> for Viewer {
                     path: &path,
                     shell: None,
                 };
-                Err(html(
-                    axum::http::StatusCode::SERVICE_UNAVAILABLE,
-                    page.render(),
-                ))
+                Err(html(StatusCode::SERVICE_UNAVAILABLE, page.render()))
             }
         }
     }
@@ -241,11 +243,11 @@ impl FromRequestParts<App> for Caller {
             let token = token.ok_or_else(Problem::unauthenticated)?;
             let checked = app.authenticator.authenticate(token).await;
             let checked = checked.map_err(|error| {
-                Problem::new(
-                    axum::http::StatusCode::UNAUTHORIZED,
-                    "unauthenticated",
-                    error.to_string(),
-                )
+                let (status, code) = match error {
+                    TokenError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+                    _ => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+                };
+                Problem::new(status, code, error.to_string())
             })?;
             return Ok(Self(Actor {
                 principal: checked.principal,
@@ -262,11 +264,7 @@ impl FromRequestParts<App> for Caller {
             .is_some_and(|token| token.as_bytes() == login.csrf.as_bytes());
         if !parts.method.is_safe() && !shown {
             let detail = format!("with a cookie, the header `{CSRF_HEADER}` of the page is needed");
-            return Err(Problem::new(
-                axum::http::StatusCode::FORBIDDEN,
-                "csrf",
-                detail,
-            ));
+            return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
         }
         Ok(Self(Actor {
             principal: login.principal,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use broker::Publisher;
 use chrono::{DateTime, Utc};
 
+use super::external::Visitors;
 use super::principal::Principal;
 use super::standing::{Revocation, Revoked, Standing};
 use super::token::{Checked, Issued, TokenError, Tokens};
@@ -15,15 +16,23 @@ pub(crate) struct Authenticator {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) standing: Arc<Standing>,
     pub(crate) publisher: Publisher,
+    /// Whose tokens are accepted beside ours.
+    pub(crate) external: Option<Visitors>,
 }
 
 impl Authenticator {
     /// Who brings this token.
     ///
     /// # Errors
-    /// [`TokenError`] when it is not ours, not for us, not yet or no longer good, or was called back.
+    /// [`TokenError`] when it is neither ours nor of the provider whom we trust, not for us, not yet or no longer good, or was called back.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
-        let checked = self.tokens.check(token)?;
+        // Who made it is what it says; whether that is true is for the keys of that one issuer to tell.
+        let checked = match &self.external {
+            Some(visitors) if visitors.provider.is_issuer_of(token) => {
+                visitors.authenticate(token).await?
+            }
+            _ => self.tokens.check(token)?,
+        };
         self.admitted(&checked.principal)?;
         Ok(checked)
     }
@@ -33,6 +42,10 @@ impl Authenticator {
     /// # Errors
     /// [`Revoked`] when what they came with was called back.
     pub(crate) fn admitted(&self, principal: &Principal) -> Result<(), Revoked> {
+        let key = principal.proof.key.as_deref();
+        if key.is_some_and(|kid| !self.tokens.has_key(kid)) {
+            return Err(Revoked);
+        }
         self.standing.check(principal)
     }
 
@@ -46,6 +59,23 @@ impl Authenticator {
             sessions,
             "tokens were called back"
         );
+    }
+
+    /// The same, of a token whose holder is not known: every session is asked.
+    pub(crate) fn call_back_of_anybody(&self, revocation: &Revocation, at: DateTime<Utc>) {
+        self.standing.take_effect(revocation, at);
+        let sessions = self.publisher.all_rights_changed();
+        tracing::info!(
+            kind = revocation.kind(),
+            sessions,
+            "a token was called back"
+        );
+    }
+
+    /// A signing key is gone: sessions whose token it signed end.
+    pub(crate) fn keys_removed(&self) {
+        let sessions = self.publisher.all_rights_changed();
+        tracing::info!(sessions, "a signing key was removed");
     }
 
     /// A token for somebody; what their [`Principal::proof`] says of grant, client and second factor goes into it.

@@ -146,7 +146,7 @@ fn read(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
     let mut key = Vec::new();
     file.read_to_end(&mut key).with_context(context)?;
     let is = key.len();
-    key.try_into().map_err(|_: Vec<u8>| {
+    key.try_into().map_err(|_wrong: Vec<u8>| {
         anyhow::anyhow!(
             "{} has {is} bytes instead of {KEY_BYTES}: bring it back from a backup; without it, second factors must be made anew",
             path.display()

@@ -1,152 +1,267 @@
-//! Who may do what: the one place where rights are decided, for pages, API and STOMP alike. Pure.
+//! Who may do what: roles x zones x actions, from one file. The one place where rights are decided, for pages, API and
+//! every way to the broker alike. Pure.
+//!
+//! The rights of somebody with several roles are those of all of them together; their zones bind every one. What the
+//! file does not grant is denied; what it must not grant (a SEND to topics, a topic without its zones) makes it a bad file.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::command::Risk;
 use contract::{Role, ZoneId};
 
 use super::principal::{Principal, Zones};
 
-impl Principal {
-    fn has_any(&self, roles: &[Role]) -> bool {
-        self.roles.iter().any(|role| roles.contains(role))
+pub mod explain;
+mod file;
+mod pattern;
+mod permission;
+
+use pattern::{Claims, Pattern};
+pub use pattern::{Lack, Places};
+pub use permission::{Permission, Scope, UnknownPermission};
+
+/// What can be done with a destination. Each is a right of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// SEND to it.
+    Send,
+    /// SUBSCRIBE to it, or to a pattern of which all must be granted.
+    Subscribe,
+    /// Be given a message of it.
+    Deliver,
+}
+
+impl Right {
+    /// Its key in a policy file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Subscribe => "subscribe",
+            Self::Deliver => "deliver",
+        }
     }
 
-    /// May look at a zone: people, and programs with the role of one. Agents report, they do not look.
-    pub fn may_see(&self, zone: &ZoneId) -> bool {
-        self.may_look() && self.zones.contains(zone)
+    /// As in "you may not … a destination".
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Send => "send to",
+            Self::Subscribe => "subscribe to",
+            Self::Deliver => "be given messages of",
+        }
+    }
+}
+
+/// A rule, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    pattern: Pattern,
+    line: usize,
+}
+
+/// What one role may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Rights {
+    /// With the lines that grant it.
+    may: BTreeMap<Permission, usize>,
+    send: Vec<Rule>,
+    subscribe: Vec<Rule>,
+    /// None: as `subscribe`.
+    deliver: Option<Vec<Rule>>,
+}
+
+impl Rights {
+    fn rules(&self, right: Right) -> (&'static str, &[Rule]) {
+        match (right, &self.deliver) {
+            (Right::Send, _) => ("send", &self.send),
+            (Right::Deliver, Some(rules)) => ("deliver", rules),
+            (Right::Subscribe, _) | (Right::Deliver, None) => ("subscribe", &self.subscribe),
+        }
+    }
+}
+
+/// Who must show a second factor, and for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct SecondFactor {
+    /// Once for as long as a login lasts, for whatever they do.
+    roles: BTreeSet<Role>,
+    /// By everybody, not longer ago than `seconds`.
+    permissions: BTreeSet<Permission>,
+    seconds: u64,
+}
+
+/// A policy: everything that is permitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How people call the file.
+    name: String,
+    /// The SHA-256 of its text.
+    hash: String,
+    roles: BTreeMap<Role, Rights>,
+    second_factor: SecondFactor,
+}
+
+/// The rule by which something is allowed, or the one that came nearest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted<'a> {
+    /// Whose.
+    pub role: Role,
+    /// The key under which it stands: `may`, `send`, `subscribe` or `deliver`.
+    pub key: &'static str,
+    /// As it stands in the file.
+    pub text: &'a str,
+    /// Whether it is for those only who have all zones.
+    pub every_zone: bool,
+    /// Where.
+    pub line: usize,
+}
+
+/// Why something is not allowed with a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused<'a> {
+    /// It is not written as destinations are, so that no rule can mean it.
+    Malformed,
+    /// No role of theirs has a rule that is about anything like it.
+    Nothing,
+    /// The rule that comes nearest, and what it lacks.
+    Nearest(Granted<'a>, Lack),
+}
+
+impl Policy {
+    /// The name of the policy that is in force where no file is named.
+    pub const DEFAULT_NAME: &'static str = "the built-in policy";
+
+    /// The built-in policy, as a file that a site's own can start from.
+    pub const DEFAULT: &'static str = include_str!("policy/default.toml");
+
+    /// How people call the file that it came from.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// May look at what spans the zones.
-    pub fn may_see_all(&self) -> bool {
-        self.may_look() && self.zones == Zones::All
+    /// What tells it apart from others: the SHA-256 of its text, in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
-    fn may_look(&self) -> bool {
-        self.has_any(&[
-            Role::Viewer,
-            Role::Operator,
-            Role::Technician,
-            Role::Supervisor,
-            Role::Administrator,
-        ])
+    /// Roles that the file does not name: they have no rights.
+    pub fn roles_without_rights(&self) -> Vec<Role> {
+        Role::ALL
+            .into_iter()
+            .filter(|role| !self.roles.contains_key(role))
+            .collect()
     }
 
-    /// May do something to some alarm or some device, somewhere.
-    pub fn may_act(&self) -> bool {
-        self.has_any(&[Role::Operator, Role::Technician, Role::Supervisor])
-    }
-
-    /// May say "I have seen this alarm" in a zone.
-    pub fn may_acknowledge(&self, zone: &ZoneId) -> bool {
-        self.has_any(&[Role::Operator, Role::Technician, Role::Supervisor])
-            && self.zones.contains(zone)
-    }
-
-    /// May give a command of this risk to a device of a zone.
-    pub fn may_command(&self, risk: Risk, zone: &ZoneId) -> bool {
-        let enough: &[Role] = match risk {
-            Risk::View | Risk::Normal | Risk::Emergency => {
-                &[Role::Operator, Role::Technician, Role::Supervisor]
-            }
-            Risk::Critical => &[Role::Technician, Role::Supervisor],
+    /// Whether somebody may do something in a zone. What reaches over the whole site needs every zone.
+    pub fn may(&self, who: &Principal, permission: Permission, zone: &ZoneId) -> bool {
+        let here = match permission.scope() {
+            Scope::Zone => who.zones.contains(zone),
+            Scope::Site => who.zones == Zones::All,
+            Scope::Own => true,
         };
-        self.has_any(enough) && self.zones.contains(zone)
+        here && self.grant(who, permission).is_some()
     }
 
-    /// May approve a device that was announced in a zone.
-    pub fn may_approve_devices(&self, zone: &ZoneId) -> bool {
-        self.has_any(&[Role::Administrator]) && self.zones.contains(zone)
+    /// Whether somebody may give a command of this risk in a zone.
+    pub fn may_command(&self, who: &Principal, risk: Risk, zone: &ZoneId) -> bool {
+        self.may(who, Permission::to_command(risk), zone)
     }
 
-    /// May invite people, and say what they may: whoever has all zones to give.
-    pub fn may_manage_people(&self) -> bool {
-        self.has_any(&[Role::Administrator]) && self.zones == Zones::All
+    /// Whether there is any zone in which somebody may do something; of what reaches over the whole site: whether they
+    /// may do it.
+    pub fn may_somewhere(&self, who: &Principal, permission: Permission) -> bool {
+        let somewhere = match (permission.scope(), &who.zones) {
+            (Scope::Own, _) | (_, Zones::All) => true,
+            (Scope::Zone, Zones::Some(zones)) => !zones.is_empty(),
+            (Scope::Site, Zones::Some(_)) => false,
+        };
+        somewhere && self.grant(who, permission).is_some()
     }
 
-    /// May see the whole number plates of a zone, with a reason.
-    pub fn may_reveal_plates(&self, zone: &ZoneId) -> bool {
-        self.has_any(&[Role::Operator, Role::Supervisor]) && self.zones.contains(zone)
+    /// The line that grants somebody something, whatever their zones are.
+    pub fn grant(&self, who: &Principal, permission: Permission) -> Option<Granted<'static>> {
+        who.roles.iter().find_map(|role| {
+            let line = *self.roles.get(role)?.may.get(&permission)?;
+            Some(Granted {
+                role: *role,
+                key: "may",
+                text: permission.as_str(),
+                every_zone: permission.scope() == Scope::Site,
+                line,
+            })
+        })
     }
 
-    /// May read what everybody did: it spans the zones.
-    pub fn may_read_audit(&self) -> bool {
-        self.has_any(&[Role::Supervisor, Role::Administrator]) && self.zones == Zones::All
+    /// Whether somebody may do this with a destination, and by which rule.
+    ///
+    /// # Errors
+    /// [`Refused`]: why not.
+    pub fn allows(
+        &self,
+        who: &Principal,
+        right: Right,
+        destination: &str,
+        places: &dyn Places,
+    ) -> Result<Granted<'_>, Refused<'_>> {
+        if !pattern::is_well_formed(destination)
+            || (right != Right::Subscribe && pattern::has_wildcard(destination))
+        {
+            return Err(Refused::Malformed);
+        }
+        let claims = Claims {
+            subject: &who.subject,
+            zones: &who.zones,
+            places,
+        };
+        let mut nearest: Option<(usize, Granted<'_>, Lack)> = None;
+        for role in &who.roles {
+            let Some(rights) = self.roles.get(role) else {
+                continue;
+            };
+            let (key, rules) = rights.rules(right);
+            for rule in rules {
+                let granted = Granted {
+                    role: *role,
+                    key,
+                    text: rule.pattern.text(),
+                    every_zone: rule.pattern.needs_every_zone(),
+                    line: rule.line,
+                };
+                match rule.pattern.covers(destination, claims) {
+                    Ok(()) => return Ok(granted),
+                    Err((reached, lack)) => {
+                        // The first segment, `/app` or `/topic`, says nothing yet of what is meant.
+                        if reached > nearest.map_or(1, |(before, ..)| before) {
+                            nearest = Some((reached, granted, lack));
+                        }
+                    }
+                }
+            }
+        }
+        Err(nearest.map_or(Refused::Nothing, |(_, granted, lack)| {
+            Refused::Nearest(granted, lack)
+        }))
     }
 
-    /// May report as a device-agent.
-    pub fn may_report(&self) -> bool {
-        self.has_any(&[Role::Agent])
+    /// Whether somebody with these roles comes in with a second factor only.
+    pub fn asks_at_sign_in(&self, roles: &[Role]) -> bool {
+        let asked = &self.second_factor.roles;
+        roles.iter().any(|role| asked.contains(role))
     }
 
-    /// Equipment, or what speaks for it: without it nobody sees anything, so people may not take its place.
-    pub fn is_machine(&self) -> bool {
-        self.has_any(&[Role::Agent, Role::Device])
-    }
-
-    /// May hear of its own commands and refusals: everybody who is somebody.
-    pub fn may_receive_commands(&self) -> bool {
-        self.has_any(&[Role::Agent, Role::Device])
+    /// Whether somebody must show a second factor before they do this at `now` (seconds since 1970). Programs never: their
+    /// secret is none that a person types. What is only looked at, and emergencies, never: neither may be hindered.
+    pub fn needs_second_factor(&self, who: &Principal, permission: Permission, now: u64) -> bool {
+        let is_free = matches!(permission, Permission::See | Permission::CommandEmergency);
+        if who.is_program() || is_free {
+            return false;
+        }
+        let shown = who.proof.second_factor_at;
+        let once = self.asks_at_sign_in(&who.roles);
+        let recently = self.second_factor.permissions.contains(&permission);
+        let is_recent = shown.is_some_and(|at| now.saturating_sub(at) < self.second_factor.seconds);
+        (once && shown.is_none()) || (recently && !is_recent)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::principal::Proof;
-
-    fn somebody(role: Role, zones: &[&str]) -> Principal {
-        let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
-        Principal {
-            subject: "somebody".to_owned(),
-            full_name: String::new(),
-            roles: vec![role],
-            zones: Zones::from_words(&zones).unwrap(),
-            proof: Proof::default(),
-        }
-    }
-
-    #[test]
-    fn the_whole_table_of_rights_in_ones_own_zone() {
-        // Sees, acknowledges, normal, critical, approves, reports, is a machine.
-        for (role, rights) in [
-            (Role::Viewer, "s......"),
-            (Role::Operator, "san...."),
-            (Role::Technician, "sanc..."),
-            (Role::Supervisor, "sanc..."),
-            (Role::Administrator, "s...p.."),
-            (Role::Agent, ".....rm"),
-            (Role::Device, "......m"),
-            (Role::Program, "......."),
-        ] {
-            let zone: ZoneId = "p1".parse().unwrap();
-            let who = somebody(role, &["p1"]);
-            let has: String = [
-                ('s', who.may_see(&zone)),
-                ('a', who.may_acknowledge(&zone)),
-                ('n', who.may_command(Risk::Normal, &zone)),
-                ('c', who.may_command(Risk::Critical, &zone)),
-                ('p', who.may_approve_devices(&zone)),
-                ('r', who.may_report()),
-                ('m', who.is_machine()),
-            ]
-            .into_iter()
-            .map(|(letter, may)| if may { letter } else { '.' })
-            .collect();
-            assert_eq!(has, rights, "{role}");
-        }
-    }
-
-    #[test]
-    fn rights_end_at_the_zone() {
-        let elsewhere: ZoneId = "p2".parse().unwrap();
-        let who = somebody(Role::Supervisor, &["p1"]);
-        assert!(!who.may_see(&elsewhere) && !who.may_acknowledge(&elsewhere));
-        assert!(
-            !who.may_command(Risk::Normal, &elsewhere)
-                && !who.may_command(Risk::Emergency, &elsewhere)
-        );
-        assert!(!who.may_see_all());
-        assert!(!somebody(Role::Administrator, &["p1"]).may_approve_devices(&elsewhere));
-        assert!(somebody(Role::Viewer, &["*"]).may_see(&elsewhere));
-        assert!(somebody(Role::Viewer, &["p1", "*"]).may_see_all());
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Somebody who has shown who they are. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use contract::{IdError, Role, ZoneId};
 use uuid::Uuid;
@@ -41,6 +42,15 @@ impl Zones {
         }
     }
 
+    /// Whether all of `others` are among them.
+    pub fn include(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::All, _) => true,
+            (Self::Some(_), Self::All) => false,
+            (Self::Some(zones), Self::Some(others)) => others.is_subset(zones),
+        }
+    }
+
     /// Whether `zone` is among them.
     pub fn contains(&self, zone: &ZoneId) -> bool {
         match self {
@@ -70,6 +80,13 @@ impl Principal {
     pub fn is_program(&self) -> bool {
         self.proof.client.as_deref() == Some(&self.subject)
     }
+
+    /// Equipment, or what speaks for it: without it nobody sees anything, so people may not take its place.
+    pub fn is_machine(&self) -> bool {
+        self.roles
+            .iter()
+            .any(|role| matches!(role, Role::Agent | Role::Device))
+    }
 }
 
 /// How somebody has shown who they are: what can be called back, and what they showed beyond a password.
@@ -81,6 +98,8 @@ pub struct Proof {
     pub grant: Option<Uuid>,
     /// To whom the token was given (`client_id`): an application, or the program itself. None: a page of ours.
     pub client: Option<String>,
+    /// The key that signed the token (`kid`). When it is removed, so are its tokens.
+    pub key: Option<Arc<str>>,
     /// When the token was made, in seconds since 1970 (`iat`).
     pub issued_at: u64,
     /// When a second factor was shown, in seconds since 1970.

@@ -97,8 +97,13 @@ impl Standing {
                 // Tokens tell the second in which they were made: the whole second is void, and `issue_second` moves
                 // whoever gets a new token within it to the next one.
                 let good = seconds(at) + 1;
-                let known = records.subjects.entry(subject.clone()).or_insert(good);
-                *known = good.max(*known);
+                let known = records.subjects.entry(subject.clone()).or_insert(0);
+                // Called back twice within one second: those made in between were moved to the next one.
+                *known = if *known == good {
+                    good + 1
+                } else {
+                    good.max(*known)
+                };
             }
         }
     }
@@ -202,6 +207,9 @@ mod tests {
         let new = standing.issue_second("kim", 100);
         assert_eq!(standing.check(&holder(token, None, new)), Ok(()));
         assert_eq!(standing.issue_second("lee", 100), 100);
+        // Once more within the same second: what was made in between is void as well.
+        standing.take_effect(&Revocation::Subject("kim".to_owned()), at(100));
+        assert_eq!(standing.check(&holder(token, None, new)), Err(Revoked));
         // An older one that comes late changes nothing.
         standing.take_effect(&Revocation::Subject("kim".to_owned()), at(90));
         assert_eq!(standing.check(&holder(token, None, 100)), Err(Revoked));

@@ -1,33 +1,37 @@
-//! Access tokens: short-lived JWTs (RFC 7519, in the profile of RFC 9068), signed with ES256. Algorithm, issuer and audience are pinned when one is
-//! checked (RFC 8725 section 3).
+//! Access tokens: short-lived JWTs (RFC 7519, in the profile of RFC 9068), signed with ES256. Algorithm, type, issuer and
+//! audience are pinned when one is checked (RFC 8725 section 3).
 
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use p256::SecretKey;
-use p256::elliptic_curve::sec1::ToEncodedPoint;
-use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use chrono::Utc;
+use contract::Role;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::password::random;
+use super::keys::{Ring, Rotate, StoredKey};
 use super::principal::{Principal, Proof, Zones};
-use super::standing::Revoked;
+use super::rotation;
+use super::standing::{REVOCATION_KEPT, Revoked};
 use crate::store::{Store, StoreError};
-use contract::Role;
+use known::{Known, fingerprint};
 
-/// Who issues the tokens, and whom they are for.
-pub const ISSUER: &str = "landside";
+mod known;
+
+/// Whom the tokens are for.
+pub const AUDIENCE: &str = "landside";
 
 /// How long a token is good: short, so that what nobody knows to be stolen is soon worth nothing.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
-/// Servers and agents keep time by NTP; this much they may differ.
-const LEEWAY_SECONDS: u64 = 5;
+/// Several servers may share a database; they keep time by NTP, and this much they may differ. It counts for the beginning
+/// of a token's life only: its end is the end.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
+
+/// Ours have 700 bytes, with the longest names and twenty zones less than 2 KiB: what is longer is not even decoded.
+const TOKEN_BYTES_MAX: usize = 4 * 1024;
 
 /// What a token says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +55,45 @@ struct Claims {
     /// When a second factor was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     second_factor_at: Option<u64>,
+}
+
+impl Claims {
+    fn read(self, kid: &str) -> Result<Checked, TokenError> {
+        let zones = Zones::from_words(&self.zones)
+            .map_err(|error| TokenError::Invalid(error.to_string()))?;
+        Ok(Checked {
+            principal: Principal {
+                subject: self.sub,
+                full_name: self.name,
+                roles: self.roles,
+                zones,
+                proof: Proof {
+                    token: Some(self.jti),
+                    grant: self.sid,
+                    client: self.client_id,
+                    key: Some(kid.into()),
+                    issued_at: self.iat,
+                    second_factor_at: self.second_factor_at,
+                },
+            },
+            expires_at: UNIX_EPOCH + Duration::from_secs(self.exp),
+        })
+    }
+}
+
+/// What an ID token says (OpenID Connect Core 1.0 section 2): who signed in, to the application that asked.
+#[derive(Debug, Clone, Serialize)]
+struct IdClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    exp: u64,
+    iat: u64,
+    name: &'a str,
+    roles: &'a [Role],
+    zones: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
 }
 
 /// RFC 9068 section 2.1: what makes an access token none of the other JWTs.
@@ -83,71 +126,114 @@ pub(crate) enum TokenError {
     /// It would be good, but was called back.
     #[error(transparent)]
     Revoked(#[from] Revoked),
+    /// Whether it is good cannot be found out now.
+    #[error("whether the token is good cannot be found out now; try again in a moment")]
+    Unavailable,
     /// It is not one of ours, or not for us.
     #[error("the token is none of this server's, or damaged ({0}); get a new one")]
     Invalid(String),
 }
 
+fn invalid(what: &str) -> TokenError {
+    TokenError::Invalid(what.to_owned())
+}
+
 /// Makes and checks tokens.
 pub struct Tokens {
-    kid: String,
-    encoding: EncodingKey,
-    decoding: DecodingKey,
+    issuer: String,
     validation: Validation,
-    jwks: serde_json::Value,
+    ring: RwLock<Arc<Ring>>,
+    known: Mutex<Known>,
 }
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tokens")
-            .field("kid", &self.kid)
+            .field("issuer", &self.issuer)
+            .field("kid", &self.ring().signing_kid)
             .finish_non_exhaustive()
     }
 }
 
 impl Tokens {
-    /// Takes the signing key from the store, or makes and stores the first one.
+    /// Takes the signing keys from the store, or makes and stores the first ones. `issuer` is what this server is called
+    /// from outside: another server does not take its tokens.
     ///
     /// # Errors
-    /// [`StoreError`] when the store does not answer or holds something else than a key.
-    pub async fn open(store: &Store) -> Result<Self, StoreError> {
-        if let Some((kid, der)) = store.signing_key().await? {
-            let key = SecretKey::from_pkcs8_der(&der).map_err(|error| StoreError::Corrupt {
-                table: "signing_key",
-                what: error.to_string(),
-            })?;
-            return Ok(Self::new(kid, &key));
-        }
-        let key = new_key();
-        let kid = thumbprint(&key);
-        store.put_signing_key(&kid, &private_der(&key)).await?;
-        Ok(Self::new(kid, &key))
+    /// [`StoreError`] when the store does not answer or holds something else than keys.
+    pub async fn open(
+        store: &Store,
+        issuer: String,
+        key_age: Duration,
+    ) -> Result<Self, StoreError> {
+        let keys = rotation::turn(store, Rotate::After(key_age), Utc::now()).await?;
+        Ok(Self::new(issuer, Ring::new(&keys)?))
     }
 
-    fn new(kid: String, key: &SecretKey) -> Self {
-        let (x, y) = coordinates(key);
+    fn new(issuer: String, ring: Ring) -> Self {
         let mut validation = Validation::new(Algorithm::ES256);
-        validation.leeway = LEEWAY_SECONDS;
+        validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[ISSUER]);
+        validation.set_issuer(&[&issuer]);
+        validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        let jwks = json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "use": "sig", "alg": "ES256",
-        }]});
         Self {
-            kid,
-            encoding: EncodingKey::from_ec_der(&private_der(key)),
-            decoding: DecodingKey::from_ec_components(&x, &y)
-                .expect("coordinates of a key are valid"),
+            issuer,
             validation,
-            jwks,
+            ring: RwLock::new(Arc::new(ring)),
+            known: Mutex::default(),
         }
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this server is called in its tokens.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// The public keys (RFC 7517).
-    pub fn jwks(&self) -> &serde_json::Value {
-        &self.jwks
+    pub(crate) fn key_set(&self) -> serde_json::Value {
+        self.ring().set.clone()
+    }
+
+    /// Whether tokens of this key are good.
+    pub(crate) fn has_key(&self, kid: &str) -> bool {
+        self.ring().checking.contains_key(kid)
+    }
+
+    /// From now on these are the keys. Whether one is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be used; everything stays as it was then.
+    pub(super) fn use_keys(&self, keys: &[StoredKey]) -> Result<bool, StoreError> {
+        let old = self.ring();
+        let signs = |kid: &str| {
+            let current = keys
+                .iter()
+                .find(|key| key.state() == super::keys::KeyState::Current);
+            current.is_some_and(|key| key.kid == kid)
+        };
+        let same = keys.len() == old.checking.len()
+            && keys.iter().all(|key| old.checking.contains_key(&key.kid))
+            && signs(&old.signing_kid);
+        if same {
+            return Ok(false);
+        }
+        let ring = Ring::new(keys)?;
+        let removed = old
+            .checking
+            .keys()
+            .any(|kid| !ring.checking.contains_key(kid));
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        self.known().clear();
+        Ok(removed)
     }
 
     /// Makes a token for somebody who has shown who they are. `issue_second` may move its `iat` a little.
@@ -161,13 +247,10 @@ impl Tokens {
         now: SystemTime,
         issue_second: impl Fn(u64) -> u64,
     ) -> Issued {
-        let now = now
-            .duration_since(UNIX_EPOCH)
-            .expect("the clock stands after 1970")
-            .as_secs();
+        let now = seconds(now);
         let claims = Claims {
-            iss: ISSUER.to_owned(),
-            aud: ISSUER.to_owned(),
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
             sub: principal.subject.clone(),
             exp: now + TOKEN_LIFETIME.as_secs(),
             nbf: now,
@@ -180,16 +263,45 @@ impl Tokens {
             client_id: principal.proof.client.clone(),
             second_factor_at: principal.proof.second_factor_at,
         };
-        let header = Header {
-            kid: Some(self.kid.clone()),
-            typ: Some(TYPE.to_owned()),
-            ..Header::new(Algorithm::ES256)
-        };
-        let token = jsonwebtoken::encode(&header, &claims, &self.encoding)
-            .expect("our key signs our claims");
+        let ring = self.ring();
+        let token = sign(&ring, TYPE, &claims);
+        // Whoever gets a token shows it next: what was just signed need not be verified.
+        if let Ok(checked) = claims.read(&ring.signing_kid) {
+            self.remember(&ring, &token, checked);
+        }
         Issued {
             token,
             lifetime: TOKEN_LIFETIME,
+        }
+    }
+
+    /// Tells an application who signed in.
+    pub(crate) fn id_token(
+        &self,
+        principal: &Principal,
+        application: &str,
+        nonce: Option<&str>,
+    ) -> String {
+        let now = seconds(SystemTime::now());
+        let claims = IdClaims {
+            iss: &self.issuer,
+            aud: application,
+            sub: &principal.subject,
+            exp: now + TOKEN_LIFETIME.as_secs(),
+            iat: now,
+            name: &principal.full_name,
+            roles: &principal.roles,
+            zones: principal.zones.to_words(),
+            nonce,
+        };
+        sign(&self.ring(), "JWT", &claims)
+    }
+
+    /// Unless the keys changed meanwhile: nothing of a removed key is remembered.
+    fn remember(&self, ring: &Arc<Ring>, token: &str, checked: Checked) {
+        let mut known = self.known();
+        if Arc::ptr_eq(ring, &self.ring()) {
+            known.put(fingerprint(token), checked);
         }
     }
 
@@ -198,168 +310,69 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`] when it is not ours, not for us, not yet or no longer good.
     pub(crate) fn check(&self, token: &str) -> Result<Checked, TokenError> {
-        let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
-                _ => TokenError::Invalid(error.to_string()),
-            })?;
-        if !data
-            .header
-            .typ
-            .is_some_and(|is| is.eq_ignore_ascii_case(TYPE))
-        {
-            return Err(TokenError::Invalid("it is no access token".to_owned()));
+        self.check_at(token, SystemTime::now())
+    }
+
+    fn check_at(&self, token: &str, now: SystemTime) -> Result<Checked, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(invalid("it is too long"));
         }
-        let claims = data.claims;
-        let zones = Zones::from_words(&claims.zones)
-            .map_err(|error| TokenError::Invalid(error.to_string()))?;
-        Ok(Checked {
-            principal: Principal {
-                subject: claims.sub,
-                full_name: claims.name,
-                roles: claims.roles,
-                zones,
-                proof: Proof {
-                    token: Some(claims.jti),
-                    grant: claims.sid,
-                    client: claims.client_id,
-                    issued_at: claims.iat,
-                    second_factor_at: claims.second_factor_at,
-                },
-            },
-            expires_at: UNIX_EPOCH + Duration::from_secs(claims.exp),
-        })
+        let known = self.known().get(&fingerprint(token));
+        let checked = match known {
+            Some(checked) => checked,
+            None => self.verify(token, now)?,
+        };
+        // To the moment: the clock that made it is the one that ends it.
+        if checked.expires_at <= now {
+            return Err(TokenError::Expired);
+        }
+        Ok(checked)
+    }
+
+    fn verify(&self, token: &str, now: SystemTime) -> Result<Checked, TokenError> {
+        let of_library = |error: jsonwebtoken::errors::Error| match error.kind() {
+            ErrorKind::ExpiredSignature => TokenError::Expired,
+            _ => TokenError::Invalid(error.to_string()),
+        };
+        let header = jsonwebtoken::decode_header(token).map_err(of_library)?;
+        if !header.typ.is_some_and(|is| is.eq_ignore_ascii_case(TYPE)) {
+            return Err(invalid("it is no access token"));
+        }
+        let ring = self.ring();
+        let kid = header.kid.unwrap_or_default();
+        let key = ring
+            .checking
+            .get(&kid)
+            .ok_or_else(|| invalid("its key is not one of ours"))?;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation)
+            .map_err(of_library)?
+            .claims;
+        if claims.iat > seconds(now) + LEEWAY.as_secs() {
+            return Err(invalid("it was made in the future"));
+        }
+        if claims.exp.saturating_sub(claims.iat) > REVOCATION_KEPT.as_secs() {
+            return Err(invalid("it would live too long"));
+        }
+        let checked = claims.read(&kid)?;
+        self.remember(&ring, token, checked.clone());
+        Ok(checked)
     }
 }
 
-fn new_key() -> SecretKey {
-    loop {
-        // All but one in 2^32 of 32 random bytes are a private key of P-256.
-        if let Ok(key) = SecretKey::from_slice(&random::<32>()) {
-            return key;
-        }
-    }
+fn sign(ring: &Ring, kind: &str, claims: &impl Serialize) -> String {
+    let header = Header {
+        kid: Some(ring.signing_kid.clone()),
+        typ: Some(kind.to_owned()),
+        ..Header::new(Algorithm::ES256)
+    };
+    jsonwebtoken::encode(&header, claims, &ring.signing).expect("our key signs our claims")
 }
 
-fn private_der(key: &SecretKey) -> Vec<u8> {
-    key.to_pkcs8_der()
-        .expect("a key can be written as PKCS #8")
-        .as_bytes()
-        .to_vec()
-}
-
-fn coordinates(key: &SecretKey) -> (String, String) {
-    let point = key.public_key().to_encoded_point(false);
-    let x = point
-        .x()
-        .expect("the public key of a private key is not the identity");
-    let y = point.y().expect("the point was asked for uncompressed");
-    (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y))
-}
-
-/// RFC 7638, so that the key's name follows from the key.
-fn thumbprint(key: &SecretKey) -> String {
-    let (x, y) = coordinates(key);
-    let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-    URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH)
+        .expect("the clock stands after 1970")
+        .as_secs()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokens() -> Tokens {
-        let key = new_key();
-        Tokens::new(thumbprint(&key), &key)
-    }
-
-    fn keep(second: u64) -> u64 {
-        second
-    }
-
-    fn kim() -> Principal {
-        Principal {
-            subject: "kim".to_owned(),
-            full_name: "김하늘".to_owned(),
-            roles: vec![Role::Operator],
-            zones: Zones::from_words(&["p1".to_owned()]).unwrap(),
-            proof: Proof {
-                grant: Some(Uuid::new_v4()),
-                client: Some("kiosk-app".to_owned()),
-                second_factor_at: Some(7),
-                ..Proof::default()
-            },
-        }
-    }
-
-    #[test]
-    fn a_token_says_who_and_until_when() {
-        let tokens = tokens();
-        let kim = kim();
-        let checked = tokens.check(&tokens.issue(&kim, keep).token).unwrap();
-        let proof = &checked.principal.proof;
-        assert!(proof.token.is_some() && proof.issued_at > 0);
-        let expected = Principal {
-            proof: Proof {
-                token: proof.token,
-                issued_at: proof.issued_at,
-                ..kim.proof.clone()
-            },
-            ..kim
-        };
-        assert_eq!(checked.principal, expected);
-        assert!(checked.expires_at > SystemTime::now());
-    }
-
-    #[test]
-    fn an_old_token_is_told_from_a_wrong_one() {
-        let tokens = tokens();
-        let old = tokens.issue_at(
-            &kim(),
-            SystemTime::now() - TOKEN_LIFETIME - Duration::from_secs(10),
-            keep,
-        );
-        assert!(matches!(tokens.check(&old.token), Err(TokenError::Expired)));
-        let early = tokens.issue_at(&kim(), SystemTime::now() + Duration::from_secs(60), keep);
-        assert!(matches!(
-            tokens.check(&early.token),
-            Err(TokenError::Invalid(_))
-        ));
-        assert!(matches!(tokens.check("x.y.z"), Err(TokenError::Invalid(_))));
-    }
-
-    #[test]
-    fn tokens_of_another_key_or_algorithm_are_refused() {
-        let ours = tokens();
-        let theirs = tokens().issue(&kim(), keep).token;
-        assert!(matches!(ours.check(&theirs), Err(TokenError::Invalid(_))));
-
-        let claims = ours
-            .issue(&kim(), keep)
-            .token
-            .split('.')
-            .nth(1)
-            .unwrap()
-            .to_owned();
-        let none = format!(
-            "{}.{claims}.",
-            URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#)
-        );
-        assert!(matches!(ours.check(&none), Err(TokenError::Invalid(_))));
-    }
-
-    #[test]
-    fn a_changed_token_is_refused() {
-        let tokens = tokens();
-        let token = tokens.issue(&kim(), keep).token;
-        let (head, rest) = token.split_once('.').unwrap();
-        let (claims, signature) = rest.split_once('.').unwrap();
-        let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-        let promoted = URL_SAFE_NO_PAD.encode(claims.replace("operator", "supervisor"));
-        assert!(
-            tokens
-                .check(&format!("{head}.{promoted}.{signature}"))
-                .is_err()
-        );
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! People, programs and signing keys.
+//! People and programs.
 
 use contract::Role;
 
@@ -13,9 +13,16 @@ pub(crate) struct Person {
 }
 
 /// A program, agent or machine that can get tokens.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Client {
     pub(crate) principal: Principal,
     pub(crate) secret_hash: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.principal.fmt(f)
+    }
 }
 
 impl Store {
@@ -36,7 +43,7 @@ impl Store {
         .transpose()
     }
 
-    /// Creates a person as the access file describes, or makes an existing one so.
+    /// Creates a person as the access file describes, or makes an existing one so; one of an external provider is theirs no more.
     pub(crate) async fn put_person(
         unit: &mut Unit<'_>,
         principal: &Principal,
@@ -49,7 +56,8 @@ impl Store {
         sqlx::query!(
             "insert into person (name, full_name, role, zones, password_hash, from_file) values ($1, $2, $3, $4, $5, true)
              on conflict (name) do update set full_name = excluded.full_name, role = excluded.role,
-                 zones = excluded.zones, password_hash = excluded.password_hash, from_file = true, disabled_at = null",
+                 zones = excluded.zones, password_hash = excluded.password_hash, from_file = true, disabled_at = null,
+                 issuer = null, issuer_subject = null",
             principal.subject,
             principal.full_name,
             role,
@@ -105,53 +113,25 @@ impl Store {
         Ok(())
     }
 
-    /// Disables whoever came from the access file and is not named by it any more: their names.
+    /// Disables whoever came from the access file and is not named by it any more: the names of these people and clients.
     pub(crate) async fn disable_others(
         unit: &mut Unit<'_>,
         people: &[String],
         clients: &[String],
-    ) -> Result<Vec<String>, StoreError> {
-        let mut disabled = sqlx::query_scalar!(
+    ) -> Result<(Vec<String>, Vec<String>), StoreError> {
+        let people = sqlx::query_scalar!(
             "update person set disabled_at = now() where from_file and disabled_at is null and name <> all($1) returning name",
             people
         )
         .fetch_all(&mut **unit)
         .await?;
-        disabled.extend(
-            sqlx::query_scalar!(
-                "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1) returning id",
-                clients
-            )
-            .fetch_all(&mut **unit)
-            .await?,
-        );
-        Ok(disabled)
-    }
-
-    /// The newest signing key: its id and its PKCS #8 document.
-    pub(crate) async fn signing_key(&self) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-        let row = sqlx::query!(
-            "select kid, private_der from signing_key order by created_at desc limit 1"
+        let clients = sqlx::query_scalar!(
+            "update client set disabled_at = now() where from_file and disabled_at is null and id <> all($1) returning id",
+            clients
         )
-        .fetch_optional(&self.pool)
+        .fetch_all(&mut **unit)
         .await?;
-        Ok(row.map(|row| (row.kid, row.private_der)))
-    }
-
-    /// Stores a signing key.
-    pub(crate) async fn put_signing_key(
-        &self,
-        kid: &str,
-        private_der: &[u8],
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into signing_key (kid, private_der) values ($1, $2)",
-            kid,
-            private_der
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        Ok((people, clients))
     }
 }
 

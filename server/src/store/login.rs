@@ -16,7 +16,6 @@ pub(crate) struct Login {
     /// When the person did something.
     pub(crate) last_active_at: DateTime<Utc>,
     pub(crate) last_seen_at: DateTime<Utc>,
-    pub(crate) second_factor_at: Option<DateTime<Utc>>,
 }
 
 /// A visit that begins.
@@ -105,7 +104,6 @@ impl Store {
                 csrf: row.csrf,
                 last_active_at: row.last_active_at,
                 last_seen_at: row.last_seen_at,
-                second_factor_at: row.second_factor_at,
                 principal: Principal {
                     proof: Proof {
                         grant: Some(row.id),
@@ -211,13 +209,13 @@ impl Store {
         Ok(ended.rows_affected() > 0)
     }
 
-    /// Ends every login of a person but one: those that ended.
+    /// Ends every login of a person but one, and what they let applications do: what ended.
     pub(crate) async fn end_other_logins(
         unit: &mut Unit<'_>,
         person: &str,
         but: Uuid,
     ) -> Result<Vec<Uuid>, StoreError> {
-        let ended = sqlx::query_scalar!(
+        let mut ended = sqlx::query_scalar!(
             "update login set ended_at = now()
              where person_name = $1 and id <> $2 and ended_at is null and expires_at > now() returning id",
             person,
@@ -225,10 +223,11 @@ impl Store {
         )
         .fetch_all(&mut **unit)
         .await?;
+        ended.extend(Self::end_grants(unit, person).await?);
         Ok(ended)
     }
 
-    /// Ends every login of a person.
+    /// Ends every login of a person, and what they let applications do.
     pub(crate) async fn end_logins(unit: &mut Unit<'_>, person: &str) -> Result<(), StoreError> {
         sqlx::query!(
             "update login set ended_at = now() where person_name = $1 and ended_at is null",
@@ -236,6 +235,7 @@ impl Store {
         )
         .execute(&mut **unit)
         .await?;
+        Self::end_grants(unit, person).await?;
         Ok(())
     }
 }

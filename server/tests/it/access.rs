@@ -34,11 +34,16 @@ async fn each_subscription_is_guarded() {
         ("program", "/topic/alarms", true),
         ("program", "/topic/overview", true),
         ("program", "/topic/devices/gate-1", true),
-        ("program", "/topic/devices/gate-9", false),
+        ("program", "/topic/zones/*/alarms", true),
+        ("program", "/topic/devices/*", true),
         ("program", "/topic/ui/ko/zones/p1/**", true),
         ("program", "/topic/**", false),
-        ("program", "/topic/ui/ko/zones/*/**", false),
-        ("program", "/topic/devices/*", false),
+        ("program", "/topic/ui/ko/zones/*/**", true),
+        ("program", "/topic/ui/*/zones/p1/**", false),
+        ("program-p2", "/topic/ui/ko/zones/*/**", false),
+        ("program-p2", "/topic/zones/*/alarms", false),
+        ("program-p2", "/topic/devices/*", false),
+        ("program-p2", "/topic/devices/gate-9", false),
         ("program-p2", "/topic/zones/p2/alarms", true),
         ("program-p2", "/topic/zones/p1/alarms", false),
         ("program-p2", "/topic/ui/en/zones/p1/**", false),
@@ -52,6 +57,44 @@ async fn each_subscription_is_guarded() {
             stomp.try_subscribe(destination).await;
             assert_eq!(stomp.error().await, "forbidden", "{client} {destination}");
         }
+    }
+    server.stop().await;
+}
+
+/// Who may see everything is told what does not exist; who may not hears the same of it and of what is elsewhere.
+#[tokio::test]
+async fn a_mistyped_destination_is_told_apart_where_that_leaks_nothing() {
+    let server = TestServer::start().await;
+    let _agent = server.agent().await;
+    for (client, destination, code) in [
+        ("program", "/topic/devices/gate-9", "no-such-device"),
+        ("program-p2", "/topic/devices/gate-9", "forbidden"),
+        ("program-p2", "/topic/devices/gate-1", "forbidden"),
+        ("program-p2", "/topic/zones/p9/alarms", "forbidden"),
+        ("program-p2", "/topic/alrams", "unknown-destination"),
+        ("program-p2", "/topic/zones/P2/alarms", "forbidden"),
+        (
+            "program-p2",
+            "/topic/zones/p2/../p1/alarms",
+            "bad-destination",
+        ),
+        (
+            "program-p2",
+            "/topic/zones/%70%31/alarms",
+            "bad-destination",
+        ),
+        ("program-p2", "/topic//zones/p2/alarms", "bad-destination"),
+        ("program-p2", "/topic/zones/p2/alarms/", "bad-destination"),
+        ("program-p2", "/queue/notes", "forbidden"),
+        (
+            "program-p2",
+            "/temp-queue/answers",
+            "unsupported-destination",
+        ),
+    ] {
+        let mut stomp = server.stomp(client).await;
+        stomp.try_subscribe(destination).await;
+        assert_eq!(stomp.error().await, code, "{client} {destination}");
     }
     server.stop().await;
 }
@@ -73,7 +116,11 @@ async fn each_send_is_guarded() {
         let mut stomp = server.stomp(client).await;
         stomp.cast(destination, &serde_json::json!({})).await;
         let code = stomp.error().await;
-        let refusals = ["forbidden", "bad-destination", "unsupported-destination"];
+        let refusals = [
+            "forbidden",
+            "unknown-destination",
+            "unsupported-destination",
+        ];
         assert!(
             refusals.contains(&code.as_str()),
             "{client} {destination}: {code}"
@@ -111,6 +158,10 @@ async fn every_route_asks_who_is_there() {
         ("/healthz", 200),
         ("/readyz", 200),
         ("/.well-known/jwks.json", 200),
+        ("/.well-known/oauth-authorization-server", 200),
+        ("/.well-known/openid-configuration", 200),
+        ("/oauth/authorize", 400),
+        ("/api/v1/grants", 401),
     ] {
         assert_eq!(nobody.get(path).await.status(), status, "GET {path}");
     }
@@ -119,7 +170,8 @@ async fn every_route_asks_who_is_there() {
         ("/devices/gate-1/commands", 303),
         ("/devices/gate-1/approve", 303),
         ("/sign-out", 303),
-        ("/login/token", 303),
+        ("/login/token", 401),
+        ("/oauth/authorize", 303),
         ("/login/active", 303),
         ("/login/unlock", 303),
         ("/account/password", 303),
@@ -134,6 +186,7 @@ async fn every_route_asks_who_is_there() {
         ("/people/end-logins", 303),
         ("/api/v1/alarms/1/acknowledge", 401),
         ("/api/v1/devices/gate-1/commands", 401),
+        ("/api/v1/revocations", 401),
     ] {
         let answer = nobody.post(path, &[]).await;
         assert_eq!(answer.status(), status, "POST {path}");

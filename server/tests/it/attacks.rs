@@ -14,7 +14,7 @@ use tokio::process::Child;
 
 use crate::agent::event;
 use crate::database::Database;
-use crate::harness::{Browser, CONFIG, PASSWORD, TestServer, access};
+use crate::harness::{Browser, CONFIG, PASSWORD, TestServer, access, policy};
 use crate::stomp_client::StompClient;
 
 /// What the server may answer to what nobody may do. Whatever else it says is no refusal.
@@ -228,6 +228,7 @@ impl Talkative {
         );
         std::fs::write(root.join("server.toml"), format!("{CONFIG}{listen}")).unwrap();
         std::fs::write(root.join("access.toml"), access()).unwrap();
+        std::fs::write(root.join("policy.toml"), policy()).unwrap();
         let database = Database::create().await;
         let log = std::fs::File::create(root.join("log")).unwrap();
         let process = tokio::process::Command::new(env!("CARGO_BIN_EXE_landside-server"))

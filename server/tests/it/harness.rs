@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use server::config::Config;
+use server::identity::policy::Policy;
 use server::store::Store;
 use server::{Listeners, Server};
 use tempfile::TempDir;
@@ -33,11 +34,16 @@ name = { ko = "주차장 P2", en = "Car park P2" }
 approve = ["agent-1", "agent-2"]
 [access]
 file = "access.toml"
-[identity]
-# The people of these tests sign in with a password only.
-second_factor_roles = []
-second_factor_minutes = 0
+[policy]
+file = "policy.toml"
 "#;
+
+/// The policy of every test: the built-in one, but people sign in with a password only.
+pub(crate) fn policy() -> String {
+    let (head, roles) = Policy::DEFAULT.split_once("[second_factor]").unwrap();
+    let (_, roles) = roles.split_once("[role.").unwrap();
+    format!("{head}[role.{roles}")
+}
 
 /// The access file of every test.
 pub(crate) fn access() -> String {
@@ -79,6 +85,11 @@ impl TestServer {
         Self::start_as(CONFIG, &[]).await
     }
 
+    /// Starts one with a policy file.
+    pub(crate) async fn start_with_policy(policy: &str) -> Self {
+        Self::start_with("", &[("policy.toml", policy)]).await
+    }
+
     /// Starts one with more in its configuration, and files beside that.
     pub(crate) async fn start_with(more: &str, files: &[(&str, &str)]) -> Self {
         Self::start_as(&format!("{CONFIG}{more}"), files).await
@@ -86,24 +97,33 @@ impl TestServer {
 
     /// Starts one with these keys in `[identity]`, and these tables.
     pub(crate) async fn start_for_people(identity: &str, tables: &str) -> Self {
-        let (before, _) = CONFIG.split_once("[identity]").unwrap();
-        Self::start_as(&format!("{before}[identity]\n{identity}\n{tables}\n"), &[]).await
+        Self::start_as(&format!("{CONFIG}[identity]\n{identity}\n{tables}\n"), &[]).await
     }
 
     async fn start_as(config: &str, files: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("server.toml"), config).unwrap();
-        std::fs::write(directory.path().join("access.toml"), access()).unwrap();
-        for (name, text) in files {
-            std::fs::write(directory.path().join(name), text).unwrap();
-        }
         let mut server = Self {
             database: Database::create().await,
-            directory,
+            directory: tempfile::tempdir().unwrap(),
             server: None,
         };
+        server.write("server.toml", config);
+        server.write("access.toml", &access());
+        server.write("policy.toml", &policy());
+        for (name, text) in files {
+            server.write(name, text);
+        }
         server.run().await;
         server
+    }
+
+    /// Writes one of its files anew, at once as an editor does.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let (path, new) = (
+            self.directory.path().join(name),
+            self.directory.path().join("new"),
+        );
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, path).unwrap();
     }
 
     fn config(&self) -> PathBuf {
@@ -128,16 +148,12 @@ impl TestServer {
 
     /// Takes somebody out of the access file.
     pub(crate) fn remove_from_access(&self, name: &str) {
-        let path = self.directory.path().join("access.toml");
-        let everybody = access();
+        let everybody = self.file("access.toml");
         let tables = everybody
             .split("[[")
             .filter(|table| !table.is_empty() && !table.contains(&format!("\"{name}\"")));
-        std::fs::write(
-            path,
-            tables.map(|table| format!("[[{table}")).collect::<String>(),
-        )
-        .unwrap();
+        let rest: String = tables.map(|table| format!("[[{table}")).collect();
+        self.write("access.toml", &rest);
     }
 
     /// Stops the server and starts another one on the same database.
@@ -207,11 +223,6 @@ impl TestServer {
         self.running().addresses().metrics
     }
 
-    /// Replaces a file beside the configuration.
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.directory.path().join(name), text).unwrap();
-    }
-
     /// What the metrics say.
     pub(crate) async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.running().addresses().metrics);
@@ -229,22 +240,27 @@ impl TestServer {
 
     /// A token of a client.
     pub(crate) async fn token(&self, client: &str) -> String {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client),
-            ("client_secret", PASSWORD),
-        ];
-        let answer = reqwest::Client::new()
-            .post(self.url("/oauth/token"))
-            .form(&form)
-            .send()
-            .await
-            .unwrap();
+        let answer = self.ask_for_token(client).await;
         assert_eq!(answer.status(), 200);
         answer.json::<Value>().await.unwrap()["access_token"]
             .as_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// What a client with its right secret is answered.
+    pub(crate) async fn ask_for_token(&self, client: &str) -> reqwest::Response {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client),
+            ("client_secret", PASSWORD),
+        ];
+        reqwest::Client::new()
+            .post(self.url("/oauth/token"))
+            .form(&form)
+            .send()
+            .await
+            .unwrap()
     }
 
     /// The token of a page of somebody who is signed in.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::database::Database;
-use crate::harness::{CONFIG, PASSWORD, access};
+use crate::harness::{CONFIG, PASSWORD, access, policy};
 
 /// A zone with two devices of each kind, all served by one agent.
 const AIRPORT: &str = r#"
@@ -88,6 +88,7 @@ impl Chain {
         );
         std::fs::write(root.join("server.toml"), format!("{CONFIG}{listen}")).unwrap();
         std::fs::write(root.join("access.toml"), access()).unwrap();
+        std::fs::write(root.join("policy.toml"), policy()).unwrap();
         let site = airport.site_file(&"agent-1".parse().unwrap());
         let agent = format!(
             "id = \"agent-1\"\ndata = \"agent\"\nsite = \"{}\"\nprofiles = \"profiles\"\n[server]\nurl = \"http://{http}\"\n",

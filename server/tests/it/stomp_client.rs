@@ -40,12 +40,26 @@ impl StompClient {
         Self::over(stream, token)
     }
 
+    /// As [`Self::begin`], with a login and a passcode instead of a token.
+    pub(crate) async fn with_passcode(address: SocketAddr, login: &str, passcode: &str) -> Self {
+        let config = ClientConfig {
+            login: Some(login.to_owned()),
+            passcode: Some(passcode.to_owned()),
+            ..ClientConfig::default()
+        };
+        Self::of(TcpStream::connect(address).await.unwrap(), config)
+    }
+
     /// As [`Self::begin`] on a connection that is there.
     pub(crate) fn over(stream: impl Stream + 'static, token: &str) -> Self {
         let config = ClientConfig {
             authorization: Some(format!("Bearer {token}")),
             ..ClientConfig::default()
         };
+        Self::of(stream, config)
+    }
+
+    fn of(stream: impl Stream + 'static, config: ClientConfig) -> Self {
         Self {
             stream: Box::new(stream),
             session: ClientSession::new(config, Instant::now()),

@@ -52,6 +52,7 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
         problem: None,
         name: text,
         next: text,
+        external: None,
         csrf: Some(text),
         version: text,
     };

@@ -8,10 +8,10 @@ use contract::device::{Condition, PointView};
 use contract::{Language, Quality, Text, Value};
 use uuid::Uuid;
 use web_ui::{
-    AlarmRow, AlarmsPage, AuditFields, AuditLine, AuditPage, Blocked, CommandList, CommandPanel,
-    DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView,
-    Offer, Overview, OverviewZone, Permissions, PlatePage, RowForm, Shell, SignIn, SignInProblem,
-    Template, ZoneTile, alarm_order, asset,
+    AlarmRow, AlarmsPage, AuditFields, AuditLine, AuditPage, Authorize, Blocked, CommandList,
+    CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage, KnownDevice, Notice,
+    NoticeView, Offer, Overview, OverviewZone, Permissions, PlatePage, RowForm, Shell, SignIn,
+    SignInProblem, Template, ZoneTile, alarm_order, asset,
 };
 
 use crate::html::{Piece, assert_tags_close, attributes, pieces};
@@ -136,14 +136,30 @@ fn every_page(language: Language) -> Vec<String> {
             problem,
             name: "kim",
             next: "/alarms?zone=p1&x=y",
+            external: None,
             csrf: Some("before-login"),
             version: "0.1.0",
+        };
+        pages.push(page.render().unwrap());
+    }
+    for zones in [None, Some(vec![&airport.zones[0].name])] {
+        let page = Authorize {
+            viewing: viewing(language),
+            application: "Field <app>",
+            full_name: "김하늘",
+            user_name: "kim",
+            roles: &[contract::Role::Operator],
+            zones,
+            destination: "https://app.example",
+            csrf: "of this login",
+            fields: &[("state", "\"><b>")],
         };
         pages.push(page.render().unwrap());
     }
     for kind in [
         ErrorKind::NotFound,
         ErrorKind::Forbidden,
+        ErrorKind::Application,
         ErrorKind::Internal,
         ErrorKind::Unavailable,
     ] {

@@ -224,8 +224,10 @@ pub(crate) fn counts() -> [PriorityCount; 4] {
 
 pub(crate) const OPERATOR: Permissions = Permissions {
     acknowledge: true,
+    command_view: true,
     command_normal: true,
     command_critical: false,
+    command_emergency: true,
     approve: true,
     people: false,
     code_for_critical: false,

@@ -1,0 +1,72 @@
+//! `landside-server keys`: the signing keys of a server, which follows what is done here within seconds.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Subcommand;
+use server::config::Config;
+use server::identity::rotation::{self, KeyLine};
+use server::store::Store;
+
+/// What to do with them.
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Shows them.
+    List {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Takes the next one into use now; the old one is good until its last token has expired.
+    Rotate {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Removes one that somebody else may have: its tokens are refused and their sessions end.
+    Remove {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The key's name, as `list` shows it.
+        kid: String,
+    },
+}
+
+impl KeysCommand {
+    /// The configuration file.
+    pub(crate) fn config(&self) -> &Path {
+        let (Self::List { config } | Self::Rotate { config } | Self::Remove { config, .. }) = self;
+        config
+    }
+
+    /// Does it, and tells which keys there are then.
+    pub(crate) async fn run(&self, config: &Config) -> anyhow::Result<String> {
+        let (url, cluster) = super::run::database(config).await.context(
+            "cannot use the private database; while the server runs, name its socket in DATABASE_URL",
+        )?;
+        let told = self.change(&url).await;
+        if let Some(cluster) = cluster {
+            cluster.stop().await?;
+        }
+        told
+    }
+
+    async fn change(&self, url: &str) -> anyhow::Result<String> {
+        let store = Store::open(url).await.context("cannot use the database")?;
+        let keys = match self {
+            Self::List { .. } => rotation::list(&store).await?,
+            Self::Rotate { .. } => rotation::rotate(&store).await?,
+            Self::Remove { kid, .. } => rotation::remove(&store, kid).await?.ok_or_else(|| {
+                anyhow!("there is no key {kid}; `landside-server keys list` shows them")
+            })?,
+        };
+        store.close().await;
+        Ok(keys.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+fn line(key: &KeyLine) -> String {
+    let (state, since) = (key.state.to_string(), key.since.format("%F %T UTC"));
+    format!("{} {state:7} since {since}", key.kid)
+}

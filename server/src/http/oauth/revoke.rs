@@ -1,0 +1,90 @@
+//! `POST /oauth/revoke` (RFC 7009): a client gives back what it has. Live sessions of it end at once.
+
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::{self, Client};
+use super::{App, bad_request, refuse, unavailable};
+use crate::http::viewer::Peer;
+use crate::identity::grant::secret_hash;
+use crate::identity::standing::Revocation;
+use crate::store::audit::AuditEntry;
+use crate::store::{Store, StoreError};
+
+#[derive(Deserialize)]
+pub(super) struct RevokeForm {
+    token: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+}
+
+pub(super) async fn revoke(
+    State(app): State<App>,
+    peer: Peer,
+    headers: HeaderMap,
+    form: Result<Form<RevokeForm>, FormRejection>,
+) -> Response {
+    let Ok(Form(mut form)) = form else {
+        return bad_request("send a form (application/x-www-form-urlencoded), each field once");
+    };
+    let (id, secret) = (form.client_id.take(), form.client_secret.take());
+    let client = match client::authenticate(&app, &headers, id, secret).await {
+        Ok(client) => client,
+        Err(refusal) => return refusal,
+    };
+    let Some(token) = form.token else {
+        return bad_request("token is missing");
+    };
+    match take_back(&app, &peer, &client, &token).await {
+        Ok(true) => StatusCode::OK.into_response(),
+        Ok(false) => refuse(
+            StatusCode::BAD_REQUEST,
+            "invalid_grant",
+            "the token belongs to another client",
+        ),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Whether the token was this client's, or none that is good: then nothing is left to do.
+async fn take_back(
+    app: &App,
+    Peer(peer): &Peer,
+    client: &Client,
+    token: &str,
+) -> Result<bool, StoreError> {
+    let now = Utc::now();
+    let mut unit = app.store.begin().await?;
+    let (revocation, subject) = if let Ok(checked) = app.authenticator.tokens.check(token) {
+        if checked.principal.proof.client.as_deref() != Some(client.id()) {
+            return Ok(false);
+        }
+        let Some(id) = checked.principal.proof.token else {
+            return Ok(true);
+        };
+        (Revocation::Token(id), checked.principal.subject)
+    } else if let Some(grant) = Store::grant_of(&mut unit, &secret_hash(token)).await? {
+        if grant.application != client.id() {
+            return Ok(false);
+        }
+        (Revocation::Grant(grant.id), grant.person_name)
+    } else {
+        return Ok(true);
+    };
+    if let Revocation::Grant(id) = revocation {
+        Store::end_grant(&mut unit, id, now).await?;
+    } else {
+        Store::put_revocation(&mut unit, &revocation, now).await?;
+    }
+    let entry = AuditEntry::new(client.id(), peer, "token.revoke", &subject)
+        .detail(json!({"kind": revocation.kind(), "key": revocation.key()}));
+    Store::audit(&mut unit, entry).await?;
+    unit.commit().await.map_err(StoreError::from)?;
+    app.authenticator.call_back(&revocation, &subject, now);
+    Ok(true)
+}

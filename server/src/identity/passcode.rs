@@ -1,0 +1,188 @@
+//! Machines that can send nothing but a login and a passcode in CONNECT: the program's id and its secret.
+//!
+//! Such a session has no token that could end, since the machine could not renew it: it lasts for as long as the program is
+//! in force as it was when it connected. That is looked at every [`LOOK_EVERY`], whoever changed the program and wherever,
+//! so that a kiosk that works is left alone for months, and one that was disabled, changed, or called back is not.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use broker::{Denied, Peer};
+use chrono::Utc;
+use stomp::Frame;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::authenticator::Authenticator;
+use super::principal::{Principal, Proof};
+use super::secret::Secrets;
+use super::standing::Revocation;
+use crate::store::identity::Client;
+use crate::store::{Store, StoreError};
+use crate::wire;
+
+/// A kiosk that was disabled shows nothing more after this.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The login and the passcode of a frame that brings no token.
+pub(crate) fn passcode_of(frame: &Frame) -> Option<(&str, &str)> {
+    if frame.headers.get_ignore_case("authorization").is_some() {
+        return None;
+    }
+    let (login, passcode) = (frame.header("login")?, frame.header("passcode")?);
+    // Every JWT begins with `{"`, and has three parts. Clients of today put it here as well, with any login.
+    let is_token = passcode.starts_with("eyJ") && passcode.matches('.').count() == 2;
+    (!login.is_empty() && !is_token).then_some((login, passcode))
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum PasscodeError {
+    #[error("no such login, or the wrong passcode")]
+    Wrong,
+    #[error("passcodes cannot be checked now; try again in a moment")]
+    Unavailable,
+}
+
+/// Checks passcodes, and remembers whom it let in.
+#[derive(Debug)]
+pub(crate) struct Passcodes {
+    authenticator: Authenticator,
+    store: Store,
+    secrets: Secrets,
+    /// By id. Bounded by the programs that exist.
+    admitted: Mutex<HashMap<String, Client>>,
+}
+
+impl Passcodes {
+    pub(crate) fn new(authenticator: Authenticator, store: Store, secrets: Secrets) -> Self {
+        Self {
+            authenticator,
+            store,
+            secrets,
+            admitted: Mutex::default(),
+        }
+    }
+
+    /// Who brings this passcode on a connection of `peer`.
+    pub(crate) async fn admit(
+        &self,
+        login: &str,
+        passcode: &str,
+        peer: &Peer,
+    ) -> Result<Principal, Denied> {
+        if !peer.is_private() {
+            return Err(Denied::new(
+                "passcode-in-clear",
+                "a passcode is taken over TLS only, or from this machine; connect to the port with TLS",
+            ));
+        }
+        let admitted = self.authenticate(login, passcode).await;
+        admitted.map_err(|error| match error {
+            PasscodeError::Wrong => Denied::unauthenticated(error.to_string()),
+            PasscodeError::Unavailable => Denied::new("unavailable", error.to_string()),
+        })
+    }
+
+    /// Who brings this passcode.
+    async fn authenticate(&self, login: &str, passcode: &str) -> Result<Principal, PasscodeError> {
+        let known = self.store.client(&wire::clean(login)).await;
+        let known = known.map_err(|error| {
+            tracing::error!(%error, "a passcode was not checked");
+            PasscodeError::Unavailable
+        })?;
+        let stored = known.as_ref().map(|client| client.secret_hash.clone());
+        let right = self.secrets.verify(passcode.to_owned(), stored).await;
+        let right = right.map_err(|_busy| PasscodeError::Unavailable)?;
+        let Some(client) = known.filter(|_| right) else {
+            tracing::warn!("a wrong login or passcode was shown");
+            return Err(PasscodeError::Wrong);
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.expect("the clock stands after 1970").as_secs();
+        let subject = &client.principal.subject;
+        let principal = Principal {
+            proof: Proof {
+                token: Some(Uuid::new_v4()),
+                issued_at: self.authenticator.standing.issue_second(subject, now),
+                ..client.principal.proof.clone()
+            },
+            ..client.principal.clone()
+        };
+        self.remembered().insert(subject.clone(), client);
+        Ok(principal)
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<String, Client>> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the sessions of programs that are not what they were, until the word to stop.
+    pub(crate) async fn follow(&self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let admitted: Vec<String> = self.remembered().keys().cloned().collect();
+            for id in admitted {
+                // With the database away nobody can have changed a program.
+                if let Err(error) = self.look_at(&id).await {
+                    tracing::warn!(%error, "programs with passcodes were not looked at");
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn look_at(&self, id: &str) -> Result<(), StoreError> {
+        let known = self.store.client(id).await?;
+        if self.remembered().get(id) == known.as_ref() {
+            return Ok(());
+        }
+        let (revocation, now) = (Revocation::Subject(id.to_owned()), Utc::now());
+        let mut unit = self.store.begin().await?;
+        Store::put_revocation(&mut unit, &revocation, now).await?;
+        unit.commit().await?;
+        self.remembered().remove(id);
+        self.authenticator.call_back(&revocation, id, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stomp::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_no_passcode_whatever_the_login() {
+        for (headers, expected) in [
+            (vec![("login", "a"), ("passcode", "b")], Some(("a", "b"))),
+            (
+                vec![("login", "a"), ("passcode", "b.c.d")],
+                Some(("a", "b.c.d")),
+            ),
+            (vec![("login", "a"), ("passcode", "eyJ.c.d")], None),
+            (vec![("login", ""), ("passcode", "b")], None),
+            (vec![("passcode", "b")], None),
+            (vec![("login", "a")], None),
+            (
+                vec![
+                    ("login", "a"),
+                    ("passcode", "b"),
+                    ("Authorization", "Bearer x"),
+                ],
+                None,
+            ),
+        ] {
+            let mut frame = Frame::new(Command::Connect);
+            for (name, value) in &headers {
+                frame.headers.push(*name, *value);
+            }
+            assert_eq!(passcode_of(&frame), expected, "{headers:?}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! A person who signs in at the provider: authorization code with PKCE (RFC 7636), `state` and `nonce` (OpenID Connect Core 1.0,
+//! section 3.1).
+
+use std::time::{Instant, SystemTime};
+
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use url::form_urlencoded::{Serializer, byte_serialize};
+
+use super::claims::{Refused, check_id_token, text};
+use super::discovery::Metadata;
+use super::fetch::Away;
+use super::jws::{Claims, Unverified};
+use super::mapping::{self, Stranger, Visitor};
+use super::pending::Pending;
+use super::{NoKey, Provider, lock, unix};
+use crate::identity::password::random;
+
+/// Where a browser is sent, and the cookie by which it is known when it comes back.
+pub(crate) struct Begun {
+    pub(crate) location: String,
+    pub(crate) cookie: String,
+}
+
+/// What the provider sends along with the browser (RFC 6749 section 4.1.2).
+#[derive(Deserialize)]
+pub(crate) struct Returning {
+    state: Option<String>,
+    code: Option<String>,
+    error: Option<String>,
+    /// RFC 9207.
+    iss: Option<String>,
+}
+
+/// Somebody who signed in over there.
+pub(crate) struct Returned {
+    pub(crate) visitor: Visitor,
+    /// Where they were going.
+    pub(crate) next: String,
+}
+
+/// Why a person who went to sign in does not get in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The provider does not answer, or not as it should.
+    #[error("the identity provider is away: {0}")]
+    Away(String),
+    /// It is not the browser that went, or came back before, or took too long.
+    #[error("no sign-in of this browser is under way")]
+    NotUnderWay,
+    /// The provider let them not in.
+    #[error("the identity provider refused")]
+    Refused,
+    /// What the provider answered cannot be believed.
+    #[error("the answer of the identity provider is not accepted: {0}")]
+    Unbelievable(&'static str),
+    /// They are nobody here.
+    #[error("{0}")]
+    Stranger(#[from] Stranger),
+}
+
+impl From<Away> for Failure {
+    fn from(Away(why): Away) -> Self {
+        Self::Away(why)
+    }
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    id_token: String,
+    access_token: Option<String>,
+}
+
+fn secret() -> String {
+    URL_SAFE_NO_PAD.encode(random::<32>())
+}
+
+fn hash(text: &str) -> Vec<u8> {
+    Sha256::digest(text).to_vec()
+}
+
+impl Provider {
+    /// Sends a browser to the provider.
+    ///
+    /// # Errors
+    /// [`Failure::Away`].
+    pub(crate) async fn begin(&self, next: &str) -> Result<Begun, Failure> {
+        let metadata = self.present().await?;
+        let (state, nonce, verifier, cookie) = (secret(), secret(), secret(), secret());
+        let mut location = metadata.authorization.clone();
+        location
+            .query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &self.config.client_id)
+            .append_pair("redirect_uri", &self.config.return_url)
+            .append_pair("scope", &self.config.scopes.join(" "))
+            .append_pair("state", &state)
+            .append_pair("nonce", &nonce)
+            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(hash(&verifier)))
+            .append_pair("code_challenge_method", "S256");
+        let pending = Pending {
+            browser: hash(&cookie),
+            nonce,
+            verifier,
+            next: next.to_owned(),
+        };
+        lock(&self.waiting).put(state, pending, Instant::now());
+        Ok(Begun {
+            location: location.into(),
+            cookie,
+        })
+    }
+
+    /// Takes a browser back.
+    ///
+    /// # Errors
+    /// [`Failure`], why the person does not get in.
+    pub(crate) async fn finish(
+        &self,
+        returning: Returning,
+        cookie: Option<&str>,
+    ) -> Result<Returned, Failure> {
+        let pending = returning
+            .state
+            .as_deref()
+            .zip(cookie)
+            .and_then(|(state, cookie)| {
+                lock(&self.waiting).take(state, &hash(cookie), Instant::now())
+            });
+        let pending = pending.ok_or(Failure::NotUnderWay)?;
+        let metadata = self.present().await?;
+        let named = returning.iss.as_deref();
+        if named.is_some_and(|issuer| issuer != self.config.issuer)
+            || (named.is_none() && metadata.answers_name_issuer)
+        {
+            return Err(Failure::Unbelievable("it is of another issuer"));
+        }
+        if returning.error.is_some() {
+            return Err(Failure::Refused);
+        }
+        let code = returning
+            .code
+            .ok_or(Failure::Unbelievable("it has no code"))?;
+        let tokens = self.redeem(&metadata, &code, &pending.verifier).await?;
+        let mut claims = self.believe(&tokens.id_token, &pending.nonce).await?;
+        if !mapping::is_whole(&claims, &self.config) {
+            self.ask_for_more(&metadata, tokens.access_token, &mut claims)
+                .await?;
+        }
+        Ok(Returned {
+            visitor: mapping::visitor(&claims, &self.config)?,
+            next: pending.next,
+        })
+    }
+
+    /// The tokens for a code.
+    async fn redeem(
+        &self,
+        metadata: &Metadata,
+        code: &str,
+        verifier: &str,
+    ) -> Result<Tokens, Failure> {
+        let (authorization, form) = self.redemption(metadata, code, verifier);
+        let answer = self
+            .fetcher
+            .post(&metadata.token, authorization, form)
+            .await;
+        let (status, body) = answer?;
+        if status != StatusCode::OK {
+            // What it answers names the reason, and may repeat what was sent.
+            tracing::warn!(%status, error = error_code(&body), "the identity provider refused a code");
+            return Err(Failure::Unbelievable("it does not know its own code"));
+        }
+        serde_json::from_slice(&body).or(Err(Failure::Unbelievable("it has no ID token")))
+    }
+
+    /// What is sent for a code: the header that shows the client's secret, if there is one, and the form.
+    fn redemption(
+        &self,
+        metadata: &Metadata,
+        code: &str,
+        verifier: &str,
+    ) -> (Option<String>, String) {
+        let id = &self.config.client_id;
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "authorization_code")
+            .append_pair("code", code)
+            .append_pair("redirect_uri", &self.config.return_url)
+            .append_pair("code_verifier", verifier);
+        let mut authorization = None;
+        match &self.config.client_secret {
+            Some(secret) if metadata.secret_in_form => {
+                form.append_pair("client_id", id)
+                    .append_pair("client_secret", &secret.0);
+            }
+            Some(secret) => {
+                let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+                let pair = format!("{}:{}", encoded(id), encoded(&secret.0));
+                authorization = Some(format!("Basic {}", STANDARD.encode(pair)));
+            }
+            None => {
+                form.append_pair("client_id", id);
+            }
+        }
+        (authorization, form.finish())
+    }
+
+    /// The claims of an ID token that was made for this sign-in.
+    async fn believe(&self, id_token: &str, nonce: &str) -> Result<Claims, Failure> {
+        let unverified =
+            Unverified::read(id_token, &self.config.algorithms).map_err(Failure::Unbelievable)?;
+        let key = self
+            .key(unverified.kid.as_deref(), unverified.algorithm)
+            .await;
+        let key = key.map_err(|no_key| match no_key {
+            NoKey::Away => Failure::Away("its keys could not be fetched".to_owned()),
+            NoKey::Unknown => {
+                Failure::Unbelievable("it is signed with a key that it does not have")
+            }
+        })?;
+        let claims = unverified.verify(&key).map_err(Failure::Unbelievable)?;
+        let now = unix(SystemTime::now());
+        check_id_token(
+            &claims,
+            &self.config.issuer,
+            &self.config.client_id,
+            nonce,
+            now,
+        )
+        .map_err(|refused| {
+            Failure::Unbelievable(match refused {
+                Refused::Expired => "it has expired, or one of the clocks is wrong",
+                Refused::Wrong(why) => why,
+            })
+        })?;
+        Ok(claims)
+    }
+
+    /// Some providers keep ID tokens short and tell groups and names only when asked (section 5.3).
+    async fn ask_for_more(
+        &self,
+        metadata: &Metadata,
+        access_token: Option<String>,
+        claims: &mut Claims,
+    ) -> Result<(), Failure> {
+        let Some((url, token)) = metadata.userinfo.as_ref().zip(access_token) else {
+            return Ok(());
+        };
+        let answer = self.fetcher.get(url, Some(&token)).await?;
+        let more: Claims = serde_json::from_slice(&answer.body).or(Err(Failure::Unbelievable(
+            "what it says of the person cannot be read",
+        )))?;
+        // Section 5.3.2: it may be about somebody else.
+        if text(&more, "sub") != text(claims, "sub") {
+            return Err(Failure::Unbelievable("it speaks of somebody else"));
+        }
+        for (name, value) in more {
+            // What is signed stays as it is.
+            claims.entry(name).or_insert(value);
+        }
+        Ok(())
+    }
+}
+
+/// The `error` of RFC 6749 section 5.2, if it is one: these are words of a protocol, everything else is a stranger's text.
+fn error_code(body: &[u8]) -> &'static str {
+    const CODES: [&str; 6] = [
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    ];
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    let said = serde_json::from_slice::<Refusal>(body).ok();
+    let known = said.and_then(|refusal| CODES.into_iter().find(|code| *code == refusal.error));
+    known.unwrap_or("unknown")
+}

@@ -1,0 +1,144 @@
+//! Signing keys rotate while the server runs: by age, and whenever somebody asks for it from elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::authenticator::Authenticator;
+use super::keys::{Due, KeyState, Rotate, StoredKey, due};
+use crate::store::{Store, StoreError};
+
+/// How often the store is asked whether somebody else changed the keys: one small query, and what a command did is in
+/// force before whoever gave it has looked up.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Does what is due, if anything is, and tells which keys there are then.
+pub(super) async fn turn(
+    store: &Store,
+    rotate: Rotate,
+    now: DateTime<Utc>,
+) -> Result<Vec<StoredKey>, StoreError> {
+    let keys = store.signing_keys().await?;
+    if due(&keys, rotate, now).is_nothing() {
+        return Ok(keys);
+    }
+    let mut unit = store.begin().await?;
+    Store::lock_signing_keys(&mut unit).await?;
+    // Another server may have done it while this one waited.
+    let due = due(&Store::signing_keys_in(&mut unit).await?, rotate, now);
+    apply(&mut unit, &due, now).await?;
+    let keys = Store::signing_keys_in(&mut unit).await?;
+    unit.commit().await?;
+    for key in &keys {
+        tracing::info!(key.id = key.kid, state = %key.state(), "signing key");
+    }
+    Ok(keys)
+}
+
+async fn apply(
+    unit: &mut crate::store::Unit<'_>,
+    due: &Due,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    Store::turn_signing_keys(unit, due, now).await?;
+    if due.make_current {
+        let key = StoredKey {
+            activated_at: Some(now),
+            ..StoredKey::new(now)
+        };
+        Store::put_signing_key(unit, &key).await?;
+    }
+    if due.make_next {
+        Store::put_signing_key(unit, &StoredKey::new(now)).await?;
+    }
+    Ok(())
+}
+
+/// Follows the keys of the store, and rotates them by age, until the word to stop.
+pub(crate) async fn follow(
+    authenticator: Authenticator,
+    store: Store,
+    age: Duration,
+    shutdown: CancellationToken,
+) {
+    let tokens = Arc::clone(&authenticator.tokens);
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        // With the database away the keys stay as they are: tokens are made and checked on.
+        match turn(&store, Rotate::After(age), Utc::now()).await {
+            Ok(keys) => match tokens.use_keys(&keys) {
+                Ok(removed) if removed => authenticator.keys_removed(),
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "the signing keys stay as they were"),
+            },
+            Err(error) => tracing::warn!(%error, "the signing keys were not looked at"),
+        }
+    }
+}
+
+/// Older than any key of ours.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// A signing key, for a person to read.
+#[derive(Debug, Clone)]
+pub struct KeyLine {
+    /// Its name in tokens and in the key set.
+    pub kid: String,
+    /// What it is for.
+    pub state: KeyState,
+    /// Since when it is that.
+    pub since: DateTime<Utc>,
+}
+
+fn lines(keys: Vec<StoredKey>) -> Vec<KeyLine> {
+    keys.into_iter()
+        .map(|key| KeyLine {
+            state: key.state(),
+            since: key.since(),
+            kid: key.kid,
+        })
+        .collect()
+}
+
+/// The signing keys.
+///
+/// # Errors
+/// [`StoreError`] when the store does not answer.
+pub async fn list(store: &Store) -> Result<Vec<KeyLine>, StoreError> {
+    Ok(lines(store.signing_keys().await?))
+}
+
+/// Takes the next key into use now; the old one is published until its last token has expired.
+///
+/// # Errors
+/// [`StoreError`] when the store does not answer.
+pub async fn rotate(store: &Store) -> Result<Vec<KeyLine>, StoreError> {
+    Ok(lines(turn(store, Rotate::Now, Utc::now()).await?))
+}
+
+/// Removes a key that somebody else may have: its tokens are refused everywhere from now on. If it signs, the next one
+/// does from now on. `None`: there is no such key.
+///
+/// # Errors
+/// [`StoreError`] when the store does not answer.
+pub async fn remove(store: &Store, kid: &str) -> Result<Option<Vec<KeyLine>>, StoreError> {
+    let mut unit = store.begin().await?;
+    Store::lock_signing_keys(&mut unit).await?;
+    if !Store::remove_signing_key(&mut unit, kid).await? {
+        return Ok(None);
+    }
+    let now = Utc::now();
+    // Without one that signs, the next one is due at once.
+    let left = Store::signing_keys_in(&mut unit).await?;
+    apply(&mut unit, &due(&left, Rotate::After(NEVER), now), now).await?;
+    let keys = Store::signing_keys_in(&mut unit).await?;
+    unit.commit().await?;
+    Ok(Some(lines(keys)))
+}

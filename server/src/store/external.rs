@@ -1,0 +1,120 @@
+//! People whom an external identity provider knows.
+
+use chrono::{DateTime, Utc};
+use contract::Role;
+use uuid::Uuid;
+
+use super::{Store, StoreError, Unit};
+use crate::identity::principal::Zones;
+
+/// Somebody as the provider describes them now.
+pub(crate) struct External<'a> {
+    pub(crate) issuer: &'a str,
+    /// Who they are there, for ever.
+    pub(crate) sub: &'a str,
+    /// The name they would have here, if they have none yet.
+    pub(crate) name: &'a str,
+    pub(crate) full_name: &'a str,
+    pub(crate) role: Role,
+    pub(crate) zones: &'a Zones,
+}
+
+/// Who somebody of the provider's is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The person of this name.
+    Person(String),
+    /// The person of this name, who may not come in.
+    Disabled(String),
+    /// Nobody, for the name belongs to somebody else: a person of this server or of the provider, or a program.
+    NameTaken,
+}
+
+impl Store {
+    /// Who has this identity, if anybody had it before.
+    pub(crate) async fn external_person(
+        unit: &mut Unit<'_>,
+        issuer: &str,
+        sub: &str,
+    ) -> Result<Option<Known>, StoreError> {
+        let row = sqlx::query!(
+            r#"select name, disabled_at is not null as "disabled!",
+                 exists (select from client where lower(id) = lower(name)) as "taken!"
+             from person where issuer = $1 and issuer_subject = $2"#,
+            issuer,
+            sub
+        )
+        .fetch_optional(&mut **unit)
+        .await?;
+        Ok(row.map(|row| match row {
+            row if row.disabled => Known::Disabled(row.name),
+            // A program of this name came later: one of the two would act as the other.
+            row if row.taken => Known::NameTaken,
+            row => Known::Person(row.name),
+        }))
+    }
+
+    /// Makes somebody known whom nobody knew, unless their name is another's.
+    pub(crate) async fn put_external_person(
+        unit: &mut Unit<'_>,
+        external: &External<'_>,
+    ) -> Result<Known, StoreError> {
+        // Names that differ in their case only are the same to whoever reads them in a list.
+        let made = sqlx::query_scalar!(
+            r#"insert into person (name, full_name, role, zones, password_hash, issuer, issuer_subject)
+             select $1, $2, $3, $4, null, $5, $6
+             where not exists (select from person where lower(name) = lower($1))
+                 and not exists (select from client where lower(id) = lower($1))
+             on conflict do nothing
+             returning name"#,
+            external.name,
+            external.full_name,
+            external.role.as_str(),
+            &external.zones.to_words(),
+            external.issuer,
+            external.sub
+        )
+        .fetch_optional(&mut **unit)
+        .await?;
+        if let Some(name) = made {
+            return Ok(Known::Person(name));
+        }
+        // Perhaps the same person came twice at once.
+        let known = Self::external_person(unit, external.issuer, external.sub).await?;
+        Ok(known.unwrap_or(Known::NameTaken))
+    }
+
+    /// The provider vouches that a second factor was shown for a login.
+    pub(crate) async fn vouch_for_login(
+        unit: &mut Unit<'_>,
+        login: Uuid,
+        second_factor_at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update login set second_factor_at = $1 where id = $2",
+            second_factor_at,
+            login
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(())
+    }
+
+    /// What the provider says of somebody now.
+    pub(crate) async fn refresh_external_person(
+        unit: &mut Unit<'_>,
+        external: &External<'_>,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update person set full_name = $1, role = $2, zones = $3 where issuer = $4 and issuer_subject = $5",
+            external.full_name,
+            external.role.as_str(),
+            &external.zones.to_words(),
+            external.issuer,
+            external.sub
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(())
+    }
+}

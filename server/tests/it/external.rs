@@ -1,0 +1,246 @@
+//! Whom the server believes on the word of an external provider, and whom it does not.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{EncodingKey, Header};
+use reqwest::Response;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::fake_provider::{AUDIENCE, FakeProvider, SigningKey, now};
+use crate::harness::{Browser, TestServer};
+use crate::stomp_client::StompClient;
+
+async fn start() -> (FakeProvider, TestServer) {
+    let provider = FakeProvider::start().await;
+    let server = TestServer::start_with(&provider.section(), &[]).await;
+    (provider, server)
+}
+
+async fn api(server: &TestServer, token: &str) -> u16 {
+    let request = reqwest::Client::new().get(server.url("/api/v1/devices"));
+    let answer = request.bearer_auth(token).send().await.unwrap();
+    answer.status().as_u16()
+}
+
+#[tokio::test]
+async fn only_access_tokens_for_us_of_the_providers_own_key_are_taken() {
+    let (provider, server) = start().await;
+    let good = provider.claims(&json!({}));
+    let token = provider.key.sign("at+jwt", &good);
+    assert_eq!(api(&server, &token).await, 200);
+    StompClient::connect(server.stomp_address(), &token).await;
+    let mut bad = Vec::new();
+    for (name, changes) in [
+        ("another audience", json!({"aud": "other"})),
+        ("the audience of ID tokens", json!({"aud": "landside"})),
+        ("both audiences", json!({"aud": [AUDIENCE, "landside"]})),
+        ("no audience", json!({"aud": null})),
+        ("our issuer", json!({"iss": "landside"})),
+        ("another issuer", json!({"iss": "https://id.example"})),
+        ("an old one", json!({"iat": now() - 700, "exp": now() - 61})),
+        (
+            "one of the future",
+            json!({"iat": now() + 120, "exp": now() + 400}),
+        ),
+        ("one without an end", json!({"exp": null})),
+        ("one without a beginning", json!({"iat": null})),
+        ("nobody's", json!({"sub": null})),
+        ("one without a role", json!({"groups": ["canteen"]})),
+        (
+            "a name of ours",
+            json!({"sub": "8", "preferred_username": "Omar"}),
+        ),
+        (
+            "a name of a program",
+            json!({"sub": "8", "preferred_username": "agent-1"}),
+        ),
+    ] {
+        bad.push((
+            name,
+            provider.key.sign("at+jwt", &provider.claims(&changes)),
+        ));
+    }
+    bad.push(("another type", provider.key.sign("JWT", &good)));
+    bad.push((
+        "another key of that name",
+        SigningKey::new("one", 2).sign("at+jwt", &good),
+    ));
+    let header = Header {
+        kid: Some("one".to_owned()),
+        typ: Some("at+jwt".to_owned()),
+        ..Header::default()
+    };
+    let shared = EncodingKey::from_secret(&provider.key.public());
+    bad.push((
+        "its public key as a secret",
+        jsonwebtoken::encode(&header, &good, &shared).unwrap(),
+    ));
+    let [none, claims] = [r#"{"alg":"none","typ":"at+jwt"}"#, &good.to_string()]
+        .map(|part| URL_SAFE_NO_PAD.encode(part));
+    bad.push(("no signature", format!("{none}.{claims}.")));
+    for (name, token) in bad {
+        assert_eq!(api(&server, &token).await, 401, "{name}");
+        let mut stomp = StompClient::begin(server.stomp_address(), &token).await;
+        let code = stomp.error().await;
+        let expected = if name == "an old one" {
+            "token-expired"
+        } else {
+            "unauthenticated"
+        };
+        assert_eq!(code, expected, "{name}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_with_keys_that_do_not_exist_do_not_hammer_the_provider() {
+    let (provider, server) = start().await;
+    let started = std::time::Instant::now();
+    for number in 0..40 {
+        let key = SigningKey::new(&format!("unknown {number}"), 2);
+        let token = key.sign("at+jwt", &provider.claims(&json!({})));
+        assert_eq!(api(&server, &token).await, 401);
+    }
+    // Once, and once more for each pause between attempts.
+    let bound = 1 + usize::try_from(started.elapsed().as_secs() / 5).unwrap();
+    assert!(
+        provider.keys_asked() <= bound,
+        "{} of {bound}",
+        provider.keys_asked()
+    );
+    assert_eq!(
+        api(
+            &server,
+            &provider.key.sign("at+jwt", &provider.claims(&json!({})))
+        )
+        .await,
+        200
+    );
+    server.stop().await;
+}
+
+/// Somebody on their way: their browser, and what the server told the provider.
+struct Trip {
+    browser: Browser,
+    state: String,
+    nonce: String,
+}
+
+impl Trip {
+    async fn begin(server: &TestServer) -> Self {
+        let browser = Browser::new(server.url(""));
+        let answer = browser.get("/sign-in/external?next=/alarms").await;
+        assert_eq!(answer.status(), 303);
+        let location = Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
+        let value = |name: &str| {
+            let pair = location.query_pairs().find(|(key, _)| key == name);
+            pair.unwrap_or_else(|| panic!("no {name} in {location}"))
+                .1
+                .into_owned()
+        };
+        assert_eq!(value("code_challenge_method"), "S256");
+        assert_eq!(
+            value("redirect_uri"),
+            "http://127.0.0.1:1/sign-in/external/return"
+        );
+        Self {
+            state: value("state"),
+            nonce: value("nonce"),
+            browser,
+        }
+    }
+
+    async fn end(&self) -> Response {
+        let path = format!("/sign-in/external/return?code=x&state={}", self.state);
+        self.browser.get(&path).await
+    }
+}
+
+/// Signs in with a good ID token, changed.
+async fn sign_in(provider: &FakeProvider, server: &TestServer, changes: Value) -> (Trip, Response) {
+    let trip = Trip::begin(server).await;
+    let mut claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    provider.answers(provider.key.sign("JWT", &claims));
+    let answer = trip.end().await;
+    (trip, answer)
+}
+
+#[tokio::test]
+async fn an_id_token_is_checked_before_anybody_is_believed() {
+    let (provider, server) = start().await;
+    for (name, changes) in [
+        ("the nonce of another sign-in", json!({"nonce": "another"})),
+        ("no nonce", json!({"nonce": null})),
+        ("an access token", json!({"aud": AUDIENCE})),
+        (
+            "made for another",
+            json!({"aud": ["landside", "other"], "azp": "other"}),
+        ),
+        ("of another issuer", json!({"iss": "https://id.example"})),
+        ("an old one", json!({"iat": now() - 700, "exp": now() - 61})),
+        ("one that was kept", json!({"iat": now() - 400})),
+        ("one of the future", json!({"iat": now() + 120})),
+    ] {
+        let (trip, answer) = sign_in(&provider, &server, changes).await;
+        assert_eq!(answer.status(), 403, "{name}");
+        assert_eq!(trip.browser.get("/").await.status(), 303, "{name}");
+    }
+    let trip = Trip::begin(&server).await;
+    let claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
+    provider.answers(SigningKey::new("one", 2).sign("JWT", &claims));
+    assert_eq!(trip.end().await.status(), 403, "another key of that name");
+    let logins = server.database.count("select count(*) from login").await;
+    assert_eq!(logins, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_is_the_same_by_page_and_by_token_and_changes_with_the_provider() {
+    let (provider, server) = start().await;
+    let (trip, answer) = sign_in(&provider, &server, json!({})).await;
+    assert_eq!(answer.headers()["location"], "/alarms");
+    assert!(trip.browser.page("/").await.contains("Kim"));
+    assert_eq!(trip.end().await.status(), 403, "once");
+
+    // Another name there is the same person here; roles and zones are those of now.
+    let changes = json!({"preferred_username": "lee", "name": "Lee", "groups": ["viewers"]});
+    let (_, answer) = sign_in(&provider, &server, changes).await;
+    assert_eq!(answer.status(), 303);
+    let people = "select name || ' ' || full_name || ' ' || role || ' ' || zones[1] from person where issuer is not null";
+    assert_eq!(server.database.texts(people).await, ["kim Lee viewer *"]);
+    let actors = "select actor || ' ' || action || ' ' || outcome from audit order by id";
+    let expected = [
+        "kim person.create done",
+        "kim login.begin done",
+        "kim login.begin done",
+    ];
+    assert_eq!(server.database.texts(actors).await, expected);
+
+    let token = provider.key.sign("at+jwt", &provider.claims(&json!({})));
+    assert_eq!(api(&server, &token).await, 200);
+    server
+        .database
+        .run("update person set disabled_at = now() where name = 'kim'")
+        .await;
+    assert_eq!(api(&server, &token).await, 401);
+    let (_, answer) = sign_in(&provider, &server, json!({})).await;
+    assert_eq!(answer.status(), 403);
+    assert!(answer.text().await.unwrap().contains("사용이 중지된"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn people_of_the_provider_have_no_password_here() {
+    let (provider, server) = start().await;
+    let (_, answer) = sign_in(&provider, &server, json!({})).await;
+    assert_eq!(answer.status(), 303);
+    for password in ["", "x"] {
+        let answer = Browser::new(server.url("")).sign_in("kim", password).await;
+        assert_eq!(answer.status(), 401);
+    }
+    server.stop().await;
+}

@@ -1,0 +1,194 @@
+//! `landside-server policy check` and `check`, as a person types them.
+
+use std::path::Path;
+use std::process::Command;
+
+use server::identity::policy::Policy;
+use tempfile::TempDir;
+
+use crate::harness::{CONFIG, access};
+
+/// A configuration with the built-in policy as its file.
+fn files(policy: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("server.toml", CONFIG);
+    write("access.toml", &access());
+    write("policy.toml", policy);
+    directory
+}
+
+/// What the program says, and how it ends. No secrets are in its environment.
+fn ask(directory: &Path, arguments: &str) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_landside-server"))
+        .current_dir(directory)
+        .args(arguments.split(' '))
+        .args(["--config", "server.toml"])
+        .env_remove("SECRET")
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
+}
+
+/// The line of the built-in policy that begins like this, the first after the role's head.
+fn line(role: &str, start: &str) -> usize {
+    let mut lines = Policy::DEFAULT.lines().enumerate();
+    lines
+        .find(|(_, line)| *line == format!("[role.{role}]"))
+        .unwrap();
+    lines
+        .find(|(_, line)| line.trim_start().starts_with(start))
+        .unwrap()
+        .0
+        + 1
+}
+
+#[test]
+fn each_answer_says_why() {
+    let directory = files(Policy::DEFAULT);
+    for (question, code, words) in [
+        (
+            "--role operator --zones p1 --may command.normal --zone p1",
+            0,
+            format!(
+                "allowed: operator with the zones p1 command.normal in p1\n  policy.toml, line {}: role.operator may \"command.normal\"\n",
+                line("operator", "may")
+            ),
+        ),
+        (
+            "--role operator --zones p1 --may command.normal --zone p2",
+            1,
+            format!(
+                "denied: operator with the zones p1 command.normal in p2\n  policy.toml, line {}: role.operator may \"command.normal\"; but not outside their zones\n",
+                line("operator", "may")
+            ),
+        ),
+        (
+            "--role operator,program --may command.critical",
+            1,
+            "denied: operator, program with every zone command.critical in one of their zones\n  operator or program may not by policy.toml; technician, supervisor may\n".to_owned(),
+        ),
+        (
+            "--role administrator --zones p1,p2 --may people.manage",
+            1,
+            format!(
+                "denied: administrator with the zones p1, p2 people.manage\n  policy.toml, line {}: role.administrator may \"people.manage\"; but it takes every zone\n",
+                line("administrator", "may")
+            ),
+        ),
+        (
+            "--subject pia --subscribe /topic/zones/*/alarms",
+            1,
+            format!(
+                "denied: pia (operator) with the zones p1 subscribe /topic/zones/*/alarms\n  the nearest is policy.toml, line {}: role.operator subscribe \"/topic/zones/{{zone}}/alarms\"; it takes every zone\n",
+                line("operator", "\"/topic/zones")
+            ),
+        ),
+        (
+            "--subject pia --subscribe /topic/alarms",
+            1,
+            format!(
+                "denied: pia (operator) with the zones p1 subscribe /topic/alarms\n  the nearest is policy.toml, line {}: role.operator subscribe \"/topic/alarms\" for all zones; it takes every zone\n",
+                line("operator", "{ to = \"/topic/alarms")
+            ),
+        ),
+        (
+            "--subject program-p2 --deliver /topic/devices/gate-1",
+            1,
+            format!(
+                "denied: program-p2 (program, operator) with the zones p2 deliver /topic/devices/gate-1\n  the nearest is policy.toml, line {}: role.operator subscribe \"/topic/devices/{{device}}\"; only a running server knows where a device stands: say --zone to suppose it\n",
+                line("operator", "\"/topic/devices")
+            ),
+        ),
+        (
+            "--subject program-p2 --deliver /topic/devices/gate-1 --zone p2",
+            0,
+            format!(
+                "allowed: program-p2 (program, operator) with the zones p2 deliver /topic/devices/gate-1\n  policy.toml, line {}: role.operator subscribe \"/topic/devices/{{device}}\"\n",
+                line("operator", "\"/topic/devices")
+            ),
+        ),
+        (
+            "--role agent --send /topic/alarms",
+            1,
+            "denied: agent with every zone send /topic/alarms\n  no rule of agent is about it\n".to_owned(),
+        ),
+        (
+            "--role viewer --subscribe /topic/zones/p1/../p2/alarms",
+            1,
+            "denied: viewer with every zone subscribe /topic/zones/p1/../p2/alarms\n  it is not written as destinations are: single slashes, no empty segment, . or .., nothing encoded, and wildcards (* for one segment, ** for the rest) in a SUBSCRIBE only\n".to_owned(),
+        ),
+        (
+            "--subject nobody --may see",
+            64,
+            "landside-server: the access file names no \"nobody\"; whoever was added on the pages is known to the running server only: ask with --role and --zones\n".to_owned(),
+        ),
+        (
+            "--role viewer --may see --zone p9",
+            64,
+            "landside-server: there is no zone p9: the configuration names p1, p2\n".to_owned(),
+        ),
+        (
+            "--may see",
+            64,
+            "landside-server: of whom? Say --role (and --zones), or --subject\n".to_owned(),
+        ),
+    ] {
+        let answer = ask(directory.path(), &format!("policy check {question}"));
+        assert_eq!(answer, (code, words), "{question}");
+    }
+}
+
+#[test]
+fn without_a_question_everything_is_shown() {
+    let directory = files(
+        "[role.viewer]\nmay = [\"see\"]\nsubscribe = [\"/topic/zones/{zone}/alarms\", { to = \"/topic/alarms\", zones = \"all\" }]\n",
+    );
+    let (code, table) = ask(directory.path(), "policy check");
+    assert_eq!(code, 0);
+    let rows: Vec<&str> = table.lines().collect();
+    assert!(
+        rows[2].trim_start().starts_with("viewer      operator"),
+        "{table}"
+    );
+    let see = ["see", "line 2", "-", "-", "-", "-", "-", "-", "-"].map(str::to_owned);
+    let words = |row: &str| {
+        row.replace("line ", "line_")
+            .split_whitespace()
+            .map(|word| word.replace('_', " "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(words(rows[3]), see);
+    assert_eq!(rows.iter().filter(|row| row.contains("line ")).count(), 1);
+    let end = "\na second factor is never asked for\nwithout any rights, since policy.toml does not name them: operator, technician, supervisor, administrator, agent, device, program\n";
+    assert!(table.ends_with(end), "{table}");
+    let (code, list) = ask(directory.path(), "policy check --role viewer --zones p1");
+    let expected = "viewer with the zones p1 may, by policy.toml:\n  see                line 2, role.viewer\nsend:\nsubscribe:\n  \"/topic/zones/{zone}/alarms\"  line 3, role.viewer\ndeliver:\n  as subscribe of role.viewer\n";
+    assert_eq!((code, list.as_str()), (0, expected));
+}
+
+#[test]
+fn a_wrong_policy_file_is_told_by_both_checks() {
+    let directory = files("[role.viewer]\nmay = [\"see\"]\nsend = [\"/topic/**\"]\n");
+    let (code, wrong) = ask(directory.path(), "policy check");
+    assert_eq!(code, 64);
+    assert_eq!(
+        wrong,
+        "landside-server: policy.toml: line 3: role.viewer.send \"/topic/**\": nobody may SEND there, what topics tell comes from the server only; grant destinations below /app, /queue or /reply-queue\n"
+    );
+    // `check` needs the secrets too, which the access file names.
+    std::fs::write(directory.path().join("access.toml"), "").unwrap();
+    let (code, same) = ask(directory.path(), "check");
+    assert_eq!((code, same), (64, wrong));
+    std::fs::write(directory.path().join("policy.toml"), "[role.viewer]\n").unwrap();
+    let (code, good) = ask(directory.path(), "check");
+    assert_eq!(code, 0);
+    assert!(
+        good.starts_with("server.toml is good\nwithout any rights, since policy.toml"),
+        "{good}"
+    );
+}
