@@ -12,6 +12,7 @@
 //! | [`config`] | what the server is told |
 //! | [`identity`] | passwords, tokens, an external provider, and the policy that decides who may do what |
 //! | [`site`] | zones, devices, profiles as they were announced |
+//! | `foundation` | what everything else stands on: the tasks that own state, and the handles to them |
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
 //! | [`listener`] | HTTP connections: bounds, time-outs, TLS, who asks |
 //! | `keeper` | the one way in which the site changes |
@@ -28,17 +29,14 @@
 //! | `wire` | reading what others send |
 //! | `http` | routes, pages, API |
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{BrokerConfig, Peer, Publisher};
-use chrono::{DateTime, FixedOffset, Utc};
-use contract::AgentId;
+use broker::{BrokerConfig, Peer};
+use chrono::{FixedOffset, Utc};
 use stomp::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -53,6 +51,7 @@ mod announce;
 pub mod audit;
 pub mod command;
 pub mod config;
+mod foundation;
 mod gateway;
 mod http;
 pub mod identity;
@@ -68,36 +67,21 @@ mod transport;
 mod wire;
 
 use ::sockjs::SockJs;
-use alarm::AlarmHandle;
-use alarm::engine::Engine;
-use announce::Announcer;
 use audit::journal::Journal;
 use audit::keeper::AuditKeeper;
-use command::CommandHandle;
-use command::dispatcher::Dispatcher;
-use config::{Config, IdentityConfig, ProviderConfig, Tls};
-use gateway::{Certificates, Desk, Doorkeeper};
-use identity::authenticator::Authenticator;
+use config::{Config, ProviderConfig, Tls};
+use foundation::{Core, Given, Issued};
+use gateway::{Certificates, Doorkeeper};
 use identity::external::Visitors;
-use identity::files::{self, FileWatch, Files};
+use identity::files::{self};
 use identity::gate::{Gate, GateConfig};
 use identity::in_force::InForce;
 use identity::key_file::KeyFile;
-use identity::passcode::Passcodes;
-use identity::policy::Policy;
 use identity::provider::Provider;
-use identity::rotation;
-use identity::secret::Secrets;
-use identity::standing::Standing;
-use identity::token::Tokens;
-use keeper::SiteKeeper;
 use listener::Settings;
 use listener::limits::Limits;
 use listener::tls::{Keeper, Served};
-use live::{Live, LiveHandle};
-use observability::Observed;
-use site::Site;
-use store::{Store, StoreError};
+use store::Store;
 
 /// Sockets that are bound already, so that a busy port is told before anything starts and tests know their ports.
 #[derive(Debug)]
@@ -407,10 +391,6 @@ fn visitors(provider: Option<ProviderConfig>, store: &Store) -> anyhow::Result<O
     }))
 }
 
-async fn read_site(store: &Store) -> Result<Site, StoreError> {
-    Store::site(&mut store.begin().await?).await
-}
-
 /// A page that hears nothing for three of these says that the connection is lost: whoever looks at it must not take what
 /// it shows for live. Clients that ask for less get less.
 const HEART_BEAT: Duration = Duration::from_secs(2);
@@ -429,235 +409,5 @@ fn broker_config(proxies: Vec<IpAddr>, limits: Limits) -> BrokerConfig {
         urgent: contract::destination::URGENT.map(str::to_owned).to_vec(),
         proxies,
         ..BrokerConfig::default()
-    }
-}
-
-/// What the tokens say of where they come from, and how long a key signs them.
-struct Issued {
-    issuer: String,
-    key_age: Duration,
-}
-
-/// What everything else stands on: the tasks that own state, and the handles to them.
-struct Core {
-    store: Store,
-    policy: InForce,
-    keeper: Arc<SiteKeeper>,
-    live: LiveHandle,
-    alarms: AlarmHandle,
-    commands: CommandHandle,
-    publisher: Publisher,
-    authenticator: Authenticator,
-    client_secrets: Secrets,
-}
-
-/// What the core is made of.
-struct Given {
-    store: Store,
-    policy: InForce,
-    journal: Journal,
-    /// How long number plates are kept.
-    personal_kept: Duration,
-    offset: FixedOffset,
-    broker: BrokerConfig,
-    issued: Issued,
-    /// Who else says who somebody is.
-    external: Option<Visitors>,
-}
-
-impl Core {
-    /// Takes up where the records end, and starts the tasks.
-    async fn load(given: Given, tasks: &mut Tasks) -> anyhow::Result<Self> {
-        let Given {
-            store,
-            policy,
-            journal,
-            personal_kept,
-            offset,
-            broker,
-            issued,
-            external,
-        } = given;
-        let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
-            .await
-            .context("cannot open the signing keys")?;
-        let (site, seen) = watch::channel(Arc::new(
-            read_site(&store).await.context("cannot read the site")?,
-        ));
-        let publisher = Publisher::new(broker);
-        let standing = Standing::open(&store)
-            .await
-            .context("cannot read what was called back")?;
-        let authenticator = Authenticator {
-            external,
-            tokens: Arc::new(tokens),
-            standing: Arc::new(standing),
-            publisher: publisher.clone(),
-        };
-        let announcer = Announcer::new(publisher.clone(), offset);
-
-        let (live_task, live) = Live::new(seen.clone(), announcer.clone(), personal_kept);
-        tasks.spawn(async move {
-            live_task.run().await;
-            "live state"
-        });
-        let (alarms, desk) = AlarmHandle::new();
-        let engine = Engine::load(
-            store.clone(),
-            policy.clone(),
-            seen.clone(),
-            live.clone(),
-            announcer.clone(),
-            desk.shown,
-        )
-        .await
-        .context("cannot load the open alarms")?;
-        tasks.spawn(async move {
-            engine.run(desk.requests).await;
-            "the alarm engine"
-        });
-        let (commands, requests) = CommandHandle::new();
-        let dispatcher = Dispatcher::load(
-            store.clone(),
-            policy.clone(),
-            journal,
-            seen,
-            publisher.clone(),
-            announcer.clone(),
-        )
-        .await
-        .context("cannot load the open commands")?;
-        tasks.spawn(async move {
-            dispatcher.run(requests).await;
-            "the command dispatcher"
-        });
-        let keeper = SiteKeeper::new(
-            store.clone(),
-            site,
-            alarms.clone(),
-            announcer,
-            publisher.clone(),
-        );
-        Ok(Self {
-            store,
-            policy,
-            keeper: Arc::new(keeper),
-            live,
-            alarms,
-            commands,
-            publisher,
-            authenticator,
-            client_secrets: Secrets::default(),
-        })
-    }
-
-    fn broker(
-        &self,
-        approved_agents: HashSet<AgentId>,
-        certificates: Certificates,
-        passcodes: Option<Arc<Passcodes>>,
-        identity: IdentityConfig,
-        shutdown: CancellationToken,
-    ) -> http::Broker {
-        let doorkeeper = Doorkeeper {
-            authenticator: self.authenticator.clone(),
-            policy: self.policy.clone(),
-            site: self.keeper.subscribe(),
-            certificates,
-            passcodes,
-        };
-        let desk = Desk {
-            store: self.store.clone(),
-            policy: self.policy.clone(),
-            keeper: Arc::clone(&self.keeper),
-            live: self.live.clone(),
-            alarms: self.alarms.clone(),
-            commands: self.commands.clone(),
-            approved_agents,
-            identity,
-            arrivals: AtomicU64::new(0),
-        };
-        http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
-    }
-
-    /// Policy and access file are looked at from now on.
-    fn watch_files(
-        &self,
-        files: Files,
-        in_force: watch::Sender<Arc<Policy>>,
-        tasks: &mut Tasks,
-        shutdown: &CancellationToken,
-    ) {
-        let watch = FileWatch::new(
-            files,
-            self.store.clone(),
-            self.authenticator.clone(),
-            in_force,
-        );
-        let stopping = shutdown.clone();
-        tasks.spawn(async move {
-            watch.run(stopping).await;
-            "the watch on policy and access file"
-        });
-    }
-
-    fn follow_keys(&self, age: Duration, shutdown: &CancellationToken, tasks: &mut Tasks) {
-        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
-        let followed = rotation::follow(authenticator, store, age, shutdown.clone());
-        tasks.spawn(async move {
-            followed.await;
-            "the signing keys"
-        });
-    }
-
-    /// Where a login and a passcode are enough.
-    fn passcodes(&self, shutdown: &CancellationToken, tasks: &mut Tasks) -> Arc<Passcodes> {
-        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
-        let secrets = self.client_secrets.clone();
-        let passcodes = Arc::new(Passcodes::new(authenticator, store, secrets));
-        let (followed, shutdown) = (Arc::clone(&passcodes), shutdown.clone());
-        tasks.spawn(async move {
-            followed.follow(shutdown).await;
-            "passcodes"
-        });
-        passcodes
-    }
-
-    fn metrics(
-        &self,
-        sockjs: SockJs,
-        certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
-    ) -> axum::Router {
-        observability::router(Observed {
-            live: self.live.clone(),
-            alarms: self.alarms.clone(),
-            publisher: self.publisher.clone(),
-            sockjs,
-            certificate_expires,
-        })
-    }
-
-    fn app(
-        self,
-        roads: http::Roads,
-        throttle: http::Throttle,
-        offset: FixedOffset,
-        entrance: http::Entrance,
-    ) -> http::App {
-        http::App {
-            store: self.store,
-            policy: self.policy,
-            keeper: self.keeper,
-            live: self.live,
-            alarms: self.alarms,
-            commands: self.commands,
-            publisher: self.publisher,
-            authenticator: self.authenticator,
-            entrance,
-            client_secrets: self.client_secrets,
-            roads,
-            throttle,
-            offset,
-        }
     }
 }

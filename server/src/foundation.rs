@@ -1,0 +1,282 @@
+//! What everything else stands on: the tasks that own state, and the handles to them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use ::sockjs::SockJs;
+use anyhow::Context;
+use broker::{BrokerConfig, Publisher};
+use chrono::{DateTime, FixedOffset, Utc};
+use contract::AgentId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::alarm::AlarmHandle;
+use crate::alarm::engine::Engine;
+use crate::announce::Announcer;
+use crate::audit::journal::Journal;
+use crate::command::CommandHandle;
+use crate::command::dispatcher::Dispatcher;
+use crate::config::IdentityConfig;
+use crate::gateway::{Certificates, Desk, Doorkeeper};
+use crate::identity::authenticator::Authenticator;
+use crate::identity::external::Visitors;
+use crate::identity::files::{FileWatch, Files};
+use crate::identity::in_force::InForce;
+use crate::identity::passcode::Passcodes;
+use crate::identity::policy::Policy;
+use crate::identity::rotation;
+use crate::identity::secret::Secrets;
+use crate::identity::standing::Standing;
+use crate::identity::token::Tokens;
+use crate::keeper::SiteKeeper;
+use crate::live::{Live, LiveHandle};
+use crate::observability::Observed;
+use crate::site::Site;
+use crate::store::{Store, StoreError};
+use crate::{Tasks, http, observability};
+
+async fn read_site(store: &Store) -> Result<Site, StoreError> {
+    Store::site(&mut store.begin().await?).await
+}
+
+/// What the tokens say of where they come from, and how long a key signs them.
+pub(crate) struct Issued {
+    pub(crate) issuer: String,
+    pub(crate) key_age: Duration,
+}
+
+/// What everything else stands on: the tasks that own state, and the handles to them.
+pub(crate) struct Core {
+    pub(crate) store: Store,
+    pub(crate) policy: InForce,
+    pub(crate) keeper: Arc<SiteKeeper>,
+    pub(crate) live: LiveHandle,
+    pub(crate) alarms: AlarmHandle,
+    pub(crate) commands: CommandHandle,
+    pub(crate) publisher: Publisher,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) client_secrets: Secrets,
+}
+
+/// What the core is made of.
+pub(crate) struct Given {
+    pub(crate) store: Store,
+    pub(crate) policy: InForce,
+    pub(crate) journal: Journal,
+    /// How long number plates are kept.
+    pub(crate) personal_kept: Duration,
+    pub(crate) offset: FixedOffset,
+    pub(crate) broker: BrokerConfig,
+    pub(crate) issued: Issued,
+    /// Who else says who somebody is.
+    pub(crate) external: Option<Visitors>,
+}
+
+impl Core {
+    /// Takes up where the records end, and starts the tasks.
+    pub(crate) async fn load(given: Given, tasks: &mut Tasks) -> anyhow::Result<Self> {
+        let Given {
+            store,
+            policy,
+            journal,
+            personal_kept,
+            offset,
+            broker,
+            issued,
+            external,
+        } = given;
+        let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
+            .await
+            .context("cannot open the signing keys")?;
+        let (site, seen) = watch::channel(Arc::new(
+            read_site(&store).await.context("cannot read the site")?,
+        ));
+        let publisher = Publisher::new(broker);
+        let standing = Standing::open(&store)
+            .await
+            .context("cannot read what was called back")?;
+        let authenticator = Authenticator {
+            external,
+            tokens: Arc::new(tokens),
+            standing: Arc::new(standing),
+            publisher: publisher.clone(),
+        };
+        let announcer = Announcer::new(publisher.clone(), offset);
+
+        let (live_task, live) = Live::new(seen.clone(), announcer.clone(), personal_kept);
+        tasks.spawn(async move {
+            live_task.run().await;
+            "live state"
+        });
+        let (alarms, desk) = AlarmHandle::new();
+        let engine = Engine::load(
+            store.clone(),
+            policy.clone(),
+            seen.clone(),
+            live.clone(),
+            announcer.clone(),
+            desk.shown,
+        )
+        .await
+        .context("cannot load the open alarms")?;
+        tasks.spawn(async move {
+            engine.run(desk.requests).await;
+            "the alarm engine"
+        });
+        let (commands, requests) = CommandHandle::new();
+        let dispatcher = Dispatcher::load(
+            store.clone(),
+            policy.clone(),
+            journal,
+            seen,
+            publisher.clone(),
+            announcer.clone(),
+        )
+        .await
+        .context("cannot load the open commands")?;
+        tasks.spawn(async move {
+            dispatcher.run(requests).await;
+            "the command dispatcher"
+        });
+        let keeper = SiteKeeper::new(
+            store.clone(),
+            site,
+            alarms.clone(),
+            announcer,
+            publisher.clone(),
+        );
+        Ok(Self {
+            store,
+            policy,
+            keeper: Arc::new(keeper),
+            live,
+            alarms,
+            commands,
+            publisher,
+            authenticator,
+            client_secrets: Secrets::default(),
+        })
+    }
+
+    pub(crate) fn broker(
+        &self,
+        approved_agents: HashSet<AgentId>,
+        certificates: Certificates,
+        passcodes: Option<Arc<Passcodes>>,
+        identity: IdentityConfig,
+        shutdown: CancellationToken,
+    ) -> http::Broker {
+        let doorkeeper = Doorkeeper {
+            authenticator: self.authenticator.clone(),
+            policy: self.policy.clone(),
+            site: self.keeper.subscribe(),
+            certificates,
+            passcodes,
+        };
+        let desk = Desk {
+            store: self.store.clone(),
+            policy: self.policy.clone(),
+            keeper: Arc::clone(&self.keeper),
+            live: self.live.clone(),
+            alarms: self.alarms.clone(),
+            commands: self.commands.clone(),
+            approved_agents,
+            identity,
+            arrivals: AtomicU64::new(0),
+        };
+        http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
+    }
+
+    /// Policy and access file are looked at from now on.
+    pub(crate) fn watch_files(
+        &self,
+        files: Files,
+        in_force: watch::Sender<Arc<Policy>>,
+        tasks: &mut Tasks,
+        shutdown: &CancellationToken,
+    ) {
+        let watch = FileWatch::new(
+            files,
+            self.store.clone(),
+            self.authenticator.clone(),
+            in_force,
+        );
+        let stopping = shutdown.clone();
+        tasks.spawn(async move {
+            watch.run(stopping).await;
+            "the watch on policy and access file"
+        });
+    }
+
+    pub(crate) fn follow_keys(
+        &self,
+        age: Duration,
+        shutdown: &CancellationToken,
+        tasks: &mut Tasks,
+    ) {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let followed = rotation::follow(authenticator, store, age, shutdown.clone());
+        tasks.spawn(async move {
+            followed.await;
+            "the signing keys"
+        });
+    }
+
+    /// Where a login and a passcode are enough.
+    pub(crate) fn passcodes(
+        &self,
+        shutdown: &CancellationToken,
+        tasks: &mut Tasks,
+    ) -> Arc<Passcodes> {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let secrets = self.client_secrets.clone();
+        let passcodes = Arc::new(Passcodes::new(authenticator, store, secrets));
+        let (followed, shutdown) = (Arc::clone(&passcodes), shutdown.clone());
+        tasks.spawn(async move {
+            followed.follow(shutdown).await;
+            "passcodes"
+        });
+        passcodes
+    }
+
+    pub(crate) fn metrics(
+        &self,
+        sockjs: SockJs,
+        certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
+    ) -> axum::Router {
+        observability::router(Observed {
+            live: self.live.clone(),
+            alarms: self.alarms.clone(),
+            publisher: self.publisher.clone(),
+            sockjs,
+            certificate_expires,
+        })
+    }
+
+    pub(crate) fn app(
+        self,
+        roads: http::Roads,
+        throttle: http::Throttle,
+        offset: FixedOffset,
+        entrance: http::Entrance,
+    ) -> http::App {
+        http::App {
+            store: self.store,
+            policy: self.policy,
+            keeper: self.keeper,
+            live: self.live,
+            alarms: self.alarms,
+            commands: self.commands,
+            publisher: self.publisher,
+            authenticator: self.authenticator,
+            entrance,
+            client_secrets: self.client_secrets,
+            roads,
+            throttle,
+            offset,
+        }
+    }
+}
