@@ -205,8 +205,10 @@ fn cause<'a>(failure: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
 fn untrusted(wrong: &CertificateError) -> String {
     use CertificateError as E;
     match wrong {
-        // The latter: of another authority that calls itself like one that is trusted.
-        E::UnknownIssuer | E::BadSignature => {
+        // All but the first: of another authority that calls itself like one that is trusted, and has another key.
+        E::UnknownIssuer
+        | E::BadSignature
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "shows a certificate of an authority that this agent does not trust: name the file of that authority in server.authority"
                 .to_owned()
         }
@@ -218,7 +220,8 @@ fn untrusted(wrong: &CertificateError) -> String {
             let names = if presented.is_empty() {
                 "no name".to_owned()
             } else {
-                format!("the name {}", presented.join(", "))
+                let names = presented.iter().map(|name| bare(name));
+                format!("the name {}", Vec::from_iter(names).join(", "))
             };
             format!(
                 "shows a certificate with {names}: write the certificate's name in server.url, or give the server a certificate for this one"
@@ -238,6 +241,13 @@ fn untrusted(wrong: &CertificateError) -> String {
         }
         other => format!("shows a certificate that cannot be trusted ({other})"),
     }
+}
+
+/// What stands in `DnsName("a.example")` or `IpAddress(10.0.0.1)`.
+fn bare(name: &str) -> &str {
+    name.split_once('(')
+        .and_then(|(_, name)| name.strip_suffix(')'))
+        .map_or(name, |name| name.trim_matches('"'))
 }
 
 /// What the server's last word means (RFC 8446, 6.2).

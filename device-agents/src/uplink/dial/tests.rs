@@ -173,11 +173,22 @@ async fn only_a_server_with_a_good_certificate_is_told_the_secret() {
     check("localhost", &good, &(other.pem() + &ca), Ok(())).await;
     let unknown = Err("the file of that authority in server.authority");
     check("localhost", &good, &other.pem(), unknown).await;
-    let namesake = Authority::new("Airport");
-    check("localhost", &good, &namesake.pem(), unknown).await;
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519] {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let namesake = Authority::with_key("Airport", key);
+        check("localhost", &good, &namesake.pem(), unknown).await;
+    }
     let elsewhere = authority.pair("elsewhere.example", TODAY);
-    check("localhost", &elsewhere, &ca, Err("elsewhere.example")).await;
+    check(
+        "localhost",
+        &elsewhere,
+        &ca,
+        Err("with the name elsewhere.example: "),
+    )
+    .await;
     check("127.0.0.1", &good, &ca, Err("in server.url")).await;
+    let address = authority.pair("10.0.0.1", TODAY);
+    check("127.0.0.1", &address, &ca, Err("with the name 10.0.0.1: ")).await;
     let expired = authority.pair("localhost", (2020, 2021));
     check("localhost", &expired, &ca, Err("has expired")).await;
     let early = authority.pair("localhost", (2090, 2100));
