@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use contract::AgentId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use url::Url;
+
+mod server;
+
+pub use server::ServerAddress;
+use server::ServerSection;
 
 /// The environment variable that holds the client secret: secrets do not stand in files that are shown around.
 pub const SECRET_VARIABLE: &str = "LANDSIDE_AGENT_SECRET";
@@ -64,13 +68,7 @@ struct RawConfig {
     data: PathBuf,
     site: PathBuf,
     profiles: PathBuf,
-    server: RawServer,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawServer {
-    url: String,
+    server: ServerSection,
 }
 
 /// What an agent needs to know before it starts. Paths are resolved against the configuration file's directory.
@@ -84,59 +82,8 @@ pub struct AgentConfig {
     pub site: PathBuf,
     /// Its profiles.
     pub profiles: PathBuf,
-    /// Where the server is.
+    /// Where the server is, and how the way there is secured.
     pub server: ServerAddress,
-}
-
-/// The server's addresses, all derived from the one URL of the configuration.
-#[derive(Debug, Clone)]
-pub struct ServerAddress {
-    /// Where tokens come from.
-    pub token_url: Url,
-    /// STOMP over WebSocket.
-    pub stomp_url: Url,
-    /// The `host` header of CONNECT.
-    pub host: String,
-}
-
-impl ServerAddress {
-    /// From the server's base URL, for example `http://127.0.0.1:8080`.
-    ///
-    /// # Errors
-    /// What is wrong with it, as the end of a sentence.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| {
-            format!(
-                "server.url \"{text}\" {why}: write it as \"http://host:port\", with nothing after the port"
-            )
-        };
-        let base = Url::parse(text).map_err(|error| wrong(&format!("is no URL ({error})")))?;
-        if base.scheme() != "http" {
-            return Err(wrong("is not http, and this build has no TLS"));
-        }
-        if base.path() != "/" || base.query().is_some() || base.fragment().is_some() {
-            return Err(wrong("has a path"));
-        }
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(wrong("has a login in it, which belongs in the environment"));
-        }
-        let host = base
-            .host_str()
-            .ok_or_else(|| wrong("has no host"))?
-            .to_owned();
-        let mut stomp_url = base.clone();
-        stomp_url
-            .set_scheme("ws")
-            .expect("http and ws are both special schemes");
-        stomp_url.set_path("/ws");
-        let mut token_url = base;
-        token_url.set_path("/oauth/token");
-        Ok(Self {
-            token_url,
-            stomp_url,
-            host,
-        })
-    }
 }
 
 impl AgentConfig {
@@ -147,8 +94,10 @@ impl AgentConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let raw: RawConfig = parse_toml(path, &read_text(path)?)?;
         let base = path.parent().unwrap_or(Path::new(""));
-        let server =
-            ServerAddress::parse(&raw.server.url).map_err(|what| ConfigError::new(path, what))?;
+        let server = raw
+            .server
+            .read(base)
+            .map_err(|what| ConfigError::new(path, what))?;
         Ok(Self {
             id: raw.id,
             data: base.join(raw.data),
@@ -173,14 +122,10 @@ mod tests {
     const GOOD: &str = "id = \"agent-p1\"\ndata = \"/var/agent\"\nsite = \"site.toml\"\nprofiles = \"profiles\"\n[server]\nurl = \"http://127.0.0.1:8080\"\n";
 
     #[test]
-    fn addresses_come_from_one_url_and_paths_from_the_file() {
+    fn paths_are_beside_the_file() {
         let config = load(GOOD).unwrap();
         assert_eq!(config.data, Path::new("/var/agent"));
         assert!(config.site.ends_with("site.toml") && config.site.is_absolute());
-        assert_eq!(
-            config.server.token_url.as_str(),
-            "http://127.0.0.1:8080/oauth/token"
-        );
         assert_eq!(config.server.stomp_url.as_str(), "ws://127.0.0.1:8080/ws");
     }
 
@@ -189,7 +134,7 @@ mod tests {
         for (from, to, expected) in [
             ("id = \"agent-p1\"", "id = \"Agent\"", "line 1"),
             ("[server]", "colour = 1\n[server]", "colour"),
-            ("http://", "https://", "no TLS"),
+            ("http://", "ftp://", "neither https nor http"),
             (":8080\"", ":8080/x\"", "has a path"),
             ("site = \"site.toml\"\n", "", "site"),
         ] {

@@ -27,7 +27,7 @@ use contract::{DeviceId, FaultCode, InstanceId, LineId};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 pub mod backoff;
@@ -47,6 +47,7 @@ pub mod reading;
 pub mod report;
 pub mod site;
 pub mod store;
+pub mod tls;
 mod uplink;
 
 pub use config::{AgentConfig, ConfigError, SECRET_VARIABLE};
@@ -59,6 +60,7 @@ use line::LineContext;
 use lives::Lives;
 use site::Site;
 use store::{OpenError, Store, StoreError};
+use tls::TlsFiles;
 use uplink::{Announcement, Uplink};
 
 /// Commands that may wait for their line: a line does one thing at a time, and what waits longer expires anyway. When
@@ -217,6 +219,9 @@ impl Agent {
         };
         drop(readings);
         info!(agent.id = %self.config.id, %instance, "{}", self.summary());
+        if let Some(key) = self.config.server.tls.as_ref().and_then(TlsFiles::open_key) {
+            warn!(key = %key.display(), "everybody on this machine may read the key: take that right away");
+        }
         supervise(contexts, dispatcher, uplink).await
     }
 

@@ -10,16 +10,16 @@ use contract::inventory::{self, Inventory};
 use contract::reading::Readings;
 use contract::{AgentId, DeviceId, FaultCode, InstanceId, LineId};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
+use url::Url;
 
 use crate::AgentError;
 use crate::backoff::Backoff;
@@ -29,10 +29,13 @@ use crate::dispatch::{Acknowledgement, Delivery};
 use crate::reading::News;
 use crate::report::Report;
 use crate::store::{Store, StoreError};
+use crate::tls;
 
+mod dial;
 mod session;
 pub(crate) mod token;
 
+use dial::{Connection, DialError, Dialer};
 use session::{Action, Session};
 use token::{Credentials, Token, TokenError};
 
@@ -53,16 +56,18 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between the attempts to renew a token.
 const RENEW_RETRY: Duration = Duration::from_secs(5);
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<Connection>;
 
 /// Why a session ended or did not begin.
 #[derive(Debug, thiserror::Error)]
 enum UplinkError {
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("{url} cannot be connected: {source}")]
     Connect {
-        url: url::Url,
+        url: Url,
         #[source]
         source: Box<tungstenite::Error>,
     },
@@ -117,9 +122,10 @@ impl Uplink {
     /// again, and then this keeps asking.
     pub(crate) async fn run(self) -> Result<(), AgentError> {
         let shutdown = self.shutdown.clone();
+        let dialer = Dialer::new(&self.server);
         let mut task = UplinkTask {
             uplink: self,
-            client: reqwest::Client::new(),
+            dialer,
             report: Report::default(),
             report_sequence: 0,
             session_number: 0,
@@ -161,7 +167,7 @@ impl Uplink {
 
 struct UplinkTask {
     uplink: Uplink,
-    client: reqwest::Client,
+    dialer: Dialer,
     report: Report,
     report_sequence: u64,
     session_number: u64,
@@ -197,7 +203,7 @@ impl Renewal {
 impl UplinkTask {
     fn fetch_token(&self) -> impl Future<Output = Result<Token, TokenError>> + use<> {
         token::fetch(
-            self.client.clone(),
+            self.dialer.clone(),
             self.uplink.server.token_url.clone(),
             self.uplink.credentials.clone(),
         )
@@ -210,7 +216,7 @@ impl UplinkTask {
         let connect = async {
             let token = fetch.await?;
             self.was_known = true;
-            let socket = connect(&self.uplink.server).await?;
+            let socket = connect(&self.dialer, &self.uplink.server.stomp_url).await?;
             Ok::<_, UplinkError>((token, socket))
         };
         let (token, mut socket) = tokio::select! {
@@ -427,22 +433,26 @@ impl UplinkTask {
     }
 }
 
-async fn connect(server: &ServerAddress) -> Result<Socket, UplinkError> {
-    let failed = |source: tungstenite::Error| UplinkError::Connect {
-        url: server.stomp_url.clone(),
-        source: Box::new(source),
+async fn connect(dialer: &Dialer, url: &Url) -> Result<Socket, UplinkError> {
+    let failed = |source: tungstenite::Error| match tls::explain(&dialer.server(), &source) {
+        Some(sentence) => DialError::Tls(sentence).into(),
+        None => UplinkError::Connect {
+            url: url.clone(),
+            source: Box::new(source),
+        },
     };
-    let mut request = server
-        .stomp_url
-        .as_str()
-        .into_client_request()
-        .map_err(failed)?;
+    let mut request = url.as_str().into_client_request().map_err(failed)?;
     request.headers_mut().insert(
         "Sec-WebSocket-Protocol",
         HeaderValue::from_static("v12.stomp"),
     );
-    match timeout(CONNECT_TIMEOUT, connect_async(request)).await {
-        Ok(connected) => Ok(connected.map_err(failed)?.0),
+    let connect = async {
+        let connection = dialer.dial().await?;
+        let (socket, _response) = client_async(request, connection).await.map_err(failed)?;
+        Ok(socket)
+    };
+    match timeout(CONNECT_TIMEOUT, connect).await {
+        Ok(connected) => connected,
         Err(_elapsed) => Err(UplinkError::TooSlow {
             what: "connecting to the server",
             within: CONNECT_TIMEOUT,

@@ -349,7 +349,14 @@ impl Session {
 fn describe(frame: &Frame) -> String {
     let code = frame.header("code").unwrap_or("no code");
     let message = frame.header("message").unwrap_or("no message");
-    format!("{message} ({code})")
+    let remedy = match code {
+        "certificate-needed" => {
+            ": write server.url with https, and name the agent's files in server.certificate and server.key"
+        }
+        "wrong-certificate" => ": server.certificate must have this agent's id as its name",
+        _ => "",
+    };
+    format!("{message} ({code}){remedy}")
 }
 
 #[cfg(test)]

@@ -1,15 +1,28 @@
 //! Tokens by client credentials (RFC 6749, 4.4).
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use contract::AgentId;
-use reqwest::StatusCode;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use url::Url;
+use tokio::time::timeout;
+use url::form_urlencoded::Serializer;
+use url::{Position, Url};
+
+use super::dial::{DialError, Dialer};
+use crate::tls;
 
 /// The token endpoint hashes a secret, which is slow on purpose, on a machine that may be busy.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A token has a few kilobytes.
+const REPLY_MAX: usize = 64 * 1024;
 
 /// A token is renewed when this much of its life is over: two more attempts fit into the rest.
 const RENEW_AFTER: (u32, u32) = (2, 3);
@@ -46,12 +59,18 @@ pub(super) struct Token {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TokenError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("{url} does not answer: {source}")]
-    Unreachable {
+    Broken {
         url: Url,
         #[source]
-        source: reqwest::Error,
+        source: hyper::Error,
     },
+    #[error("{url} took longer than {TOKEN_TIMEOUT:?} to give a token")]
+    TooSlow { url: Url },
+    #[error("{url} answered something else than a token: is server.url right?")]
+    NoToken { url: Url },
     #[error(
         "{url} does not know client \"{agent}\" or its secret ({status}): set LANDSIDE_AGENT_SECRET to the secret of that client, or give the server's access file a [[client]] of that name with this secret"
     )]
@@ -71,26 +90,19 @@ struct TokenReply {
 }
 
 pub(super) async fn fetch(
-    client: reqwest::Client,
+    dialer: Dialer,
     url: Url,
     credentials: Credentials,
 ) -> Result<Token, TokenError> {
-    let unreachable = |source| TokenError::Unreachable {
-        url: url.clone(),
-        source,
+    let form = Serializer::new(String::new())
+        .append_pair("grant_type", "client_credentials")
+        .append_pair("client_id", credentials.agent.as_str())
+        .append_pair("client_secret", &credentials.secret)
+        .finish();
+    let Ok(reply) = timeout(TOKEN_TIMEOUT, post(&dialer, &url, form)).await else {
+        return Err(TokenError::TooSlow { url });
     };
-    let reply = client
-        .post(url.clone())
-        .timeout(TOKEN_TIMEOUT)
-        .form(&[
-            ("grant_type", "client_credentials"),
-            ("client_id", credentials.agent.as_str()),
-            ("client_secret", &credentials.secret),
-        ])
-        .send()
-        .await
-        .map_err(unreachable)?;
-    let status = reply.status();
+    let (status, body) = reply?;
     match status {
         StatusCode::OK => {}
         // RFC 6749, 5.2: invalid_client is 401, and 400 for servers that want no WWW-Authenticate.
@@ -103,12 +115,71 @@ pub(super) async fn fetch(
         }
         _ => return Err(TokenError::Unexpected { url, status }),
     }
-    let reply: TokenReply = reply.json().await.map_err(unreachable)?;
+    let Ok(reply) = serde_json::from_slice::<TokenReply>(&body) else {
+        return Err(TokenError::NoToken { url });
+    };
     let life = Duration::from_secs(reply.expires_in).max(MIN_LIFE);
     Ok(Token {
         authorization: format!("Bearer {}", reply.access_token),
         renew_in: life * RENEW_AFTER.0 / RENEW_AFTER.1,
     })
+}
+
+/// One request on a connection of its own. What redirects is not followed: the secret is for this server.
+async fn post(
+    dialer: &Dialer,
+    url: &Url,
+    form: String,
+) -> Result<(StatusCode, Vec<u8>), TokenError> {
+    let broken = |source: hyper::Error| match tls::explain(&dialer.server(), &source) {
+        Some(sentence) => DialError::Tls(sentence).into(),
+        None => TokenError::Broken {
+            url: url.clone(),
+            source,
+        },
+    };
+    let request = Request::post(url.path())
+        .header(
+            header::HOST,
+            &url[Position::BeforeHost..Position::AfterPort],
+        )
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::CONNECTION, "close")
+        .body(form)
+        .expect("a parsed URL has a path and a host that a request can have");
+    let connection = dialer.dial().await?;
+    let (mut sender, exchange) = http1::handshake(TokioIo::new(connection))
+        .await
+        .map_err(broken)?;
+    let mut answer = pin!(async {
+        let reply = sender.send_request(request).await?;
+        let status = reply.status();
+        Ok((status, whole(reply.into_body()).await?))
+    });
+    // The answer comes while the connection is driven, and is there at the latest when that has ended.
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
+        ended = exchange => match (answer.await, ended) {
+            (Err(_cut_off), Err(why)) => Err(why),
+            (answer, _) => answer,
+        },
+    };
+    answer.map_err(broken)
+}
+
+/// What is longer than any token is cut off, and then is none.
+async fn whole(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if bytes.len() > REPLY_MAX {
+            bytes.truncate(REPLY_MAX);
+            break;
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -142,8 +213,8 @@ mod tests {
             secret: "a&b".to_owned(),
         };
         assert!(!format!("{credentials:?}").contains("a&b"));
-        let url = format!("http://{address}/oauth/token").parse().unwrap();
-        let token = fetch(reqwest::Client::new(), url, credentials).await;
+        let url: Url = format!("http://{address}/oauth/token").parse().unwrap();
+        let token = fetch(Dialer::plain(&url), url, credentials).await;
         let request = server.await.unwrap();
         assert!(request.starts_with("POST /oauth/token "), "{request}");
         assert!(request.contains("grant_type=client_credentials&client_id=agent-p1"));
@@ -175,7 +246,7 @@ mod tests {
             ),
             ("400 Bad Request", "{}", "LANDSIDE_AGENT_SECRET"),
             ("404 Not Found", "", "is server.url right?"),
-            ("200 OK", "<html>", "does not answer"),
+            ("200 OK", "<html>", "something else than a token"),
         ] {
             let Err(error) = ask(status, body).await else {
                 panic!("{status} is no token");

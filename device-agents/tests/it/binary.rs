@@ -5,22 +5,27 @@ use std::process::{Command, Output};
 
 use crate::harness::{TestServer, profiles_dir};
 
-const SITE: &str = "[[line]]\nid = \"l\"\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n[[device]]\nid = \"gate-1\"\nname = { ko = \"차단기\", en = \"Gate\" }\nprofile = \"gate.came.crp\"\nline = \"l\"\nunit = 1\nzone = \"p1\"\n";
+pub(crate) const SITE: &str = "[[line]]\nid = \"l\"\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n[[device]]\nid = \"gate-1\"\nname = { ko = \"차단기\", en = \"Gate\" }\nprofile = \"gate.came.crp\"\nline = \"l\"\nunit = 1\nzone = \"p1\"\n";
 
 fn write_config(directory: &Path, site: &str) {
-    write_config_for(directory, site, "127.0.0.1:1");
+    write_config_with(directory, site, "http://127.0.0.1:1", "");
 }
 
-fn write_config_for(directory: &Path, site: &str, server: &str) {
+/// The server's URL, and what else is in its section.
+pub(crate) fn write_config_with(directory: &Path, site: &str, url: &str, more: &str) {
     std::fs::write(directory.join("site.toml"), site).unwrap();
     let config = format!(
-        "id = \"agent-p1\"\ndata = \"data\"\nsite = \"site.toml\"\nprofiles = {:?}\n[server]\nurl = \"http://{server}\"\n",
+        "id = \"agent-p1\"\ndata = \"data\"\nsite = \"site.toml\"\nprofiles = {:?}\n[server]\nurl = \"{url}\"\n{more}",
         profiles_dir()
     );
     std::fs::write(directory.join("agent.toml"), config).unwrap();
 }
 
-fn agent(directory: &Path, action: &str, secret: Option<&str>) -> Output {
+pub(crate) fn agent(directory: &Path, action: &str, secret: Option<&str>) -> Output {
+    command(directory, action, secret).output().unwrap()
+}
+
+pub(crate) fn command(directory: &Path, action: &str, secret: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_landside-agent"));
     command
         .args([action, "--config"])
@@ -28,10 +33,10 @@ fn agent(directory: &Path, action: &str, secret: Option<&str>) -> Output {
         .env("RUST_LOG", "off")
         .env_remove("LANDSIDE_AGENT_SECRET")
         .envs(secret.map(|secret| ("LANDSIDE_AGENT_SECRET", secret)));
-    command.output().unwrap()
+    command
 }
 
-fn complaint(output: &Output) -> String {
+pub(crate) fn complaint(output: &Output) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(text.trim_end().lines().count(), 1, "one sentence: {text}");
     text
@@ -87,7 +92,7 @@ async fn a_wrong_secret_ends_with_77_and_a_sentence() {
     let server = TestServer::start().await;
     let directory = tempfile::tempdir().unwrap();
     let address = server.address.to_string();
-    write_config_for(directory.path(), SITE, &address);
+    write_config_with(directory.path(), SITE, &format!("http://{address}"), "");
     let path = directory.path().to_owned();
     let run = tokio::task::spawn_blocking(move || agent(&path, "run", Some("wrong")));
     let output = run.await.unwrap();

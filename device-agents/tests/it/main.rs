@@ -12,3 +12,4 @@ mod frame;
 mod harness;
 mod modbus;
 mod peer;
+mod tls;

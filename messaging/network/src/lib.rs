@@ -2,10 +2,16 @@
 //!
 //! Whoever bounds something by address (HTTP, the broker, SockJS) asks here, so that one client counts as one everywhere.
 //! Of what a proxy adds to a request, only what a trusted one wrote is believed: anybody may have written the rest.
+//!
+//! What a configuration must say of a network that is not secured is here as well, for whoever listens or connects.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
+
+/// What must be written, as `without_tls`, in the configuration of a server or an agent whose passwords and tokens shall cross
+/// a network without TLS.
+pub const WITHOUT_TLS: &str = "passwords and tokens may be read on this network";
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

@@ -2,12 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use network::WITHOUT_TLS;
 use serde::Deserialize;
 use sockjs::Origins;
 use url::Url;
-
-/// What must be written where passwords and tokens shall cross a network without TLS.
-pub const WITHOUT_TLS: &str = "passwords and tokens may be read on this network";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

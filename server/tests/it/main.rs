@@ -5,6 +5,7 @@
 
 mod access;
 mod agent;
+mod agent_tls;
 mod alarms;
 mod attacks;
 mod audit;

@@ -59,6 +59,16 @@ fn free_address() -> SocketAddr {
 
 impl Chain {
     pub(crate) async fn start() -> Self {
+        Self::start_with("http", "", "", &[]).await
+    }
+
+    /// By this scheme, with more for the configurations of server and agent, and with files beside them.
+    pub(crate) async fn start_with(
+        scheme: &str,
+        server: &str,
+        agent: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let mut airport = AIRPORT.to_owned();
@@ -86,12 +96,19 @@ impl Chain {
         let listen = format!(
             "[http]\nlisten = \"{http}\"\n[stomp]\nlisten = \"{stomp}\"\n[metrics]\nlisten = \"{metrics}\"\n"
         );
-        std::fs::write(root.join("server.toml"), format!("{CONFIG}{listen}")).unwrap();
+        std::fs::write(
+            root.join("server.toml"),
+            format!("{CONFIG}{listen}{server}"),
+        )
+        .unwrap();
         std::fs::write(root.join("access.toml"), access()).unwrap();
+        for (name, text) in files {
+            std::fs::write(root.join(name), text).unwrap();
+        }
         std::fs::write(root.join("policy.toml"), policy()).unwrap();
         let site = airport.site_file(&"agent-1".parse().unwrap());
         let agent = format!(
-            "id = \"agent-1\"\ndata = \"agent\"\nsite = \"{}\"\nprofiles = \"profiles\"\n[server]\nurl = \"http://{http}\"\n",
+            "id = \"agent-1\"\ndata = \"agent\"\nsite = \"{}\"\nprofiles = \"profiles\"\n[server]\nurl = \"{scheme}://{http}\"\n{agent}",
             site.display()
         );
         std::fs::write(root.join("agent.toml"), agent).unwrap();
@@ -125,6 +142,11 @@ impl Chain {
             .kill_on_drop(true)
             .spawn()
             .unwrap()
+    }
+
+    /// Puts a file in the place of one that is beside the configurations.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -171,7 +171,7 @@ fn dependencies_point_one_way() {
                 "web-ui",
             ],
         ),
-        ("device-agents", vec!["contract", "stomp"]),
+        ("device-agents", vec!["contract", "network", "stomp"]),
         ("simulators", vec!["contract", "stomp"]),
         ("demo", vec!["contract", "simulators"]),
     ];

@@ -267,12 +267,22 @@ fn readings_are_collected_before_they_go() {
 
 #[test]
 fn an_error_says_why_the_session_ended() {
-    let mut bench = Bench::ready();
-    bench.receive("ERROR\nmessage:the token has expired\ncode:token-expired\n\n\0");
-    assert_eq!(
-        bench.session.poll_action(),
-        Some(Action::Closed(
-            "the token has expired (token-expired)".to_owned()
-        ))
-    );
+    for (code, words) in [
+        ("token-expired", "so it is (token-expired)"),
+        (
+            "certificate-needed",
+            "(certificate-needed): write server.url with https",
+        ),
+        (
+            "wrong-certificate",
+            "(wrong-certificate): server.certificate must have",
+        ),
+    ] {
+        let mut bench = Bench::ready();
+        bench.receive(&format!("ERROR\nmessage:so it is\ncode:{code}\n\n\0"));
+        let Some(Action::Closed(why)) = bench.session.poll_action() else {
+            panic!("{code} ends the session");
+        };
+        assert!(why.contains(words), "{why}");
+    }
 }
