@@ -55,6 +55,9 @@ const AGENTS: usize = 2000;
 /// Clients that subscribe: a server has its bounds for the sessions of one.
 const WATCHERS: usize = 20;
 
+/// Clients that agents connect as: a server has its bounds for the tokens of one.
+const FLEETS: usize = 40;
+
 /// What may be left of the fan-out, and what a reconnect and a revocation may take at most.
 const FAN_OUT_MIN: f64 = 0.9;
 const RECONNECT_MAX: f64 = 1.5;
@@ -258,7 +261,13 @@ fn access() -> String {
             "[[client]]\nid = \"watcher-{number}\"\nroles = [\"program\", \"operator\"]\nzones = [\"*\"]\nsecret_env = \"SECRET\"\n"
         )
     };
-    harness::access() + &(0..WATCHERS).map(watcher).collect::<String>()
+    let fleet = |number| {
+        format!(
+            "[[client]]\nid = \"fleet-{number}\"\nroles = [\"agent\"]\nzones = [\"*\"]\nsecret_env = \"SECRET\"\n"
+        )
+    };
+    let watchers: String = (0..WATCHERS).map(watcher).collect();
+    harness::access() + &watchers + &(0..FLEETS).map(fleet).collect::<String>()
 }
 
 #[expect(clippy::print_stdout, reason = "what the program is for")]
@@ -295,8 +304,9 @@ async fn main() {
     );
 
     let mut tokens = Vec::new();
-    for _ in 0..AGENTS {
-        tokens.push(server.token("agent-1").await);
+    for number in 0..AGENTS {
+        let fleet = number % FLEETS;
+        tokens.push(server.token(&format!("fleet-{fleet}")).await);
     }
     let tokens = Arc::new(tokens);
     let (mut guarded, mut open) = (Vec::new(), Vec::new());

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker::{BrokerConfig, Peer};
-use chrono::{FixedOffset, Utc};
+use chrono::FixedOffset;
 use stomp::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -144,7 +144,7 @@ impl Server {
     pub async fn start(config: Config, listeners: Listeners, store: Store) -> anyhow::Result<Self> {
         config
             .access
-            .apply(&store, Utc::now())
+            .apply(&store)
             .await
             .context("cannot apply the access file")?;
         files::record_policy(&store, &config.policy)

@@ -108,7 +108,8 @@ pub(super) async fn command(
 }
 
 /// What comes from a console at which nobody has been for long is not done.
-async fn is_awake(app: &App, actor: &Actor) -> Result<(), Problem> {
+/// What comes from a page at which nobody has been for long is not done.
+pub(super) async fn is_awake(app: &App, actor: &Actor) -> Result<(), Problem> {
     let proof = &actor.principal.proof;
     if is_proof_locked(&app.store, &app.entrance.identity, proof).await? {
         let detail = "nobody did anything at this console for long: unlock it first";

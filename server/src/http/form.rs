@@ -39,10 +39,16 @@ fn is_plain(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f && byte != b'\\'
 }
 
+/// The longest path of ours with its query is a few hundred bytes; it is kept while somebody signs in elsewhere.
+const NEXT_BYTES_MAX: usize = 2048;
+
 /// A path of this site, or its start: whoever writes a form elsewhere cannot lead people away.
 pub(super) fn own_path(next: Option<&str>) -> &str {
     next.filter(|path| {
-        path.starts_with('/') && !path.starts_with("//") && path.bytes().all(is_plain)
+        path.len() <= NEXT_BYTES_MAX
+            && path.starts_with('/')
+            && !path.starts_with("//")
+            && path.bytes().all(is_plain)
     })
     .unwrap_or("/")
 }

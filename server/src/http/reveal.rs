@@ -11,7 +11,7 @@ use serde_json::json;
 use web_ui::{ErrorKind, Notice, PlatePage, Template};
 
 use super::App;
-use super::api::Body;
+use super::api::{Body, is_awake};
 use super::error::Problem;
 use super::form::{answer, is_ours, not_recording};
 use super::page::{Scene, error_page, html};
@@ -90,6 +90,7 @@ pub(super) async fn api(
     Path((device, point)): Path<(String, String)>,
     Body(request): Body<RevealRequest>,
 ) -> Result<Json<PointView>, Problem> {
+    is_awake(&app, &actor).await?;
     let shown = reveal(&app, &actor, &device, &point, &request.reason).await;
     shown.map(Json).map_err(|why| match why {
         NotShown::NoSuchPoint => Problem::not_found(format!(
@@ -126,6 +127,9 @@ pub(super) async fn page(
     let back = Some(viewer.path.as_str());
     if !is_ours(&viewer, form.csrf.as_deref()) {
         return answer(&viewer, back, StatusCode::FORBIDDEN, &Notice::FormExpired);
+    }
+    if viewer.is_locked {
+        return answer(&viewer, back, StatusCode::FORBIDDEN, &Notice::Locked);
     }
     let shown = reveal(&app, &viewer.actor(), &device, &point, &form.reason).await;
     let (status, notice) = match shown {

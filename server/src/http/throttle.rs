@@ -60,11 +60,12 @@ enum Kind {
 
 impl Kind {
     fn of(method: &Method, path: &str) -> Option<Self> {
-        if method != Method::POST {
+        // Going to the provider keeps something, too.
+        if method != Method::POST && path != "/sign-in/external" {
             return None;
         }
         match path {
-            "/sign-in" => Some(Self::SignIn),
+            _ if path == "/sign-in" || path.starts_with("/sign-in/") => Some(Self::SignIn),
             "/login/token" => Some(Self::Token),
             _ if path.starts_with("/oauth/") => Some(Self::Token),
             _ if path.ends_with("/commands") => Some(Self::Command),

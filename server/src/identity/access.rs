@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use contract::{Role, ZoneId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ impl Access {
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer; nobody was changed then.
-    pub async fn apply(self, store: &Store, at: DateTime<Utc>) -> Result<Applied, StoreError> {
+    pub async fn apply(self, store: &Store) -> Result<Applied, StoreError> {
         let mut unit = store.begin().await?;
         let names = |entries: &[Entry]| -> Vec<String> {
             entries
@@ -231,6 +231,8 @@ impl Access {
             Store::put_client(&mut unit, &entry.principal, &hash).await?;
             changes.extend(Changed::between(before, entry.principal, is_new));
         }
+        // After all the hashing: what was issued meanwhile is void as well.
+        let at = Utc::now();
         let ended = application::apply(self.applications, store, &mut unit, at).await?;
         for lost in changes.iter().filter(|change| change.what.loses()) {
             let revocation = Revocation::Subject(lost.subject.clone());

@@ -49,9 +49,10 @@ impl Authenticator {
         self.standing.check(principal)
     }
 
-    /// What was called back at `at`, and is stored so, is void from now on, also in sessions of `subject` that live.
+    /// What was called back at `at`, and is stored so, is void from now on, also in sessions of `subject` that live. What was
+    /// issued since `at` by somebody who had read the rights before is void as well.
     pub(crate) fn call_back(&self, revocation: &Revocation, subject: &str, at: DateTime<Utc>) {
-        self.standing.take_effect(revocation, at);
+        self.standing.take_effect(revocation, at.max(Utc::now()));
         let sessions = self.publisher.rights_changed(subject);
         tracing::info!(
             kind = revocation.kind(),
@@ -63,7 +64,7 @@ impl Authenticator {
 
     /// The same, of a token whose holder is not known: every session is asked.
     pub(crate) fn call_back_of_anybody(&self, revocation: &Revocation, at: DateTime<Utc>) {
-        self.standing.take_effect(revocation, at);
+        self.standing.take_effect(revocation, at.max(Utc::now()));
         let sessions = self.publisher.all_rights_changed();
         tracing::info!(
             kind = revocation.kind(),

@@ -192,8 +192,8 @@ impl FileWatch {
         }
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
+        let applied = access.apply(&self.store).await?;
         let at = Utc::now();
-        let applied = access.apply(&self.store, at).await?;
         for (grant, holder) in applied.ended {
             self.authenticator
                 .call_back(&Revocation::Grant(grant), &holder, at);

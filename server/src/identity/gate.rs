@@ -13,7 +13,7 @@ use network::network;
 
 use super::key_file::KeyFile;
 use super::lockout::{Attempt, Factor, Lockout, Place};
-use super::password::{Busy, Lane, Passwords};
+use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
 use super::tally::{Sum, Tally, WINDOW};
 use super::totp;
 use crate::store::audit::AuditEntry;
@@ -109,6 +109,11 @@ impl Gate {
         password: String,
         stored: Option<String>,
     ) -> Result<bool, Hindrance> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            // Nobody's: neither looked at nor counted against whoever is named.
+            self.write_down(trial, "wrong name or password").await?;
+            return Ok(false);
+        }
         let attempt = self.attempt(trial, Factor::Password);
         self.admit(trial, attempt)?;
         let lane = match attempt.place {
@@ -116,7 +121,8 @@ impl Gate {
             Place::Elsewhere => Lane::Open,
         };
         let Ok(right) = self.passwords.verify(password, stored, lane).await else {
-            self.was_right(attempt);
+            let mut lockout = self.lockout.lock().unwrap_or_else(PoisonError::into_inner);
+            lockout.withdraw(attempt, Instant::now());
             return Err(Hindrance::Busy);
         };
         if right {

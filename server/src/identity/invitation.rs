@@ -29,7 +29,18 @@ pub(crate) fn path(token: &str) -> String {
 /// Whether somebody can be called so: what is typed at sign-in, read in the audit, and part of a token.
 pub(crate) fn is_name(name: &str) -> bool {
     let plain = |letter: char| letter.is_alphanumeric() || "._-@".contains(letter);
-    !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && name.chars().all(plain)
+    !name.is_empty()
+        && name.chars().count() <= NAME_CHARS_MAX
+        && name.chars().all(plain)
+        && !is_reserved(name)
+}
+
+/// By these names the server itself stands in the audit, and everybody's failures together.
+const RESERVED: [&str; 3] = ["server", "command line", "*"];
+
+/// Whether a name is nobody's, so that nobody can act in the server's.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name.to_lowercase().as_str())
 }
 
 #[cfg(test)]
@@ -40,6 +51,7 @@ mod tests {
     fn names_are_what_can_be_typed_and_read() {
         for (name, good) in [
             ("ada", true),
+            ("Server", false),
             ("kim.haneul@site-1", true),
             ("김하늘", true),
             ("", false),

@@ -7,7 +7,7 @@
 //! An attempt counts as wrong from the moment that it is let in, until it turns out right: many at once are no way around.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -85,9 +85,12 @@ const ADDRESS: Allowance = Allowance {
 /// What nobody tried for this long is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
-/// Buckets of one kind: 100 bytes each, so that a flood of names or addresses costs a megabyte. When it is full, the
-/// bucket with the fewest wrong attempts makes room: guessing on many names does not free the one that is guessed at.
+/// Buckets of one kind: 100 bytes each, so that a flood of names or addresses costs a megabyte. When it is full, whoever is
+/// new counts in one of [`SHARED`] with others: a flood makes nothing forgotten.
 const BUCKETS_MAX: usize = 8192;
+
+/// Buckets for those who come when a table is full.
+const SHARED: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
@@ -101,6 +104,8 @@ struct Bucket {
 struct Table<K> {
     allowance: Allowance,
     buckets: HashMap<K, Bucket>,
+    /// By a hash that nobody outside knows. Empty until it is needed.
+    shared: Vec<Option<Bucket>>,
 }
 
 impl<K: Clone + Eq + Hash> Table<K> {
@@ -108,24 +113,39 @@ impl<K: Clone + Eq + Hash> Table<K> {
         Self {
             allowance,
             buckets: HashMap::new(),
+            shared: Vec::new(),
         }
+    }
+
+    /// Which of the shared ones is this key's.
+    fn place(&self, key: &K) -> usize {
+        let hash = self.buckets.hasher().hash_one(key);
+        usize::try_from(hash % SHARED as u64).expect("it is below SHARED")
     }
 
     fn wait(&self, key: &K, now: Instant) -> Duration {
-        self.buckets.get(key).map_or(Duration::ZERO, |bucket| {
-            bucket.free_at.saturating_duration_since(now)
-        })
+        let shared = || self.shared.get(self.place(key))?.as_ref();
+        self.buckets
+            .get(key)
+            .or_else(shared)
+            .map_or(Duration::ZERO, |bucket| {
+                bucket.free_at.saturating_duration_since(now)
+            })
     }
 
     fn count(&mut self, key: K, now: Instant) {
-        if !self.buckets.contains_key(&key) && self.buckets.len() >= BUCKETS_MAX {
-            self.make_room(now);
-        }
-        let bucket = self.buckets.entry(key).or_insert(Bucket {
+        let new = Bucket {
             wrong: 0,
             last: now,
             free_at: now,
-        });
+        };
+        let bucket = if self.buckets.contains_key(&key) || self.has_room(now) {
+            self.buckets.entry(key).or_insert(new)
+        } else {
+            let place = self.place(&key);
+            self.shared.resize(SHARED, None);
+            self.shared[place].get_or_insert(new)
+        };
         if now.saturating_duration_since(bucket.last) > FORGOTTEN {
             bucket.wrong = 0;
         }
@@ -134,25 +154,19 @@ impl<K: Clone + Eq + Hash> Table<K> {
         bucket.free_at = now + delay(self.allowance, bucket.wrong);
     }
 
-    fn make_room(&mut self, now: Instant) {
-        self.buckets
-            .retain(|_, bucket| now.saturating_duration_since(bucket.last) <= FORGOTTEN);
-        if self.buckets.len() < BUCKETS_MAX {
-            return;
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.buckets.len() >= BUCKETS_MAX {
+            self.buckets
+                .retain(|_, bucket| now.saturating_duration_since(bucket.last) <= FORGOTTEN);
         }
-        let least = self
-            .buckets
-            .iter()
-            .min_by_key(|(_, bucket)| (bucket.wrong, bucket.last))
-            .map(|(key, _)| key.clone());
-        if let Some(least) = least {
-            self.buckets.remove(&least);
-        }
+        self.buckets.len() < BUCKETS_MAX
     }
 
-    /// One of those counted was right.
+    /// One of those counted was right, or was not looked at.
     fn take_back(&mut self, key: &K, now: Instant) {
-        if let Some(bucket) = self.buckets.get_mut(key) {
+        let place = self.place(key);
+        let shared = self.shared.get_mut(place).and_then(Option::as_mut);
+        if let Some(bucket) = self.buckets.get_mut(key).or(shared) {
             bucket.wrong = bucket.wrong.saturating_sub(1);
             bucket.free_at = now;
         }
@@ -230,7 +244,23 @@ impl Lockout {
         Ok(())
     }
 
-    /// What was let in was right, or was not looked at. Where a person is known, they start afresh; strangers only get this
+    /// What was let in was not looked at: it does not count.
+    pub fn withdraw(&mut self, attempt: Attempt<'_>, now: Instant) {
+        let who = (attempt.name.to_owned(), attempt.factor);
+        match attempt.place {
+            Place::Device(id) => self.devices.take_back(&(id, who.0, who.1), now),
+            Place::Console => {
+                self.console_people.take_back(&who, now);
+                self.consoles.take_back(&attempt.address, now);
+            }
+            Place::Elsewhere => {
+                self.people.take_back(&who, now);
+                self.addresses.take_back(&attempt.address, now);
+            }
+        }
+    }
+
+    /// What was let in was right. Where a person is known, they start afresh; strangers only get this
     /// one back, or a guesser would be let in each time that the person comes by.
     pub fn was_right(&mut self, attempt: Attempt<'_>, now: Instant) {
         let who = (attempt.name.to_owned(), attempt.factor);
@@ -242,10 +272,7 @@ impl Lockout {
                 self.console_people.buckets.remove(&who);
                 self.consoles.take_back(&attempt.address, now);
             }
-            Place::Elsewhere => {
-                self.people.take_back(&who, now);
-                self.addresses.take_back(&attempt.address, now);
-            }
+            Place::Elsewhere => self.withdraw(attempt, now),
         }
     }
 }
@@ -313,6 +340,31 @@ mod tests {
             lockout.admit(attempt("bea", HOME, Place::Elsewhere), now),
             Ok(())
         );
+    }
+
+    /// Whoever fills the table cannot make what was counted forgotten.
+    #[test]
+    fn a_full_table_forgets_nobody_who_is_guessed_at() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        let junk = |number: usize| {
+            let [.., a, b, c] = number.to_be_bytes();
+            (format!("junk{number}"), [10, a, b, c])
+        };
+        for number in 0..BUCKETS_MAX {
+            let (name, address) = junk(number);
+            for _ in 0..2 {
+                let _ = lockout.admit(attempt(&name, address, Place::Elsewhere), now);
+            }
+        }
+        let mut admitted = 0;
+        for number in 0..1000_usize {
+            let [.., a, b] = number.to_be_bytes();
+            let guess = attempt("ada", [192, 0, a, b], Place::Elsewhere);
+            admitted += u32::from(lockout.admit(guess, now).is_ok());
+            let (name, address) = junk(BUCKETS_MAX + number);
+            let _ = lockout.admit(attempt(&name, address, Place::Elsewhere), now);
+        }
+        assert!(admitted <= PERSON.free, "{admitted}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::App;
-use crate::http::api::{Body, List};
+use crate::http::api::{Body, List, is_awake};
 use crate::http::error::Problem;
 use crate::http::viewer::Caller;
 use crate::identity::policy::Permission;
@@ -48,8 +48,11 @@ pub(in crate::http) async fn call_back(
     Caller(actor): Caller,
     Body(what): Body<What>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    // What somebody let an application do is also theirs to end.
+    is_awake(&app, &actor).await?;
+    let proof = &actor.principal.proof;
+    // What somebody let an application do is also theirs to end, by their own hand; an application ends what it was given.
     let is_own = match &what {
+        What::Grant(id) if proof.client.is_some() => proof.grant == Some(*id),
         What::Grant(id) => {
             let holder = app.store.holder_of(*id).await?;
             holder.is_some_and(|holder| holder == actor.principal.subject)

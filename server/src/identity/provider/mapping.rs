@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::claims::{seconds, text, texts};
 use super::jws::Claims;
 use crate::config::ProviderConfig;
+use crate::identity::invitation::is_reserved;
 use crate::identity::principal::Zones;
 
 /// Names stand in lists and audit rows, and a sign-in form takes no longer ones.
@@ -120,6 +121,7 @@ pub(super) fn visitor(claims: &Claims, config: &ProviderConfig) -> Result<Visito
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.trim() == name
+        && !is_reserved(name)
         && name.chars().count() <= NAME_CHARS_MAX
         && !name
             .chars()
