@@ -63,7 +63,7 @@ export async function startProvider(ports, { algorithm = 'ES256', key = 'one', c
   return provider;
 }
 
-/** Starts a server that trusts the provider, with a local administrator `ada`. */
+/** Starts a server that trusts the provider, with a local supervisor `ada`, who comes in by password alone. */
 export async function startServer(ports) {
   const data = await mkdtemp(join(tmpdir(), 'landside-identity-'));
   await chmod(data, 0o755); // Postgres runs as another user where this one is root.
@@ -104,7 +104,7 @@ landside-machines = ["*"]
 [[user]]
 name = "ada"
 full_name = "Ada"
-role = "administrator"
+role = "supervisor"
 zones = ["*"]
 password_env = "ADA_PASSWORD"
 `);
