@@ -42,9 +42,7 @@ impl KeysCommand {
 
     /// Does it, and tells which keys there are then.
     pub(crate) async fn run(&self, config: &Config) -> anyhow::Result<String> {
-        let (url, cluster) = super::run::database(config).await.context(
-            "cannot use the private database; while the server runs, name its socket in DATABASE_URL",
-        )?;
+        let (url, cluster) = super::run::reach(config).await?;
         let told = self.change(&url).await;
         if let Some(cluster) = cluster {
             cluster.stop().await?;

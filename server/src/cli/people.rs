@@ -75,25 +75,7 @@ impl PeopleCommand {
         if let Some(cluster) = cluster {
             cluster.stop().await?;
         }
-        let scheme = if config.secure_cookies {
-            "https"
-        } else {
-            "http"
-        };
-        Ok(format!("{scheme}://{}{}", config.http, made?))
+        let base = config.public_url.as_str().trim_end_matches('/');
+        Ok(format!("{base}{}", made?))
     }
-}
-
-/// The database: the one that is named, that of a server which runs, or a private one for as long as this takes.
-async fn reach(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> {
-    if config.database_url.is_none() {
-        let place = config.data.join("postgres");
-        let running = Cluster::running(&place, "landside").await;
-        let running =
-            running.map_err(|error| anyhow!("cannot look at {}: {error}", place.display()));
-        if let Some(url) = running? {
-            return Ok((url, None));
-        }
-    }
-    database(config).await
 }

@@ -46,25 +46,10 @@ impl KeyFile {
     /// When the file can neither be read nor made, or is none.
     pub(crate) fn open(data: &Path) -> anyhow::Result<Self> {
         let path = data.join(NAME);
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        let key = match made {
-            Ok(mut file) => {
-                let key = random::<KEY_BYTES>();
-                file.write_all(&key)
-                    .and_then(|()| file.sync_all())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                key
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path)?,
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot make {}", path.display()));
-            }
-        };
-        Ok(Self::new(&key))
+        if !path.exists() {
+            make(data, &path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        Ok(Self::new(&read(&path)?))
     }
 
     fn new(key: &[u8; KEY_BYTES]) -> Self {
@@ -132,6 +117,21 @@ impl KeyFile {
         mac.update(name.as_bytes());
         mac
     }
+}
+
+/// Writes a new key whole or not at all: half of one would be taken for another's.
+fn make(data: &Path, path: &Path) -> std::io::Result<()> {
+    let unfinished = data.join(format!("{NAME}.new"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.write_all(&random::<KEY_BYTES>())?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    std::fs::File::open(data)?.sync_all()
 }
 
 fn read(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
