@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
-use private_postgres::{Cluster, ClusterConfig};
+use anyhow::anyhow;
 use server::audit::head::Heads;
 use server::audit::verify::{Verdict, Verifier};
 use server::config::Config;

@@ -3,15 +3,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use contract::Role;
-use private_postgres::Cluster;
 use server::config::Config;
 use server::identity::admission::{Invitee, invite};
 use server::identity::principal::Zones;
 use server::store::Store;
 
-use super::run::database;
+use super::run::reach;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum PeopleCommand {

@@ -119,19 +119,24 @@ impl KeyFile {
     }
 }
 
-/// Writes a new key whole or not at all: half of one would be taken for another's.
+/// Writes a new key whole or not at all: half of one would be taken for another's. Where two processes make one at once, the
+/// first one's is both's.
 fn make(data: &Path, path: &Path) -> std::io::Result<()> {
-    let unfinished = data.join(format!("{NAME}.new"));
+    let unfinished = data.join(format!("{NAME}.{}", Uuid::new_v4().simple()));
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&unfinished)?;
-    file.write_all(&random::<KEY_BYTES>())?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
-    std::fs::File::open(data)?.sync_all()
+    let linked = file
+        .write_all(&random::<KEY_BYTES>())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&unfinished, path));
+    std::fs::remove_file(&unfinished)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(data)?.sync_all(),
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
@@ -232,7 +237,12 @@ mod tests {
         let sealed = KeyFile::open(directory.path()).unwrap().seal("ada", b"x");
         let again = KeyFile::open(directory.path()).unwrap();
         assert!(again.unseal("ada", &sealed).is_ok());
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        assert_eq!(files.count(), 1, "nothing unfinished is left");
         let path = directory.path().join(NAME);
+        make(directory.path(), &path).unwrap();
+        let kept = KeyFile::open(directory.path()).unwrap();
+        assert!(kept.unseal("ada", &sealed).is_ok(), "the first one's stays");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = KeyFile::open(directory.path()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
