@@ -20,13 +20,16 @@ use crate::audit::journal::Journal;
 use crate::command::CommandHandle;
 use crate::command::dispatcher::Dispatcher;
 use crate::config::IdentityConfig;
-use crate::gateway::{Certificates, Desk, Doorkeeper};
+use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::files::{FileWatch, Files};
 use crate::identity::in_force::InForce;
+use crate::identity::key_file::KeyFile;
 use crate::identity::passcode::Passcodes;
 use crate::identity::policy::Policy;
+use crate::identity::record::Record;
 use crate::identity::rotation;
 use crate::identity::secret::Secrets;
 use crate::identity::standing::Standing;
@@ -46,6 +49,8 @@ async fn read_site(store: &Store) -> Result<Site, StoreError> {
 pub(crate) struct Issued {
     pub(crate) issuer: String,
     pub(crate) key_age: Duration,
+    /// What the keys are sealed with.
+    pub(crate) sealing: Arc<KeyFile>,
 }
 
 /// What everything else stands on: the tasks that own state, and the handles to them.
@@ -59,6 +64,7 @@ pub(crate) struct Core {
     pub(crate) publisher: Publisher,
     pub(crate) authenticator: Authenticator,
     pub(crate) client_secrets: Secrets,
+    pub(crate) record: Arc<Record>,
 }
 
 /// What the core is made of.
@@ -88,7 +94,7 @@ impl Core {
             issued,
             external,
         } = given;
-        let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
+        let tokens = Tokens::open(&store, &issued.sealing, issued.issuer, issued.key_age)
             .await
             .context("cannot open the signing keys")?;
         let (site, seen) = watch::channel(Arc::new(
@@ -149,6 +155,7 @@ impl Core {
             publisher.clone(),
         );
         Ok(Self {
+            record: Arc::new(Record::new(store.clone())),
             store,
             policy,
             keeper: Arc::new(keeper),
@@ -214,11 +221,12 @@ impl Core {
     pub(crate) fn follow_keys(
         &self,
         age: Duration,
+        sealing: Arc<KeyFile>,
         shutdown: &CancellationToken,
         tasks: &mut Tasks,
     ) {
         let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
-        let followed = rotation::follow(authenticator, store, age, shutdown.clone());
+        let followed = rotation::follow(authenticator, store, sealing, age, shutdown.clone());
         tasks.spawn(async move {
             followed.await;
             "the signing keys"
@@ -232,8 +240,8 @@ impl Core {
         tasks: &mut Tasks,
     ) -> Arc<Passcodes> {
         let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
-        let secrets = self.client_secrets.clone();
-        let passcodes = Arc::new(Passcodes::new(authenticator, store, secrets));
+        let record = Arc::clone(&self.record);
+        let passcodes = Arc::new(Passcodes::new(authenticator, store, record));
         let (followed, shutdown) = (Arc::clone(&passcodes), shutdown.clone());
         tasks.spawn(async move {
             followed.follow(shutdown).await;
@@ -245,6 +253,7 @@ impl Core {
     pub(crate) fn metrics(
         &self,
         sockjs: SockJs,
+        audit_broken: watch::Receiver<bool>,
         certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
     ) -> axum::Router {
         observability::router(Observed {
@@ -252,6 +261,7 @@ impl Core {
             alarms: self.alarms.clone(),
             publisher: self.publisher.clone(),
             sockjs,
+            audit_broken,
             certificate_expires,
         })
     }
@@ -274,6 +284,7 @@ impl Core {
             authenticator: self.authenticator,
             entrance,
             client_secrets: self.client_secrets,
+            record: self.record,
             roads,
             throttle,
             offset,

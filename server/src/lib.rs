@@ -71,9 +71,10 @@ use audit::journal::Journal;
 use audit::keeper::AuditKeeper;
 use config::{Config, ProviderConfig, Tls};
 use foundation::{Core, Given, Issued};
-use gateway::{Certificates, Doorkeeper};
+use gateway::Doorkeeper;
+use identity::certificates::Certificates;
 use identity::external::Visitors;
-use identity::files::{self};
+use identity::files;
 use identity::gate::{Gate, GateConfig};
 use identity::in_force::InForce;
 use identity::key_file::KeyFile;
@@ -170,13 +171,14 @@ impl Server {
         let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("cannot make {}", config.data.display()))?;
+        let sealing = Arc::new(KeyFile::open(&config.data)?);
         let gate = Gate::new(
             store.clone(),
             GateConfig {
                 consoles: config.consoles.clone(),
                 proxies: config.proxies.clone(),
             },
-            KeyFile::open(&config.data)?,
+            Arc::clone(&sealing),
         );
         let limits = config.limits;
         let broker = broker_config(config.proxies.clone(), limits);
@@ -184,6 +186,7 @@ impl Server {
         let issued = Issued {
             issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
             key_age: config.key_age,
+            sealing: Arc::clone(&sealing),
         };
         let given = Given {
             external: visitors(config.provider, &store)?,
@@ -196,7 +199,7 @@ impl Server {
             issued,
         };
         let core = Core::load(given, &mut tasks).await?;
-        core.follow_keys(config.key_age, &shutdown, &mut tasks);
+        core.follow_keys(config.key_age, sealing, &shutdown, &mut tasks);
         let passcodes = config
             .passcodes
             .then(|| core.passcodes(&shutdown, &mut tasks));
@@ -225,7 +228,7 @@ impl Server {
             },
         );
         let expires = served.as_ref().map(|served| served.expires.clone());
-        let metrics = core.metrics(sockjs.clone(), expires);
+        let metrics = core.metrics(sockjs.clone(), audit_keeper.broken(), expires);
         let roads = http::Roads {
             broker: broker.clone(),
             sockjs: sockjs.clone(),
@@ -235,12 +238,19 @@ impl Server {
         let entrance = http::Entrance {
             gate: Arc::new(gate),
             identity: config.identity,
+            public_url: config.public_url,
+            certificates,
             secure_cookies: config.secure_cookies,
         };
         let (sums, ending) = (Arc::clone(&entrance.gate), shutdown.clone());
         tasks.spawn(async move {
             sums.run(ending).await;
             "the sums of failed sign-ins"
+        });
+        let (record, ending) = (Arc::clone(&core.record), shutdown.clone());
+        tasks.spawn(async move {
+            record.run(ending).await;
+            "the record of programs"
         });
         let pages = http::router(core.app(roads, throttle, offset, entrance));
         let of_stomp = served.as_ref().map(|served| served.stomp.clone());

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
-use contract::Role;
+use anyhow::Context;
+use contract::{Role, ZoneId};
 use server::config::Config;
 use server::identity::admission::{Invitee, invite};
 use server::identity::principal::Zones;
@@ -50,17 +50,8 @@ impl PeopleCommand {
             zones,
             ..
         } = self;
-        let zones = Zones::from_words(zones).context("--zones takes ids of zones, or '*'")?;
-        if let Zones::Some(named) = &zones {
-            let unknown = named
-                .iter()
-                .find(|zone| config.zones.iter().all(|known| known.id != **zone));
-            ensure!(
-                unknown.is_none(),
-                "there is no zone {}: name one of the configuration, or '*' for all",
-                unknown.map_or_else(String::new, ToString::to_string)
-            );
-        }
+        let known: Vec<&ZoneId> = config.zones.iter().map(|zone| &zone.id).collect();
+        let zones = Zones::among(zones, &known).context("--zones")?;
         let invitee = Invitee {
             name: name.clone(),
             full_name: full_name.clone(),

@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::key_file::KeyFile;
 use super::keys::{Ring, Rotate, StoredKey};
 use super::principal::{Principal, Proof, Zones};
 use super::rotation;
@@ -163,10 +164,12 @@ impl Tokens {
     /// [`StoreError`] when the store does not answer or holds something else than keys.
     pub async fn open(
         store: &Store,
+        sealing: &KeyFile,
         issuer: String,
         key_age: Duration,
     ) -> Result<Self, StoreError> {
-        let keys = rotation::turn(store, Rotate::After(key_age), Utc::now()).await?;
+        store.seal_signing_keys(sealing).await?;
+        let keys = rotation::turn(store, sealing, Rotate::After(key_age), Utc::now()).await?;
         Ok(Self::new(issuer, Ring::new(&keys)?))
     }
 

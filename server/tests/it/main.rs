@@ -10,6 +10,7 @@ mod alarms;
 mod attack_table;
 mod attacks;
 mod audit;
+mod bounds;
 mod commands;
 mod database;
 mod external;
