@@ -23,7 +23,7 @@ use super::page::html;
 use super::viewer::language;
 use crate::identity::principal::Principal;
 use crate::listener::asker::Asker;
-use crate::listener::is_console;
+use crate::listener::console::has_reserve;
 use crate::listener::rate::{Buckets, Rate};
 use crate::observability::{Refused, count_refused};
 
@@ -170,7 +170,7 @@ impl Throttle {
             Kind::Act => &self.shared.act,
         };
         let mut buckets = buckets.lock().expect("nothing panics while it is held");
-        if is_console(address, &self.shared.consoles) {
+        if has_reserve(address, &self.shared.consoles) {
             buckets.consoles.take(address.to_canonical(), now)
         } else {
             buckets.addresses.take(network::network(address), now)

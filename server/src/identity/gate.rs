@@ -17,6 +17,7 @@ use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
 use super::record;
 use super::tally::{OTHERS, Sum, Tally, WINDOW};
 use super::totp;
+use crate::listener::console::is_control_room;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
 
@@ -86,7 +87,11 @@ impl Gate {
             .and_then(|cookie| self.keys.known_device(cookie, trial.name));
         let place = match (device, address) {
             (Some(id), _) => Place::Device(id),
-            (None, Some(address)) if self.is_console(address) => Place::Console,
+            (None, Some(address))
+                if is_control_room(address, &self.config.consoles, &self.config.proxies) =>
+            {
+                Place::Console
+            }
             _ => Place::Elsewhere,
         };
         Attempt {
@@ -95,17 +100,6 @@ impl Gate {
             address: address.map_or(IpAddr::from([0, 0, 0, 0]), network),
             place,
         }
-    }
-
-    /// Behind a proxy anybody may stand.
-    fn is_console(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let listed = |list: &[IpAddr]| list.iter().any(|known| known.to_canonical() == address);
-        let is_named = match self.config.consoles.as_slice() {
-            [] => address.is_loopback(),
-            named => listed(named),
-        };
-        is_named && !listed(&self.config.proxies)
     }
 
     /// Whether this is the password of `stored`; `None` for nobody, which takes as long. Failures are written down.
