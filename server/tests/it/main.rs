@@ -11,6 +11,7 @@ mod attack_table;
 mod attacks;
 mod audit;
 mod bounds;
+mod command_line;
 mod commands;
 mod database;
 mod external;
