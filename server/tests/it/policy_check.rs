@@ -130,7 +130,7 @@ fn each_answer_says_why() {
         (
             "--role viewer --may see --zone p9",
             64,
-            "landside-server: there is no zone p9: the configuration names p1, p2\n".to_owned(),
+            "landside-server: there is no zone p9: name one of the configuration (p1, p2), or \"*\" for all\n".to_owned(),
         ),
         (
             "--may see",
