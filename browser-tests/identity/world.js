@@ -87,7 +87,6 @@ file = "access.toml"
 issuer = "http://127.0.0.1:${ports.provider}"
 client_id = "landside"
 client_secret_env = "PROVIDER_SECRET"
-public_url = "http://127.0.0.1:${ports.http}"
 name = { ko = "공항 계정", en = "Airport account" }
 audience = "${AUDIENCE}"
 trusts_second_factor = true

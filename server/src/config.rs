@@ -157,8 +157,9 @@ pub struct Config {
     /// Where pages, API and WebSocket are served: by HTTPS where [`Self::tls`] is there. Beyond loopback without TLS only
     /// with `without_tls` and the sentence [`WITHOUT_TLS`].
     pub http: SocketAddr,
-    /// What the server is called from outside, as in `public_url = "https://landside.example"`: the issuer of its tokens.
-    /// By default where it listens. Behind a proxy that ends TLS it must be said.
+    /// What the server is called from outside, as in `public_url = "https://landside.example"`: the issuer of its tokens, where
+    /// one-time links lead, where an identity provider sends people back, and whereto pages may connect. By default where it
+    /// listens. Behind a proxy that ends TLS it must be said.
     pub public_url: Url,
     /// Whether cookies are for HTTPS only: by default if [`Self::public_url`] is one of HTTPS.
     pub secure_cookies: bool,
@@ -277,11 +278,6 @@ impl Config {
             zones: file.zone.iter().map(|zone| zone.id.clone()).collect(),
             environment: Arc::new(environment.clone()),
         };
-        let zones: Vec<&ZoneId> = files.zones.iter().collect();
-        let provider = file
-            .provider
-            .map(|section| section.check(path, &zones, environment))
-            .transpose()?;
         let access = match file.access {
             Some(section) => {
                 let path = beside.join(section.file);
@@ -309,6 +305,11 @@ impl Config {
         }
         let public_url = public_url(http.public_url.as_deref(), http.listen, tls.is_some())
             .map_err(|wrong| ConfigError::invalid(path, "http.public_url", &wrong))?;
+        let zones: Vec<&ZoneId> = files.zones.iter().collect();
+        let provider = file
+            .provider
+            .map(|section| section.check(path, &zones, &public_url, environment))
+            .transpose()?;
         let limits = file.limits.read();
         let limits = limits.map_err(|wrong| ConfigError::invalid(path, "limits", &wrong))?;
         Ok(Self {

@@ -15,7 +15,7 @@ use contract::event::{Events, MAX_EVENTS_PER_FRAME};
 use contract::heartbeat::Heartbeat;
 use contract::inventory::{CommandType, Inventory};
 use contract::reading::Readings;
-use contract::{AgentId, Destination, DeviceId, Role};
+use contract::{AgentId, Destination, DeviceId};
 use serde::de::DeserializeOwned;
 use stomp::Frame;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::config::IdentityConfig;
 use crate::http::is_proof_locked;
 use crate::identity::authenticator::Authenticator;
+use crate::identity::certificates::{Certificates, Mismatch};
 use crate::identity::in_force::InForce;
 use crate::identity::passcode::{Passcodes, passcode_of};
 use crate::identity::policy::{Permission, Right};
@@ -52,35 +53,6 @@ pub(crate) struct Doorkeeper {
     pub(crate) passcodes: Option<Arc<Passcodes>>,
 }
 
-/// What the certificate of a connection has to do with the token that is brought on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Certificates {
-    /// Whether a machine's token is taken only with the machine's certificate.
-    pub(crate) agents_need_one: bool,
-}
-
-impl Certificates {
-    fn check(self, principal: &Principal, peer: &Peer) -> Result<(), Denied> {
-        let is_machine = principal
-            .roles
-            .iter()
-            .any(|role| matches!(role, Role::Agent | Role::Device));
-        match peer.certificate.as_deref() {
-            Some(name) if name == principal.subject => Ok(()),
-            // The stolen token of one is of no use to who has the certificate of another.
-            Some(_) => Err(Denied::new(
-                "wrong-certificate",
-                "the certificate of this connection has another name than the token: connect with its own",
-            )),
-            None if is_machine && self.agents_need_one => Err(Denied::new(
-                "certificate-needed",
-                "agents and devices connect by TLS with a certificate of their own here",
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Guard for Doorkeeper {
     type Principal = Principal;
 
@@ -93,7 +65,9 @@ impl Guard for Doorkeeper {
             && let Some((login, passcode)) = passcode_of(frame)
         {
             let principal = passcodes.admit(login, passcode, peer).await?;
-            self.certificates.check(&principal, peer)?;
+            self.certificates
+                .check(&principal, peer)
+                .map_err(mismatched)?;
             return Ok(Admission {
                 subject: principal.subject.clone(),
                 reserved: principal.is_machine(),
@@ -114,7 +88,8 @@ impl Guard for Doorkeeper {
             TokenError::Unavailable => Denied::new("unavailable", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
-        self.certificates.check(&checked.principal, peer)?;
+        let matching = self.certificates.check(&checked.principal, peer);
+        matching.map_err(mismatched)?;
         Ok(Admission {
             subject: checked.principal.subject.clone(),
             reserved: checked.principal.is_machine(),
@@ -146,6 +121,10 @@ impl Guard for Doorkeeper {
         let admitted = self.authenticator.admitted(principal);
         admitted.map_err(|revoked| token_revoked(&revoked))
     }
+}
+
+fn mismatched(mismatch: Mismatch) -> Denied {
+    Denied::new(mismatch.code(), mismatch.to_string())
 }
 
 fn token_revoked(revoked: &Revoked) -> Denied {
@@ -508,6 +487,7 @@ fn acknowledge_refusal(error: AcknowledgeError) -> Refusal {
         AcknowledgeError::NotOpen(_) => "not-open",
         AcknowledgeError::Forbidden(_) => "forbidden",
         AcknowledgeError::Superseded(_) => "superseded",
+        AcknowledgeError::TooMany(_) => "too-many",
         AcknowledgeError::Store(error) => return unavailable(error),
     };
     Refusal::refused(code, error.to_string())
@@ -526,56 +506,4 @@ fn command_refusal(error: CommandError) -> Refusal {
         CommandError::Store(error) => return unavailable(error),
     };
     Refusal::refused(code, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::identity::principal::{Proof, Zones};
-
-    #[track_caller]
-    fn check(role: Role, certificate: Option<&str>, agents_need_one: bool, expected: Option<&str>) {
-        let principal = Principal {
-            subject: "agent-1".to_owned(),
-            full_name: String::new(),
-            roles: vec![role],
-            zones: Zones::All,
-            proof: Proof::default(),
-        };
-        let peer = Peer {
-            certificate: certificate.map(Arc::from),
-            ..Peer::from(SocketAddr::from(([127, 0, 0, 1], 1)))
-        };
-        let checked = Certificates { agents_need_one }.check(&principal, &peer);
-        assert_eq!(
-            checked
-                .err()
-                .map(|denied| denied.code.to_string())
-                .as_deref(),
-            expected
-        );
-    }
-
-    #[test]
-    fn a_certificate_and_a_token_have_one_name() {
-        check(Role::Agent, None, false, None);
-        check(Role::Agent, Some("agent-1"), true, None);
-        check(
-            Role::Agent,
-            Some("agent-2"),
-            false,
-            Some("wrong-certificate"),
-        );
-        check(Role::Agent, None, true, Some("certificate-needed"));
-        check(Role::Device, None, true, Some("certificate-needed"));
-        check(Role::Operator, None, true, None);
-        check(
-            Role::Operator,
-            Some("agent-2"),
-            true,
-            Some("wrong-certificate"),
-        );
-    }
 }

@@ -6,24 +6,27 @@ use ::sockjs::{Origins, SockJs};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
 use chrono::FixedOffset;
 use contract::ZoneId;
 use tower_http::catch_panic::CatchPanicLayer;
+use url::Url;
 
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
 use crate::config::{IdentityConfig, RETURN_PATH};
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::gate::Gate;
 use crate::identity::in_force::InForce;
 use crate::identity::policy::Permission;
 use crate::identity::principal::Principal;
+use crate::identity::record::Record;
 use crate::identity::secret::Secrets;
 use crate::keeper::SiteKeeper;
 use crate::listener::asker::Asker;
@@ -74,6 +77,8 @@ pub(crate) struct App {
     pub(crate) entrance: Entrance,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
     pub(crate) client_secrets: Secrets,
+    /// What is written down of programs.
+    pub(crate) record: Arc<Record>,
     pub(crate) roads: Roads,
     pub(crate) throttle: Throttle,
     pub(crate) offset: FixedOffset,
@@ -84,6 +89,10 @@ pub(crate) struct App {
 pub(crate) struct Entrance {
     pub(crate) gate: Arc<Gate>,
     pub(crate) identity: IdentityConfig,
+    /// What this server is called from outside.
+    pub(crate) public_url: Url,
+    /// What the certificate of a connection has to do with who comes on it.
+    pub(crate) certificates: Certificates,
     /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
     pub(crate) secure_cookies: bool,
 }
@@ -133,6 +142,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Every route.
 pub(crate) fn router(app: App) -> Router {
+    let content_security = headers::ContentSecurity::new(&app.entrance.public_url);
     Router::new()
         .route("/", get(page::overview))
         .route("/alarms", get(page::alarms))
@@ -189,7 +199,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(page::not_found)
         .layer(from_fn_with_state(app.throttle.clone(), throttle::guard))
         .layer(CatchPanicLayer::new())
-        .layer(from_fn(headers::add))
+        .layer(from_fn_with_state(content_security, headers::add))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`limits`] | every bound, with its reason |
 //! | `ledger`, `door` | which connections there may be, and who makes room |
+//! | `console` | which addresses are the control room's |
 //! | `stream` | a connection with a clock for heads and for silence |
 //! | `body` | bodies that come in time |
 //! | `asker` | who asks, as far as trusted proxies tell |
@@ -39,6 +40,7 @@ use tower_service::Service;
 
 pub(crate) mod asker;
 mod body;
+pub(crate) mod console;
 mod door;
 mod ledger;
 pub mod limits;
@@ -48,7 +50,6 @@ pub mod tls;
 
 use crate::observability::{Refused, count_refused};
 use body::{Answer, Late, Timed};
-pub(crate) use door::is_console;
 use door::{Door, Seat};
 use ledger::Full;
 use limits::{HEAD_BYTES, Limits};
@@ -94,7 +95,7 @@ pub(crate) async fn serve(
     routes: Router,
     settings: Settings,
     shutdown: CancellationToken,
-) -> &'static str {
+) {
     let name = settings.name;
     let entrance = Arc::new(Entrance {
         door: Door::new(settings.limits, &settings.proxies, &settings.consoles),
@@ -129,7 +130,6 @@ pub(crate) async fn serve(
         tracing::info!(name, "some requests did not end in time and were cut off");
         connections.shutdown().await;
     }
-    name
 }
 
 impl Entrance {

@@ -34,6 +34,7 @@ const COMMANDS: &str = "landside_command_steps_total";
 const DEVICES: &str = "landside_devices";
 const ALARMS: &str = "landside_open_alarms";
 const AUDIT_FAILURES: &str = "landside_audit_failures_total";
+const AUDIT_BROKEN: &str = "landside_audit_broken";
 const AUDIT_JOURNALED: &str = "landside_audit_journal_waits";
 
 /// What became of an event.
@@ -94,6 +95,10 @@ fn recorder() -> &'static PrometheusHandle {
             "Times that the audit or its head could not be written, or was not what it was."
         );
         describe_gauge!(
+            AUDIT_BROKEN,
+            "1 once the audit is not the one whose head was published, until somebody decided."
+        );
+        describe_gauge!(
             AUDIT_JOURNALED,
             "1 while rows of the audit wait in the local journal."
         );
@@ -111,6 +116,8 @@ pub(crate) struct Observed {
     pub(crate) alarms: AlarmHandle,
     pub(crate) publisher: Publisher,
     pub(crate) sockjs: SockJs,
+    /// Whether the audit was found rewritten.
+    pub(crate) audit_broken: watch::Receiver<bool>,
     /// When the certificate ends, if there is one.
     pub(crate) certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
 }
@@ -164,6 +171,7 @@ async fn observe(observed: &Observed) {
     for ((state, priority), count) in alarms {
         gauge!(ALARMS, "state" => state, "priority" => priority.to_string()).set(count as f64);
     }
+    gauge!(AUDIT_BROKEN).set(f64::from(u8::from(*observed.audit_broken.borrow())));
     broker::observe(&observed.publisher);
     sockjs::observe(&observed.sockjs);
     let expires = observed.certificate_expires.as_ref();

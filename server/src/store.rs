@@ -50,6 +50,14 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A signing key is sealed with another `identity.key` than the one of this data directory.
+    #[error(
+        "the signing key {kid} is sealed with another identity.key: bring that file back from a backup, or remove the key by `landside-server keys remove`"
+    )]
+    Sealed {
+        /// The key's name.
+        kid: String,
+    },
     /// A row holds what this version cannot read.
     #[error("{table} holds {what}, which this version cannot read: was it written by a newer one?")]
     Corrupt {

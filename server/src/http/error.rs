@@ -109,6 +109,7 @@ impl From<AcknowledgeError> for Problem {
             AcknowledgeError::Superseded(_) => {
                 Self::new(StatusCode::CONFLICT, "superseded", detail)
             }
+            AcknowledgeError::TooMany(wait) => Self::too_many(wait),
             AcknowledgeError::Store(error) => error.into(),
         }
     }

@@ -16,6 +16,7 @@ use web_ui::{Notice, NoticeView, Template};
 use super::App;
 use super::error::log_unavailable;
 use super::page::html;
+use super::throttle::Share;
 use super::viewer::Viewer;
 use super::{idle, second_factor};
 use crate::alarm::{AcknowledgeError, Actor};
@@ -135,6 +136,7 @@ pub(super) async fn acknowledge(
         Err(AcknowledgeError::NotOpen(_)) => (StatusCode::OK, Notice::AlreadyAcknowledged(None)),
         Err(AcknowledgeError::Superseded(_)) => (StatusCode::CONFLICT, Notice::NewerOccurrence),
         Err(AcknowledgeError::Forbidden(_)) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(AcknowledgeError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(AcknowledgeError::Store(error)) => not_recording(&error),
     };
     answer(&viewer, next, status, &notice)
@@ -299,6 +301,11 @@ pub(super) async fn approve(
     }
     if viewer.is_locked {
         return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::Locked);
+    }
+    let taken = app.throttle.of_principal(Share::Act, viewer.principal());
+    if taken.is_err() {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        return answer(&viewer, next, status, &Notice::TooMany);
     }
     let zone = app.site().device(&device).map(|device| device.zone.clone());
     let policy = app.policy.now();

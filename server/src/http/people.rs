@@ -18,6 +18,7 @@ use super::idle::entry;
 use super::page::{PageQuery, Scene, error_page, html};
 use super::viewer::Viewer;
 use crate::identity::invitation;
+use crate::identity::name::is_name;
 use crate::identity::password::random;
 use crate::identity::policy::Permission;
 use crate::identity::principal::{Principal, Proof, Zones};
@@ -141,10 +142,6 @@ fn read_zones(app: &App, typed: &str) -> Option<Zones> {
     known(&zones).then_some(zones)
 }
 
-fn is_for_people(role: Role) -> bool {
-    !matches!(role, Role::Agent | Role::Device | Role::Program)
-}
-
 pub(super) async fn invite(
     State(app): State<App>,
     viewer: Viewer,
@@ -157,9 +154,9 @@ pub(super) async fn invite(
     let name = form.name.trim().to_owned();
     let full_name = wire::clean(&form.full_name).trim().to_owned();
     let zones = read_zones(&app, &form.zones);
-    let Some(zones) = zones.filter(|_| {
-        invitation::is_name(&name) && !full_name.is_empty() && is_for_people(form.role)
-    }) else {
+    let Some(zones) =
+        zones.filter(|_| is_name(&name) && !full_name.is_empty() && form.role.is_for_people())
+    else {
         return answer(
             &viewer,
             PAGE,
@@ -286,7 +283,7 @@ pub(super) async fn rights(
     if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
         return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
     }
-    let zones = read_zones(&app, &form.zones).filter(|_| is_for_people(form.role));
+    let zones = read_zones(&app, &form.zones).filter(|_| form.role.is_for_people());
     let Some(zones) = zones else {
         return answer(
             &viewer,

@@ -1,5 +1,7 @@
 //! The one way to a whole number plate: with a reason, and a row in the audit before it is shown. No row, no plate.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
@@ -15,6 +17,7 @@ use super::api::{Body, is_awake};
 use super::error::Problem;
 use super::form::{answer, is_ours, not_recording};
 use super::page::{Scene, error_page, html};
+use super::throttle::Share;
 use super::viewer::{Caller, Viewer};
 use crate::alarm::Actor;
 use crate::audit::{AuditEntry, REASON_CHARS_MAX};
@@ -28,6 +31,7 @@ enum NotShown {
     NoSuchPoint,
     NoReason,
     Forbidden,
+    TooMany(Duration),
     Store(StoreError),
 }
 
@@ -62,6 +66,9 @@ async fn reveal(
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
         return Err(NotShown::NoReason);
     }
+    // Refused ones leave a row as well.
+    let taken = app.throttle.of_principal(Share::Reveal, &actor.principal);
+    taken.map_err(NotShown::TooMany)?;
     let subject = format!("{id}/{point}");
     let entry = AuditEntry::by(actor, "plate.reveal", &subject).reason(Some(&reason));
     let policy = app.policy.now();
@@ -106,6 +113,7 @@ pub(super) async fn api(
             "forbidden",
             "you may not see number plates of this zone",
         ),
+        NotShown::TooMany(wait) => Problem::too_many(wait),
         NotShown::Store(error) => error.into(),
     })
 }
@@ -140,6 +148,7 @@ pub(super) async fn page(
         }
         Err(NotShown::NoReason) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(NotShown::Forbidden) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(NotShown::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(NotShown::Store(error)) => not_recording(&error),
     };
     answer(&viewer, back, status, &notice)

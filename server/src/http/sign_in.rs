@@ -17,10 +17,12 @@ use super::App;
 use super::error::{Problem, log_unavailable};
 use super::form::own_path;
 use super::page::html;
+use super::throttle::Share;
 use super::viewer::{
     CSRF_HEADER, LANGUAGE_COOKIE, Peer, Viewer, cookie, cookie_hash, device_cookie, login_cookie,
 };
 use crate::identity::gate::{Hindrance, Trial};
+use crate::identity::name::NAME_CHARS_MAX;
 use crate::identity::password::random;
 use crate::identity::principal::Principal;
 use crate::identity::standing::Revocation;
@@ -38,9 +40,6 @@ const LANGUAGE_SECONDS: i64 = 365 * 24 * 3600;
 
 /// A browser is known for as long, counted from its last sign-in.
 const DEVICE_SECONDS: i64 = 365 * 24 * 3600;
-
-/// Nobody's name is longer, and what is written down of a failed attempt should not be either.
-pub(super) const NAME_CHARS_MAX: usize = 64;
 
 /// Somebody of this name who shows something.
 pub(super) fn trial_of<'a>(name: &'a str, peer: &'a str, device: Option<&'a str>) -> Trial<'a> {
@@ -175,6 +174,7 @@ pub(super) async fn enter(
             next,
         );
     }
+    // Nobody's name is longer, and what is written down of a failed attempt should not be either.
     let name: String = wire::clean(&form.name)
         .chars()
         .take(NAME_CHARS_MAX)
@@ -417,6 +417,9 @@ pub(super) async fn token(State(app): State<App>, viewer: Viewer) -> Response {
     if viewer.script_csrf.as_deref() != Some(&viewer.login.csrf) {
         let detail = format!("the header `{CSRF_HEADER}` of the page is needed");
         return Problem::new(StatusCode::FORBIDDEN, "csrf", detail).into_response();
+    }
+    if let Err(wait) = app.throttle.of_principal(Share::Token, viewer.principal()) {
+        return Problem::too_many(wait).into_response();
     }
     let issued = app.authenticator.issue(viewer.principal());
     Json(json!({"access_token": issued.token, "token_type": "Bearer", "expires_in": issued.lifetime.as_secs()}))

@@ -249,6 +249,16 @@ impl FromRequestParts<App> for Caller {
                 };
                 Problem::new(status, code, error.to_string())
             })?;
+            let Asker(connection) = Asker::from_request_parts(parts, app)
+                .await
+                .unwrap_or_else(|never| match never {});
+            let matching = app
+                .entrance
+                .certificates
+                .check(&checked.principal, &connection);
+            matching.map_err(|mismatch| {
+                Problem::new(StatusCode::FORBIDDEN, mismatch.code(), mismatch.to_string())
+            })?;
             return Ok(Self(Actor {
                 principal: checked.principal,
                 peer,

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::name::{NAME_RULE, is_name};
 use super::password;
 use super::principal::{Principal, Proof, Zones};
 use super::standing::Revocation;
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
@@ -79,14 +80,6 @@ impl std::fmt::Debug for Access {
     }
 }
 
-const PEOPLE: [Role; 5] = [
-    Role::Viewer,
-    Role::Operator,
-    Role::Technician,
-    Role::Supervisor,
-    Role::Administrator,
-];
-
 impl Access {
     /// Reads the text of an access file and takes the secrets that it names from `environment`.
     ///
@@ -112,23 +105,14 @@ impl Access {
                 })
         };
         let zones = |owner: &str, words: &[String]| {
-            let zones = Zones::from_words(words)
-                .map_err(|error| ConfigError::invalid(path, owner, &error.to_string()))?;
-            if let Zones::Some(named) = &zones
-                && let Some(unknown) = named.iter().find(|zone| !known.contains(zone))
-            {
-                let wrong = format!(
-                    "there is no zone {unknown}: name one of the configuration, or \"*\" for all"
-                );
-                return Err(ConfigError::invalid(path, owner, &wrong));
-            }
-            Ok(zones)
+            let zones = Zones::among(words, known);
+            zones.map_err(|error| ConfigError::invalid(path, owner, &error.to_string()))
         };
         let mut access = Self::default();
         for user in file.user {
-            if !PEOPLE.contains(&user.role) {
+            if !user.role.is_for_people() {
                 let wrong = format!(
-                    "role {} is for programs; people have one of the first five",
+                    "role {} is for programs; people are viewer, operator, technician, supervisor or administrator",
                     user.role
                 );
                 return Err(ConfigError::invalid(path, &user.name, &wrong));
@@ -168,6 +152,10 @@ impl Access {
             let wrong = "is there twice: people, programs and applications share one name space";
             return Err(ConfigError::invalid(path, twice, wrong));
         }
+        if let Some(wrong) = access.names().find(|name| !is_name(name)) {
+            let rule = format!("nobody is called so: {NAME_RULE}");
+            return Err(ConfigError::invalid(path, wrong, &rule));
+        }
         Ok(access)
     }
 
@@ -181,11 +169,14 @@ impl Access {
 
     /// Rights and revocations go by name: nobody may have another's.
     fn named_twice(&self) -> Option<&str> {
+        let mut seen = HashSet::new();
+        self.names().find(|name| !seen.insert(*name))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
         let entries = self.people.iter().chain(&self.clients);
         let names = entries.map(|entry| entry.principal.subject.as_str());
-        let mut names = names.chain(self.applications.iter().map(application::Entry::id));
-        let mut seen = HashSet::new();
-        names.find(|name| !seen.insert(*name))
+        names.chain(self.applications.iter().map(application::Entry::id))
     }
 
     /// Makes sure that everybody exists as described, and disables whoever was taken out of the file. A secret that is
@@ -240,7 +231,7 @@ impl Access {
         }
         for change in &changes {
             let subject = &change.subject;
-            let entry = AuditEntry::new("server", "access file", "access.change", subject)
+            let entry = AuditEntry::new(SERVER, "access file", "access.change", subject)
                 .detail(change.detail());
             Store::audit(&mut unit, entry).await?;
         }

@@ -5,9 +5,11 @@ use contract::Role;
 use serde_json::json;
 
 use super::invitation;
+use super::name::{NAME_RULE, is_name};
 use super::password::random;
 use super::principal::{Principal, Proof, Zones};
 use super::standing::Revocation;
+use crate::audit::COMMAND_LINE;
 use crate::store::audit::AuditEntry;
 use crate::store::people::InviteError;
 use crate::store::{Store, StoreError};
@@ -29,10 +31,12 @@ pub struct Invitee {
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
     /// Nobody can be called so.
-    #[error("{0:?} is no name: use at most 64 letters, digits and . _ - @")]
+    #[error("{0:?} is no name: {NAME_RULE}")]
     Name(String),
     /// A role of machines.
-    #[error("{0} is a role for programs; people have one of the first five")]
+    #[error(
+        "{0} is a role for programs; people are viewer, operator, technician, supervisor or administrator"
+    )]
     Role(Role),
     /// The store refused.
     #[error(transparent)]
@@ -51,13 +55,12 @@ impl From<StoreError> for AdmissionError {
 /// # Errors
 /// [`AdmissionError`], and nothing was changed.
 pub async fn invite(store: &Store, invitee: Invitee) -> Result<String, AdmissionError> {
-    if !invitation::is_name(&invitee.name) {
+    if !is_name(&invitee.name) {
         return Err(AdmissionError::Name(invitee.name));
     }
-    if matches!(invitee.role, Role::Agent | Role::Device | Role::Program) {
+    if !invitee.role.is_for_people() {
         return Err(AdmissionError::Role(invitee.role));
     }
-    const ACTOR: &str = "command line";
     let token = invitation::token(random());
     let (hash, now) = (invitation::token_hash(&token), Utc::now());
     let person = Principal {
@@ -69,10 +72,10 @@ pub async fn invite(store: &Store, invitee: Invitee) -> Result<String, Admission
     };
     let mut unit = store.begin().await?;
     let until = now + invitation::GOOD_FOR;
-    Store::invite(&mut unit, &person, &hash, ACTOR, until).await?;
+    Store::invite(&mut unit, &person, &hash, COMMAND_LINE, until).await?;
     let tokens = Revocation::Subject(person.subject.clone());
     Store::put_revocation(&mut unit, &tokens, now).await?;
-    let entry = AuditEntry::new(ACTOR, "", "person.invite", &person.subject)
+    let entry = AuditEntry::new(COMMAND_LINE, "", "person.invite", &person.subject)
         .detail(json!({"roles": person.roles, "zones": person.zones.to_words()}));
     Store::audit(&mut unit, entry).await?;
     unit.commit().await.map_err(StoreError::from)?;

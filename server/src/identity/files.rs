@@ -21,7 +21,7 @@ use super::access::Access;
 use super::authenticator::Authenticator;
 use super::policy::Policy;
 use super::standing::Revocation;
-use crate::audit::AuditEntry;
+use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
@@ -84,7 +84,7 @@ pub(crate) async fn record_policy(store: &Store, policy: &Policy) -> Result<(), 
     if old.as_deref() == Some(policy.hash()) {
         return Ok(());
     }
-    let entry = AuditEntry::new("server", "policy file", "policy.change", policy.name())
+    let entry = AuditEntry::new(SERVER, "policy file", "policy.change", policy.name())
         .detail(json!({"old": old, "new": policy.hash()}));
     store.audit_alone(entry).await
 }

@@ -2,20 +2,22 @@
 //! down of failures.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use network::network;
 
 use super::key_file::KeyFile;
 use super::lockout::{Attempt, Factor, Lockout, Place};
+use super::name::is_name;
 use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
-use super::tally::{Sum, Tally, WINDOW};
+use super::record;
+use super::tally::{OTHERS, Sum, Tally, WINDOW};
 use super::totp;
+use crate::listener::console::is_control_room;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
 
@@ -50,19 +52,24 @@ pub(crate) enum Hindrance {
     Store(#[from] StoreError),
 }
 
+/// As whom somebody stands in the audit who failed: what nobody is called, like the server's own names, stands in no row.
+fn called(name: &str) -> &str {
+    if is_name(name) { name } else { OTHERS }
+}
+
 /// One for all people, with its own places for checking passwords.
 #[derive(Debug)]
 pub(crate) struct Gate {
     store: Store,
     config: GateConfig,
     passwords: Passwords,
-    pub(crate) keys: KeyFile,
+    pub(crate) keys: Arc<KeyFile>,
     lockout: Mutex<Lockout>,
     tally: Mutex<Tally>,
 }
 
 impl Gate {
-    pub(crate) fn new(store: Store, config: GateConfig, keys: KeyFile) -> Self {
+    pub(crate) fn new(store: Store, config: GateConfig, keys: Arc<KeyFile>) -> Self {
         Self {
             store,
             config,
@@ -80,7 +87,11 @@ impl Gate {
             .and_then(|cookie| self.keys.known_device(cookie, trial.name));
         let place = match (device, address) {
             (Some(id), _) => Place::Device(id),
-            (None, Some(address)) if self.is_console(address) => Place::Console,
+            (None, Some(address))
+                if is_control_room(address, &self.config.consoles, &self.config.proxies) =>
+            {
+                Place::Console
+            }
             _ => Place::Elsewhere,
         };
         Attempt {
@@ -89,17 +100,6 @@ impl Gate {
             address: address.map_or(IpAddr::from([0, 0, 0, 0]), network),
             place,
         }
-    }
-
-    /// Behind a proxy anybody may stand.
-    fn is_console(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let listed = |list: &[IpAddr]| list.iter().any(|known| known.to_canonical() == address);
-        let is_named = match self.config.consoles.as_slice() {
-            [] => address.is_loopback(),
-            named => listed(named),
-        };
-        is_named && !listed(&self.config.proxies)
     }
 
     /// Whether this is the password of `stored`; `None` for nobody, which takes as long. Failures are written down.
@@ -190,15 +190,15 @@ impl Gate {
 
     fn count(&self, trial: &Trial<'_>, refused: bool) -> bool {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.is_single(trial.name, trial.peer, refused, Instant::now())
+        tally.is_single(called(trial.name), trial.peer, refused, Instant::now())
     }
 
     async fn write_down(&self, trial: &Trial<'_>, outcome: &str) -> Result<(), StoreError> {
         if !self.count(trial, false) {
             return Ok(());
         }
-        let entry =
-            AuditEntry::new(trial.name, trial.peer, "login.begin", trial.name).outcome(outcome);
+        let name = called(trial.name);
+        let entry = AuditEntry::new(name, trial.peer, "login.begin", name).outcome(outcome);
         self.store.audit_alone(entry).await
     }
 
@@ -228,7 +228,9 @@ impl Gate {
     }
 
     async fn write_sum(&self, sum: &Sum) -> Result<(), StoreError> {
-        let entry = AuditEntry::new(&sum.name, "", "login.failures", &sum.name).detail(json!({"attempts": sum.attempts, "refused": sum.refused, "addresses": sum.addresses})).outcome("wrong or too many");
+        let entry = AuditEntry::new(&sum.name, "", "login.failures", &sum.name)
+            .detail(record::detail(sum))
+            .outcome("wrong or too many");
         self.store.audit_alone(entry).await
     }
 }

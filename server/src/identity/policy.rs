@@ -70,6 +70,20 @@ struct Rights {
 }
 
 impl Rights {
+    /// All of another role's as well. What both have stays where this role says it.
+    fn add(&mut self, other: &Self) {
+        if self.deliver.is_some() || other.deliver.is_some() {
+            let (_, own) = self.rules(Right::Deliver);
+            let (_, more) = other.rules(Right::Deliver);
+            self.deliver = Some([own, more].concat());
+        }
+        for (permission, line) in &other.may {
+            self.may.entry(*permission).or_insert(*line);
+        }
+        self.send.extend_from_slice(&other.send);
+        self.subscribe.extend_from_slice(&other.subscribe);
+    }
+
     fn rules(&self, right: Right) -> (&'static str, &[Rule]) {
         match (right, &self.deliver) {
             (Right::Send, _) => ("send", &self.send),

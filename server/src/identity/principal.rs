@@ -1,5 +1,6 @@
 //! Somebody who has shown who they are. Pure.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -34,6 +35,22 @@ impl Zones {
             .map(Self::Some)
     }
 
+    /// Reads ids of zones that are known here, or `*`.
+    ///
+    /// # Errors
+    /// [`ZonesError`] with the word that is neither, and what to do.
+    pub fn among<Z: Borrow<ZoneId>>(words: &[String], known: &[Z]) -> Result<Self, ZonesError> {
+        let zones = Self::from_words(words)?;
+        if let Self::Some(named) = &zones {
+            let is_known = |zone: &ZoneId| known.iter().any(|known| known.borrow() == zone);
+            if let Some(unknown) = named.iter().find(|zone| !is_known(zone)) {
+                let known = known.iter().map(|zone| zone.borrow().to_string()).collect();
+                return Err(ZonesError::Unknown(unknown.clone(), known));
+            }
+        }
+        Ok(zones)
+    }
+
     /// The inverse of [`Self::from_words`].
     pub fn to_words(&self) -> Vec<String> {
         match self {
@@ -60,6 +77,17 @@ impl Zones {
     }
 }
 
+/// Why words are no zones of this site.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ZonesError {
+    /// It is not written as one.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// And those that there are.
+    #[error("there is no zone {0}: name one of the configuration ({list}), or \"*\" for all", list = .1.join(", "))]
+    Unknown(ZoneId, Vec<String>),
+}
+
 /// Somebody who has shown who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -83,9 +111,7 @@ impl Principal {
 
     /// Equipment, or what speaks for it: without it nobody sees anything, so people may not take its place.
     pub fn is_machine(&self) -> bool {
-        self.roles
-            .iter()
-            .any(|role| matches!(role, Role::Agent | Role::Device))
+        self.roles.iter().any(|role| role.is_machine())
     }
 }
 
@@ -112,6 +138,22 @@ mod tests {
 
     #[test]
     fn a_zone_that_is_none_is_an_error() {
-        assert!(Zones::from_words(&["P 1".to_owned()]).is_err());
+        let p1: ZoneId = "p1".parse().unwrap();
+        for (word, wrong) in [
+            ("P 1", Some("P 1")),
+            (
+                "p9",
+                Some("there is no zone p9: name one of the configuration (p1)"),
+            ),
+            ("p1", None),
+            ("*", None),
+        ] {
+            let said = Zones::among(&[word.to_owned()], &[&p1]).map_err(|error| error.to_string());
+            match (said, wrong) {
+                (Ok(_), None) => {}
+                (Err(said), Some(wrong)) => assert!(said.contains(wrong), "{said}"),
+                (got, _) => panic!("{word}: {got:?}"),
+            }
+        }
     }
 }

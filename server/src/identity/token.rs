@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::key_file::KeyFile;
 use super::keys::{Ring, Rotate, StoredKey};
 use super::principal::{Principal, Proof, Zones};
 use super::rotation;
@@ -138,6 +139,16 @@ fn invalid(what: &str) -> TokenError {
     TokenError::Invalid(what.to_owned())
 }
 
+/// What tokens say of where they come from, how long they are good, and what signs them.
+pub(crate) struct TokenSettings {
+    pub(crate) issuer: String,
+    pub(crate) life: Duration,
+    /// How long a key signs.
+    pub(crate) key_age: Duration,
+    /// What the keys are sealed with.
+    pub(crate) sealing: Arc<KeyFile>,
+}
+
 /// Makes and checks tokens.
 pub struct Tokens {
     issuer: String,
@@ -162,13 +173,15 @@ impl Tokens {
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer or holds something else than keys.
-    pub async fn open(
-        store: &Store,
-        issuer: String,
-        life: Duration,
-        key_age: Duration,
-    ) -> Result<Self, StoreError> {
-        let keys = rotation::turn(store, Rotate::After(key_age), Utc::now()).await?;
+    pub(crate) async fn open(store: &Store, settings: TokenSettings) -> Result<Self, StoreError> {
+        let TokenSettings {
+            issuer,
+            life,
+            key_age,
+            sealing,
+        } = settings;
+        store.seal_signing_keys(&sealing).await?;
+        let keys = rotation::turn(store, &sealing, Rotate::After(key_age), Utc::now()).await?;
         Ok(Self::new(issuer, life, Ring::new(&keys)?))
     }
 

@@ -74,6 +74,10 @@ pub(crate) struct GrantLine {
     pub(crate) expires_at: DateTime<Utc>,
 }
 
+/// Used refresh tokens of one grant that are kept, to know a stolen one: those of 30 days with a refresh each ten minutes
+/// are 4,320. Whoever refreshes more often makes the oldest forgotten, which are good for nothing then as well.
+pub(crate) const USED_REFRESH_TOKENS_MAX: i64 = 4500;
+
 impl Store {
     /// An application by id, unless disabled.
     pub(crate) async fn application(
@@ -311,6 +315,15 @@ impl Store {
             "insert into refresh_token (hash, grant_id) values ($1, $2)",
             hash,
             grant
+        )
+        .execute(&mut **unit)
+        .await?;
+        sqlx::query!(
+            "delete from refresh_token where hash in
+                 (select hash from refresh_token where grant_id = $1 and used_at is not null
+                  order by used_at desc offset $2)",
+            grant,
+            USED_REFRESH_TOKENS_MAX
         )
         .execute(&mut **unit)
         .await?;

@@ -26,6 +26,16 @@ impl std::fmt::Debug for Client {
 }
 
 impl Store {
+    /// Whether a person or program has, or had, this name.
+    pub(crate) async fn is_subject(unit: &mut Unit<'_>, name: &str) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "select exists (select from subject where name = $1) as \"is!\"",
+            name
+        )
+        .fetch_one(&mut **unit)
+        .await?)
+    }
+
     /// A person by name, unless disabled.
     pub(crate) async fn person(&self, name: &str) -> Result<Option<Person>, StoreError> {
         let row = sqlx::query!(

@@ -34,7 +34,9 @@ pub enum InviteError {
     #[error("{0} is the name of a program or an agent: choose another")]
     NotAPerson(String),
     /// The access file keeps them.
-    #[error("{0} is kept by the access file: change the password there")]
+    #[error(
+        "{0} is kept by the access file: set another password in the environment variable that it names, or take them out of it"
+    )]
     FromFile(String),
     /// Nothing could be stored.
     #[error(transparent)]

@@ -119,15 +119,16 @@ impl FakeProvider {
         }
     }
 
-    /// The server's `[provider]`.
+    /// The server's `[provider]`, and where it sends people back.
     pub(crate) fn section(&self) -> String {
         format!(
             r#"
+[http]
+public_url = "http://127.0.0.1:1"
 [provider]
 issuer = "{}"
 client_id = "landside"
 client_secret_env = "SECRET"
-public_url = "http://127.0.0.1:1"
 name = {{ ko = "공항 계정", en = "Airport account" }}
 audience = "{AUDIENCE}"
 [provider.roles]

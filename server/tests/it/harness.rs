@@ -130,6 +130,11 @@ impl TestServer {
         self.directory.path().join("server.toml")
     }
 
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     async fn run(&mut self) {
         let environment = |name: &str| (name == "SECRET").then(|| PASSWORD.to_owned());
         let config = Config::load(&self.config(), &environment).unwrap();
@@ -443,6 +448,23 @@ impl Browser {
             .post(format!("{}{path}", self.base))
             .header(header.0, header.1)
             .form(form)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// As a page's script calls the API.
+    pub(crate) async fn post_json(
+        &self,
+        path: &str,
+        csrf: &str,
+        body: String,
+    ) -> reqwest::Response {
+        self.http
+            .post(format!("{}{path}", self.base))
+            .header("x-csrf-token", csrf)
+            .header("content-type", "application/json")
+            .body(body)
             .send()
             .await
             .unwrap()

@@ -525,3 +525,30 @@ async fn the_service_tells_what_it_does() {
     assert_eq!(URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER)), CHALLENGE);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_application_that_refreshes_wildly_is_slowed_and_loses_nothing() {
+    let server = server().await;
+    let mut shown = text(&family(&server, "omar").await, "refresh_token");
+    let refused = loop {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("client_id", "field-app"),
+            ("refresh_token", shown.as_str()),
+        ];
+        let sent = reqwest::Client::new().post(server.url("/oauth/token"));
+        let answer = sent.form(&form).send().await.unwrap();
+        if answer.status() != 200 {
+            break answer;
+        }
+        let answer: Value = answer.json().await.unwrap();
+        shown = text(&answer, "refresh_token");
+    };
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    // What was shown last was not used up, and its person's pages have a rate of their own.
+    let unused = "select count(*) from refresh_token where used_at is null";
+    assert_eq!(server.database.count(unused).await, 1);
+    server.page_token(&server.browser("omar").await).await;
+    server.stop().await;
+}

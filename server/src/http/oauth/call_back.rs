@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::App;
 use crate::http::api::{Body, List, is_awake};
 use crate::http::error::Problem;
+use crate::http::throttle::Share;
 use crate::http::viewer::Caller;
 use crate::identity::policy::Permission;
 use crate::identity::standing::Revocation;
@@ -49,6 +50,8 @@ pub(in crate::http) async fn call_back(
     Body(what): Body<What>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     is_awake(&app, &actor).await?;
+    let taken = app.throttle.of_principal(Share::Act, &actor.principal);
+    taken.map_err(Problem::too_many)?;
     let proof = &actor.principal.proof;
     // What somebody let an application do is also theirs to end, by their own hand; an application ends what it was given.
     let is_own = match &what {
@@ -71,6 +74,11 @@ pub(in crate::http) async fn call_back(
             return Err(Problem::not_found("nobody has such a long name"));
         }
         What::Subject(subject) => {
+            if !Store::is_subject(&mut unit, &subject).await? {
+                let detail =
+                    format!("no person or program is called {subject:?}: nothing was called back");
+                return Err(Problem::not_found(detail));
+            }
             Store::end_logins(&mut unit, &subject).await?;
             (Revocation::Subject(subject.clone()), Some(subject))
         }

@@ -13,6 +13,7 @@ use super::{App, bad_request, no_form, refuse, unavailable};
 use crate::http::viewer::Peer;
 use crate::identity::grant::secret_hash;
 use crate::identity::standing::Revocation;
+use crate::listener::asker::Asker;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
 
@@ -26,6 +27,7 @@ pub(super) struct RevokeForm {
 pub(super) async fn revoke(
     State(app): State<App>,
     peer: Peer,
+    asker: Asker,
     headers: HeaderMap,
     form: Result<Form<RevokeForm>, FormRejection>,
 ) -> Response {
@@ -34,7 +36,7 @@ pub(super) async fn revoke(
         Err(rejection) => return no_form(&rejection),
     };
     let (id, secret) = (form.client_id.take(), form.client_secret.take());
-    let client = match client::authenticate(&app, &headers, id, secret).await {
+    let client = match client::authenticate(&app, &headers, &asker, id, secret).await {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
@@ -65,13 +67,18 @@ async fn take_back(
         if checked.principal.proof.client.as_deref() != Some(client.id()) {
             return Ok(false);
         }
-        let Some(id) = checked.principal.proof.token else {
+        // Once is enough: neither a row nor a word to the sessions more for what is void already.
+        let is_void = app.authenticator.admitted(&checked.principal).is_err();
+        let Some(id) = checked.principal.proof.token.filter(|_| !is_void) else {
             return Ok(true);
         };
         (Revocation::Token(id), checked.principal.subject)
     } else if let Some(grant) = Store::grant_of(&mut unit, &secret_hash(token)).await? {
         if grant.application != client.id() {
             return Ok(false);
+        }
+        if grant.ended_at.is_some() {
+            return Ok(true);
         }
         (Revocation::Grant(grant.id), grant.person_name)
     } else {

@@ -1,5 +1,7 @@
 //! `POST /oauth/token`: what somebody brings, and the tokens that they get for it.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
@@ -13,11 +15,14 @@ use serde_json::json;
 
 use super::client::{self, Client};
 use super::{App, bad_request, no_form, refuse, too_many_tokens, unavailable};
+use crate::http::throttle::Share;
 use crate::http::viewer::Peer;
 use crate::identity::grant::{self, Application, Shown, secret_hash};
 use crate::identity::password::random;
 use crate::identity::principal::{Principal, Proof};
+use crate::identity::record::How;
 use crate::identity::standing::Revocation;
+use crate::listener::asker::Asker;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::Grant;
 use crate::store::{Store, StoreError, Unit};
@@ -41,6 +46,7 @@ pub(super) fn new_secret() -> String {
 pub(super) async fn token(
     State(app): State<App>,
     peer: Peer,
+    asker: Asker,
     headers: HeaderMap,
     form: Result<Form<TokenForm>, FormRejection>,
 ) -> Response {
@@ -62,16 +68,18 @@ pub(super) async fn token(
         );
     }
     let (id, secret) = (form.client_id.take(), form.client_secret.take());
-    let client = match client::authenticate(&app, &headers, id, secret).await {
+    let client = match client::authenticate(&app, &headers, &asker, id, secret).await {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
     let exchanged = match (kind.as_str(), client) {
         ("client_credentials", Client::Program(program)) => {
-            if let Err(wait) = app.throttle.token_of(&program.subject) {
+            if let Err(wait) = app.throttle.of_principal(Share::Token, &program) {
                 return too_many_tokens(wait);
             }
             let issued = app.authenticator.issue(&program);
+            let address = asker.0.address.ip();
+            app.record.admitted(&program.subject, address, How::Secret);
             let answer = json!({
                 "access_token": issued.token,
                 "token_type": "Bearer",
@@ -96,6 +104,7 @@ pub(super) async fn token(
         Err(Refusal::Invalid(description)) => {
             refuse(StatusCode::BAD_REQUEST, "invalid_grant", description)
         }
+        Err(Refusal::TooMany(wait)) => too_many_tokens(wait),
         Err(Refusal::Store(error)) => unavailable(&error),
     }
 }
@@ -104,6 +113,8 @@ pub(super) async fn token(
 enum Refusal {
     Missing(&'static str),
     Invalid(&'static str),
+    /// What was shown stays as good as it was.
+    TooMany(Duration),
     Store(StoreError),
 }
 
@@ -151,6 +162,7 @@ async fn exchange_code(
         unit.commit().await.map_err(StoreError::from)?;
         return Err(bad());
     };
+    take_share(app, &who)?;
     let refresh = new_secret();
     Store::put_refresh(&mut unit, grant.id, &secret_hash(&refresh), now).await?;
     Store::audit(&mut unit, entry(&grant, peer, "grant.code", "done")).await?;
@@ -188,12 +200,19 @@ async fn exchange_refresh(
         return end_family(app, unit, &grant, peer, "grant.replay", now, BAD_REFRESH).await;
     }
     let who = holder(&grant, application, now).ok_or_else(bad)?;
+    take_share(app, &who)?;
     let next = new_secret();
     let next_hash = secret_hash(&next);
     Store::put_refresh(&mut unit, grant.id, &next_hash, now).await?;
     Store::replace_refresh(&mut unit, &hash, &next_hash, now).await?;
     unit.commit().await.map_err(StoreError::from)?;
     Ok(given(app, &who, &grant, &next, None))
+}
+
+/// Called before anything is stored: the code or refresh token is not used up.
+fn take_share(app: &App, who: &Principal) -> Result<(), Refusal> {
+    let taken = app.throttle.of_principal(Share::Token, who);
+    taken.map_err(Refusal::TooMany)
 }
 
 /// Who gets the tokens of a grant, unless it is over.

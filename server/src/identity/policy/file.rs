@@ -43,6 +43,8 @@ struct Asked {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Section {
+    /// A role all of whose rights this one has, too.
+    like: Option<Spanned<String>>,
     #[serde(default)]
     may: Vec<Spanned<String>>,
     #[serde(default)]
@@ -195,6 +197,16 @@ impl Policy {
             let role = role.map_err(|error| source.wrong(name, "role", &error.to_string()))?;
             roles.insert(role, rights(&source, role, section)?);
         }
+        let alone = roles.clone();
+        for (name, section) in &file.role {
+            let Some(like) = &section.like else { continue };
+            let role = name.get_ref().parse::<Role>();
+            let role = role.map_err(|error| source.wrong(name, "role", &error.to_string()))?;
+            let other = liked(&source, &file.role, role, like)?;
+            if let (Some(rights), Some(other)) = (roles.get_mut(&role), alone.get(&other)) {
+                rights.add(other);
+            }
+        }
         let second_factor = match &file.second_factor {
             Some(asked) => second_factor(&source, asked)?,
             None => SecondFactor::default(),
@@ -212,6 +224,31 @@ impl Default for Policy {
     fn default() -> Self {
         Self::read(Path::new(Self::DEFAULT_NAME), Self::DEFAULT)
             .expect("the built-in policy is good, as its test says")
+    }
+}
+
+/// The role that another is to be like: one that stands here and is like no other itself, so that who has what is seen at one
+/// look.
+fn liked(
+    source: &Source<'_>,
+    sections: &BTreeMap<Spanned<String>, Section>,
+    role: Role,
+    like: &Spanned<String>,
+) -> Result<Role, ConfigError> {
+    let key = format!("role.{role}.like");
+    let wrong = |wrong: &str| source.wrong(like, &key, wrong);
+    let other = like.get_ref().parse::<Role>();
+    let other = other.map_err(|error| wrong(&error.to_string()))?;
+    let section = sections
+        .iter()
+        .find(|(name, _)| name.get_ref() == like.get_ref());
+    match section {
+        None => Err(wrong(&format!("there is no [role.{other}] here"))),
+        Some(_) if other == role => Err(wrong("it is this role itself")),
+        Some((_, section)) if section.like.is_some() => Err(wrong(&format!(
+            "{other} is like another role itself: name that one, and add what {role} has beyond it"
+        ))),
+        Some(_) => Ok(other),
     }
 }
 

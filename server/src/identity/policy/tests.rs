@@ -1,6 +1,7 @@
 //! Tables of who may do what, and the laws of patterns.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use contract::destination::UiPart;
 use contract::{Destination, DeviceId, Language};
@@ -41,7 +42,7 @@ fn somebody(roles: &[Role], zones: &[&str]) -> Principal {
 }
 
 fn read(text: &str) -> Result<Policy, String> {
-    Policy::read(std::path::Path::new("policy.toml"), text).map_err(|error| error.to_string())
+    Policy::read(Path::new("policy.toml"), text).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -331,6 +332,50 @@ fn refuse(text: &str, words: &[&str]) {
         assert!(wrong.contains(word), "{word:?} is missing in: {wrong}");
     }
     assert!(!wrong.contains('\n'), "one sentence: {wrong}");
+}
+
+#[test]
+fn a_role_that_is_like_another_has_what_it_has_and_its_own() {
+    let written = |text: &str| Policy::read(Path::new("policy.toml"), text).unwrap();
+    let like = written(
+        "[role.operator]
+like = \"viewer\"
+may = [\"alarm.acknowledge\"]
+send = [\"/app/alarms/*/acknowledge\"]
+[role.viewer]
+may = [\"see\"]
+send = [\"/app/auth\"]
+subscribe = [\"/topic/zones/{zone}/alarms\", \"/user/queue/errors\"]
+deliver = [\"/user/queue/errors\"]",
+    );
+    let long = written(
+        "[role.operator]
+may = [\"see\", \"alarm.acknowledge\"]
+send = [\"/app/alarms/*/acknowledge\", \"/app/auth\"]
+subscribe = [\"/topic/zones/{zone}/alarms\", \"/user/queue/errors\"]
+deliver = [\"/user/queue/errors\"]",
+    );
+    let patterns = |rules: &[Rule]| -> Vec<String> {
+        rules.iter().map(|rule| rule.pattern.to_string()).collect()
+    };
+    let [like, long] = [like, long].map(|policy| {
+        let rights = policy.roles[&Role::Operator].clone();
+        let may: Vec<Permission> = rights.may.keys().copied().collect();
+        let rules = [Right::Send, Right::Subscribe, Right::Deliver];
+        (may, rules.map(|right| patterns(rights.rules(right).1)))
+    });
+    assert_eq!(like, long);
+    for (other, more, word) in [
+        ("boss", "", "\"boss\""),
+        ("viewer", "", "this role itself"),
+        ("agent", "", "no [role.agent]"),
+        ("operator", "like = \"technician\"", "name that one"),
+    ] {
+        let text = format!(
+            "[role.viewer]\nlike = \"{other}\"\n[role.operator]\n{more}\n[role.technician]"
+        );
+        refuse(&text, &["line 2: role.viewer.like", word]);
+    }
 }
 
 #[test]

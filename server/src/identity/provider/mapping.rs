@@ -6,11 +6,8 @@ use serde_json::Value;
 use super::claims::{seconds, text, texts};
 use super::jws::Claims;
 use crate::config::ProviderConfig;
-use crate::identity::invitation::is_reserved;
+use crate::identity::name::{NAME_CHARS_MAX, is_name};
 use crate::identity::principal::Zones;
-
-/// Names stand in lists and audit rows, and a sign-in form takes no longer ones.
-const NAME_CHARS_MAX: usize = 64;
 
 /// Values of `amr` (RFC 8176) and `acr` that speak of a second factor.
 const SECOND_FACTOR_METHODS: [&str; 2] = ["mfa", "otp"];
@@ -115,22 +112,6 @@ pub(super) fn visitor(claims: &Claims, config: &ProviderConfig) -> Result<Visito
             .then(|| seconds(claims, "auth_time").or_else(|| seconds(claims, "iat")))
             .flatten(),
     })
-}
-
-/// Names are compared, shown and typed: no blanks at their ends, nothing invisible.
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.trim() == name
-        && !is_reserved(name)
-        && name.chars().count() <= NAME_CHARS_MAX
-        && !name
-            .chars()
-            .any(|letter| letter.is_control() || is_invisible(letter))
-}
-
-/// Characters of Unicode that take no room or turn the direction around: two names would look the same.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn shows_second_factor(claims: &Claims) -> bool {

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{AT_ONCE, claims, family, may_use, refresh, server, text};
 use crate::harness::{PASSWORD, TestServer};
+use server::identity::key_file::KeyFile;
+use server::identity::rotation;
+
 use crate::stomp_client::StompClient;
 
 #[tokio::test]
@@ -155,7 +158,8 @@ async fn keys_rotate_while_sessions_live() {
     let store = server::store::Store::open(&server.database.url())
         .await
         .unwrap();
-    server::identity::rotation::rotate(&store).await.unwrap();
+    let sealing = KeyFile::of_server(&server.data()).unwrap();
+    rotation::rotate(&store, &sealing).await.unwrap();
     let new = eventually(async || {
         let token = server.token("program").await;
         (kid(&token) != kid(&old)).then_some(token)
@@ -168,7 +172,7 @@ async fn keys_rotate_while_sessions_live() {
 
     // A key that somebody stole is worth nothing, nor is what it signed.
     let mut victim = StompClient::connect(server.stomp_address(), &old).await;
-    let removed = server::identity::rotation::remove(&store, &kid(&old)).await;
+    let removed = rotation::remove(&store, &sealing, &kid(&old)).await;
     assert!(removed.unwrap().is_some());
     assert_eq!(victim.error().await, "token-revoked");
     assert!(!may_use(&server, &old).await && may_use(&server, &new).await);
