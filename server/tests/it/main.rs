@@ -7,6 +7,7 @@ mod access;
 mod agent;
 mod agent_tls;
 mod alarms;
+mod attack_table;
 mod attacks;
 mod audit;
 mod commands;
