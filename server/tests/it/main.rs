@@ -19,6 +19,7 @@ mod ingest;
 mod listener;
 mod listener_tls;
 mod oauth;
+mod openapi;
 mod pages;
 mod people;
 mod plates;
