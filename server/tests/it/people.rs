@@ -17,7 +17,16 @@ fn at(server: &TestServer, address: [u8; 4]) -> Browser {
     Browser::at(server.url(""), IpAddr::from(address))
 }
 
+/// How long the right password takes from there.
+async fn sign_in_at_console(server: &TestServer) -> Duration {
+    let console = at(server, [127, 0, 0, 9]);
+    let begun = Instant::now();
+    assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
+    begun.elapsed()
+}
+
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what is asked for")]
 async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
     let server = TestServer::start_for_people("consoles = [\"127.0.0.9\"]", "").await;
     let mut floods = tokio::task::JoinSet::new();
@@ -32,20 +41,27 @@ async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
             refused
         });
     }
-    let mut slowest = Duration::ZERO;
-    let mut refused = 0;
-    // Four times while they come, which no rate of sign-ins minds.
-    for _ in 0..4 {
-        let console = at(&server, [127, 0, 0, 9]);
-        let begun = Instant::now();
-        assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
-        slowest = slowest.max(begun.elapsed());
-        refused += floods.join_next().await.unwrap().unwrap();
+    let (mut refused, mut meanwhile) = (0, Vec::new());
+    while !floods.is_empty() {
+        // So often, which no rate of sign-ins minds.
+        if meanwhile.len() < 20 {
+            meanwhile.push(sign_in_at_console(&server).await);
+            refused += floods.try_join_next().map_or(0, Result::unwrap);
+        } else {
+            refused += floods.join_next().await.unwrap().unwrap();
+        }
     }
-    while let Some(ended) = floods.join_next().await {
-        refused += ended.unwrap();
+    let mut alone = Vec::new();
+    for _ in 0..5 {
+        alone.push(sign_in_at_console(&server).await);
     }
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    alone.sort();
+    meanwhile.sort();
+    println!("the console alone: {alone:?}; while 10,000 wrong passwords come: {meanwhile:?}");
+    let (alone, meanwhile) = (alone[2], meanwhile[meanwhile.len() / 2]);
+    // A second, unless this machine is so busy with other things that it is slow without any flood.
+    let bound = Duration::from_secs(1).max(alone * 10);
+    assert!(meanwhile < bound, "{meanwhile:?} instead of {alone:?}");
     assert!(refused > 9_900, "{refused} were not looked at");
     let rows = "select count(*) from audit where outcome not in ('done')";
     assert!(server.database.count(rows).await < 20);
@@ -123,7 +139,8 @@ fn link(page: &str) -> String {
     format!("/invitation/{}", token.split('<').next().unwrap())
 }
 
-async fn invite(server: &TestServer, ada: &Browser, name: &str, role: &str) -> String {
+/// The path of the link of somebody who was just invited.
+pub(crate) async fn invite(server: &TestServer, ada: &Browser, name: &str, role: &str) -> String {
     let csrf = ada.csrf().await;
     let form = [
         ("csrf", csrf.as_str()),
