@@ -41,6 +41,7 @@ mod external;
 mod form;
 mod headers;
 mod health;
+mod host;
 mod idle;
 mod invitation;
 mod oauth;
@@ -192,6 +193,7 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(openapi::no_such_method)
         .layer(from_fn_with_state(app.throttle.clone(), throttle::guard))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn(host::check))
         .layer(from_fn(headers::add))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
