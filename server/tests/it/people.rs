@@ -25,8 +25,8 @@ async fn sign_in_at_console(server: &TestServer) -> Duration {
     begun.elapsed()
 }
 
-#[tokio::test]
 #[expect(clippy::print_stdout, reason = "the figures are what is asked for")]
+#[tokio::test]
 async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
     let server = TestServer::start_for_people("consoles = [\"127.0.0.9\"]", "").await;
     let mut floods = tokio::task::JoinSet::new();
@@ -281,7 +281,7 @@ async fn what_an_administrator_changes_holds_at_once() {
     server.stop().await;
 }
 
-fn base32_bytes(text: &str) -> Vec<u8> {
+pub(crate) fn base32_bytes(text: &str) -> Vec<u8> {
     let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
     for letter in text.chars() {
         let digit = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(letter).unwrap();
@@ -295,7 +295,7 @@ fn base32_bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap().as_secs()
 }
