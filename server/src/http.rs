@@ -44,9 +44,11 @@ mod external;
 mod form;
 mod headers;
 mod health;
+mod host;
 mod idle;
 mod invitation;
 mod oauth;
+mod openapi;
 mod page;
 mod partial;
 mod people;
@@ -182,6 +184,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/v1/audit", get(audit::api))
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
+        .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/{*rest}", any(api::not_found))
         .route("/api/v1/revocations", post(oauth::call_back::call_back))
         .route("/api/v1/grants", get(oauth::call_back::grants))
@@ -197,8 +200,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::not_found)
+        .method_not_allowed_fallback(openapi::no_such_method)
         .layer(from_fn_with_state(app.throttle.clone(), throttle::guard))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn(host::check))
         .layer(from_fn_with_state(content_security, headers::add))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)

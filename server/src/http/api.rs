@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use contract::DeviceId;
 use contract::alarm::{Acknowledge, AlarmView};
@@ -52,6 +53,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// What an address names; one that cannot be read is told as every other problem is.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::from_request_parts(parts, state).await;
+        let named = named.map_err(|rejection| bad_path(rejection.body_text()))?;
+        Ok(Self(named.0))
+    }
+}
+
+/// What is asked for behind the `?`, likewise.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let asked = Query::from_request_parts(parts, state).await;
+        let asked = asked.map_err(|rejection| bad_path(rejection.body_text()))?;
+        Ok(Self(asked.0))
+    }
+}
+
+fn bad_path(what: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-path", what)
+}
+
 pub(super) async fn devices(
     State(app): State<App>,
     Caller(actor): Caller,
@@ -74,7 +105,7 @@ async fn visible(app: &App, actor: &Actor, id: &str) -> Result<DeviceView, Probl
 pub(super) async fn device(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<DeviceView>, Problem> {
     visible(&app, &actor, &id).await.map(Json)
 }
@@ -82,7 +113,7 @@ pub(super) async fn device(
 pub(super) async fn commands(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<List<CommandView>>, Problem> {
     let device = visible(&app, &actor, &id).await?;
     Ok(List::whole(app.store.recent_commands(&device.id).await?))
@@ -91,7 +122,7 @@ pub(super) async fn commands(
 pub(super) async fn command(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     Body(request): Body<CommandRequest>,
 ) -> Result<(StatusCode, Json<CommandView>), Problem> {
     let device = visible(&app, &actor, &id).await?;
@@ -127,7 +158,7 @@ pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Jso
 pub(super) async fn acknowledge(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(alarm): Path<String>,
+    Named(alarm): Named<String>,
     Body(seen): Body<Acknowledge>,
 ) -> Result<Json<AlarmView>, Problem> {
     is_awake(&app, &actor).await?;

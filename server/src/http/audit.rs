@@ -12,6 +12,7 @@ use serde_json::json;
 use web_ui::{AuditFields, AuditLine, AuditPage, ErrorKind, Notice, Template};
 
 use super::App;
+use super::api::Asked;
 use super::error::{Problem, log_unavailable};
 use super::page::{Scene, error_page, html};
 use super::viewer::{Caller, Viewer};
@@ -214,7 +215,7 @@ fn bad_time(wrong: String) -> Problem {
 pub(super) async fn api(
     State(app): State<App>,
     Caller(actor): Caller,
-    Query(query): Query<AuditQuery>,
+    Asked(query): Asked<AuditQuery>,
 ) -> Result<Json<Rows>, Problem> {
     if !app.may_read_audit(&actor.principal) {
         return Err(forbidden());

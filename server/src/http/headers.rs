@@ -54,8 +54,9 @@ const ALWAYS: [(HeaderName, &str); 3] = [
 ];
 
 /// A window of another site that opened a page of ours, or was opened by it, has no hold on it; and other sites do not get
-/// our answers into their processes.
-const FOR_OURSELVES: [(HeaderName, &str); 2] = [
+/// our answers into their processes. Browsers that know no `frame-ancestors` are told by `X-Frame-Options`.
+const FOR_OURSELVES: [(HeaderName, &str); 3] = [
+    (header::X_FRAME_OPTIONS, "DENY"),
     (
         HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",

@@ -13,7 +13,7 @@ use serde_json::json;
 use web_ui::{ErrorKind, Notice, PlatePage, Template};
 
 use super::App;
-use super::api::{Body, is_awake};
+use super::api::{Body, Named, is_awake};
 use super::error::Problem;
 use super::form::{answer, is_ours, not_recording};
 use super::page::{Scene, error_page, html};
@@ -94,7 +94,7 @@ pub(super) struct RevealRequest {
 pub(super) async fn api(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path((device, point)): Path<(String, String)>,
+    Named((device, point)): Named<(String, String)>,
     Body(request): Body<RevealRequest>,
 ) -> Result<Json<PointView>, Problem> {
     is_awake(&app, &actor).await?;

@@ -157,6 +157,7 @@ async fn every_route_asks_who_is_there() {
         ("/sign-in", 200),
         ("/healthz", 200),
         ("/readyz", 200),
+        ("/api/v1/openapi.json", 200),
         ("/.well-known/jwks.json", 200),
         ("/.well-known/oauth-authorization-server", 200),
         ("/.well-known/openid-configuration", 200),

@@ -214,6 +214,8 @@ async fn every_answer_says_what_may_be_done_with_it() {
             "{path}: not over TLS"
         );
         let is_for_others = path.starts_with("/sockjs");
+        let framed = (!is_for_others).then_some("DENY");
+        assert_eq!(header("x-frame-options").as_deref(), framed, "{path}");
         let expected = (!is_for_others).then_some("same-origin");
         assert_eq!(
             header("cross-origin-resource-policy").as_deref(),

@@ -17,6 +17,15 @@ fn at(server: &TestServer, address: [u8; 4]) -> Browser {
     Browser::at(server.url(""), IpAddr::from(address))
 }
 
+/// How long the right password takes from there.
+async fn sign_in_at_console(server: &TestServer) -> Duration {
+    let console = at(server, [127, 0, 0, 9]);
+    let begun = Instant::now();
+    assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
+    begun.elapsed()
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what is asked for")]
 #[tokio::test]
 async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
     let server = TestServer::start_for_people("consoles = [\"127.0.0.9\"]", "").await;
@@ -32,20 +41,27 @@ async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
             refused
         });
     }
-    let mut slowest = Duration::ZERO;
-    let mut refused = 0;
-    // Four times while they come, which no rate of sign-ins minds.
-    for _ in 0..4 {
-        let console = at(&server, [127, 0, 0, 9]);
-        let begun = Instant::now();
-        assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
-        slowest = slowest.max(begun.elapsed());
-        refused += floods.join_next().await.unwrap().unwrap();
+    let (mut refused, mut meanwhile) = (0, Vec::new());
+    while !floods.is_empty() {
+        // So often, which no rate of sign-ins minds.
+        if meanwhile.len() < 20 {
+            meanwhile.push(sign_in_at_console(&server).await);
+            refused += floods.try_join_next().map_or(0, Result::unwrap);
+        } else {
+            refused += floods.join_next().await.unwrap().unwrap();
+        }
     }
-    while let Some(ended) = floods.join_next().await {
-        refused += ended.unwrap();
+    let mut alone = Vec::new();
+    for _ in 0..5 {
+        alone.push(sign_in_at_console(&server).await);
     }
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    alone.sort();
+    meanwhile.sort();
+    println!("the console alone: {alone:?}; while 10,000 wrong passwords come: {meanwhile:?}");
+    let (alone, meanwhile) = (alone[2], meanwhile[meanwhile.len() / 2]);
+    // A second, unless this machine is so busy with other things that it is slow without any flood.
+    let bound = Duration::from_secs(1).max(alone * 10);
+    assert!(meanwhile < bound, "{meanwhile:?} instead of {alone:?}");
     assert!(refused > 9_900, "{refused} were not looked at");
     let rows = "select count(*) from audit where outcome not in ('done')";
     assert!(server.database.count(rows).await < 20);
@@ -123,7 +139,8 @@ fn link(page: &str) -> String {
     format!("/invitation/{}", token.split('<').next().unwrap())
 }
 
-async fn invite(server: &TestServer, ada: &Browser, name: &str, role: &str) -> String {
+/// The path of the link of somebody who was just invited.
+pub(crate) async fn invite(server: &TestServer, ada: &Browser, name: &str, role: &str) -> String {
     let csrf = ada.csrf().await;
     let form = [
         ("csrf", csrf.as_str()),
@@ -264,7 +281,7 @@ async fn what_an_administrator_changes_holds_at_once() {
     server.stop().await;
 }
 
-fn base32_bytes(text: &str) -> Vec<u8> {
+pub(crate) fn base32_bytes(text: &str) -> Vec<u8> {
     let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
     for letter in text.chars() {
         let digit = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(letter).unwrap();
@@ -278,7 +295,7 @@ fn base32_bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap().as_secs()
 }
