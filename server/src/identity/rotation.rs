@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::authenticator::Authenticator;
 use super::keys::{Due, KeyState, Rotate, StoredKey, due};
+use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
 
 /// How often the store is asked whether somebody else changed the keys: one small query, and what a command did is in
@@ -27,9 +29,15 @@ pub(super) async fn turn(
     let mut unit = store.begin().await?;
     Store::lock_signing_keys(&mut unit).await?;
     // Another server may have done it while this one waited.
-    let due = due(&Store::signing_keys_in(&mut unit).await?, rotate, now);
+    let before = Store::signing_keys_in(&mut unit).await?;
+    let due = due(&before, rotate, now);
     apply(&mut unit, &due, now).await?;
     let keys = Store::signing_keys_in(&mut unit).await?;
+    let by = match rotate {
+        Rotate::After(_) => SERVER,
+        Rotate::Now => COMMAND_LINE,
+    };
+    write_down(&mut unit, by, &before, &keys).await?;
     unit.commit().await?;
     for key in &keys {
         tracing::info!(key.id = key.kid, state = %key.state(), "signing key");
@@ -52,6 +60,38 @@ async fn apply(
     }
     if due.make_next {
         Store::put_signing_key(unit, &StoredKey::new(now)).await?;
+    }
+    Ok(())
+}
+
+/// Who changes keys, as the audit calls them.
+const SERVER: &str = "server";
+const COMMAND_LINE: &str = "command line";
+
+/// Writes down which key signs from now on, and which are no longer there. The next one that is only published is no event
+/// of its own: it signs nothing yet.
+async fn write_down(
+    unit: &mut crate::store::Unit<'_>,
+    by: &'static str,
+    before: &[StoredKey],
+    now: &[StoredKey],
+) -> Result<(), StoreError> {
+    let signing = |keys: &[StoredKey]| {
+        let current = keys.iter().find(|key| key.state() == KeyState::Current);
+        current.map(|key| key.kid.clone())
+    };
+    let (old, new) = (signing(before), signing(now));
+    if let Some(kid) = new.as_deref().filter(|_| old != new) {
+        let entry = AuditEntry::new(by, "", "key.rotate", kid).detail(json!({"before": old}));
+        Store::audit(unit, entry).await?;
+    }
+    let gone = before
+        .iter()
+        .filter(|key| now.iter().all(|left| left.kid != key.kid));
+    for key in gone {
+        let detail = json!({"state": key.state().to_string()});
+        let entry = AuditEntry::new(by, "", "key.remove", &key.kid).detail(detail);
+        Store::audit(unit, entry).await?;
     }
     Ok(())
 }
@@ -131,6 +171,7 @@ pub async fn rotate(store: &Store) -> Result<Vec<KeyLine>, StoreError> {
 pub async fn remove(store: &Store, kid: &str) -> Result<Option<Vec<KeyLine>>, StoreError> {
     let mut unit = store.begin().await?;
     Store::lock_signing_keys(&mut unit).await?;
+    let before = Store::signing_keys_in(&mut unit).await?;
     if !Store::remove_signing_key(&mut unit, kid).await? {
         return Ok(None);
     }
@@ -139,6 +180,7 @@ pub async fn remove(store: &Store, kid: &str) -> Result<Option<Vec<KeyLine>>, St
     let left = Store::signing_keys_in(&mut unit).await?;
     apply(&mut unit, &due(&left, Rotate::After(NEVER), now), now).await?;
     let keys = Store::signing_keys_in(&mut unit).await?;
+    write_down(&mut unit, COMMAND_LINE, &before, &keys).await?;
     unit.commit().await?;
     Ok(Some(lines(keys)))
 }
