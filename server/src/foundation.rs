@@ -22,6 +22,7 @@ use crate::command::dispatcher::Dispatcher;
 use crate::config::IdentityConfig;
 use crate::gateway::{Certificates, Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::call_back;
 use crate::identity::external::Visitors;
 use crate::identity::files::{FileWatch, Files};
 use crate::identity::in_force::InForce;
@@ -222,6 +223,16 @@ impl Core {
         tasks.spawn(async move {
             followed.await;
             "the signing keys"
+        });
+    }
+
+    /// What is called back elsewhere takes effect here from now on.
+    pub(crate) fn follow_revocations(&self, shutdown: &CancellationToken, tasks: &mut Tasks) {
+        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
+        let followed = call_back::follow(authenticator, store, shutdown.clone());
+        tasks.spawn(async move {
+            followed.await;
+            "what others call back"
         });
     }
 

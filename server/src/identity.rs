@@ -3,6 +3,8 @@
 pub mod access;
 pub mod admission;
 pub(crate) mod authenticator;
+pub(crate) mod call_back;
+pub(crate) mod digest;
 pub(crate) mod external;
 pub(crate) mod files;
 pub(crate) mod gate;
@@ -18,7 +20,9 @@ pub mod password_rule;
 pub mod policy;
 pub mod principal;
 pub(crate) mod provider;
+pub(crate) mod random;
 pub mod rotation;
+pub(crate) mod seconds;
 pub mod secret;
 pub(crate) mod standing;
 pub mod tally;

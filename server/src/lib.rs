@@ -197,6 +197,7 @@ impl Server {
         };
         let core = Core::load(given, &mut tasks).await?;
         core.follow_keys(config.key_age, &shutdown, &mut tasks);
+        core.follow_revocations(&shutdown, &mut tasks);
         let passcodes = config
             .passcodes
             .then(|| core.passcodes(&shutdown, &mut tasks));
