@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { onPage, startBrowser } from './browser.js';
 import { layCable } from './cable.js';
-import { PASSWORD, startDemo } from './demo.js';
+import { PASSWORD, startDemo, TOKEN_SECONDS } from './demo.js';
 
 // Devices that the demo's own scenario leaves alone.
 const OPERATOR = {
@@ -27,15 +27,18 @@ const TRANSPORTS = {
   'xhr-streaming': { says: 'HTTP streaming', prepare: withoutWebSocket, kiosk: 'kiosk-p1-f1-1', gate: 'gate-t1-kerb-in-2' },
   'xhr-polling': { says: 'HTTP polling', prepare: behindBuffering, kiosk: 'kiosk-p2-f1-3', gate: 'gate-t1-kerb-out-1' },
 };
+const SHIFT_KIOSK = 'kiosk-p1-f1-2';
 const SCRIPTLESS_KIOSK = 'kiosk-p2-f1-1';
 const TEST_LIMIT = { timeout: 120_000 };
 
 let demo;
 let browser;
+let shift;
 
 before(async () => {
   demo = await startDemo();
   browser = await startBrowser();
+  shift = await beginShift();
 }, { timeout: 300_000 });
 
 after(async () => {
@@ -49,6 +52,40 @@ async function signIn(page, name, path, url = demo.url) {
   await page.fill('#password', PASSWORD);
   await page.click('button.strong');
   await page.waitForURL(url + path);
+}
+
+/**
+ * Two pages that stay open behind all other tests, longer than their tokens are good: one as it is, and one that gets no more
+ * tokens. What they showed, and what they fetched, is noted with its time.
+ */
+async function beginShift() {
+  const open = async (name) => {
+    const context = await browser.newContext({ locale: 'en-GB' });
+    const page = await context.newPage();
+    const noted = { page, tokens: [], sockets: 0, states: [] };
+    page.on('websocket', () => { noted.sockets += 1; });
+    page.on('response', async (response) => {
+      if (!response.url().endsWith('/login/token') || !response.ok()) return;
+      noted.tokens.push({ at: Date.now(), ...await response.json() });
+    });
+    await page.exposeFunction('noteState', (state) => { noted.states.push({ state, at: Date.now() }); });
+    await signIn(page, name, '/alarms');
+    await becomeLive(page);
+    await page.evaluate(() => new MutationObserver(() => window.noteState(document.body.dataset.connection))
+      .observe(document.body, { attributeFilter: ['data-connection'] }));
+    return noted;
+  };
+  const [served, forgotten] = [await open('operator'), await open('viewer')];
+  await forgotten.page.route('**/login/token', (route) => route.abort());
+  return { served, forgotten };
+}
+
+/** Resolves as soon as `holds` says so. */
+async function until(holds, what) {
+  for (const end = Date.now() + TEST_LIMIT.timeout; !holds(); ) {
+    assert.ok(Date.now() < end, what);
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
 }
 
 function withoutWebSocket(page) {
@@ -214,3 +251,34 @@ test('a page that had to wait for time-outs spares them the next one', TEST_LIMI
     assert.equal(streams.length, 1, 'it is known not to work');
     assert.equal(await page.getAttribute('#connection', 'data-transport'), 'xhr-polling');
   }));
+
+test('whoever watches notices nothing of the end of a token', TEST_LIMIT, async () => {
+  const { page, tokens, states } = shift.served;
+  await until(() => tokens.length > 2, 'the token is renewed, and renewed again');
+  assert.equal(tokens[0].expires_in, TOKEN_SECONDS);
+  assert.ok(tokens.at(-1).at - tokens[0].at > TOKEN_SECONDS * 1000, 'the first token has ended');
+  await acknowledgeAnAlarm(page, SHIFT_KIOSK, OPERATOR.en.words);
+  await assertNotReloaded(page);
+  assert.deepEqual(states, [], 'it was live all the time');
+  assert.equal(shift.served.sockets, 1, 'on one connection');
+
+  const kept = await page.evaluate(() => JSON.stringify([localStorage, sessionStorage, document.cookie, document.documentElement.outerHTML]));
+  const cookies = JSON.stringify(await page.context().cookies());
+  for (const { access_token: token } of tokens) {
+    assert.ok(!kept.includes(token) && !cookies.includes(token), 'a token is kept in memory only');
+  }
+  await page.context().close();
+});
+
+test('a page that gets no more tokens is live until its last one ends, says so, and comes back', TEST_LIMIT, async () => {
+  const { page, tokens, states } = shift.forgotten;
+  await until(() => states.length > 0, 'the token ends');
+  assert.equal(states[0].state, 'lost');
+  const lived = (states[0].at - tokens[0].at) / 1000;
+  assert.ok(lived > TOKEN_SECONDS - 2 && lived < TOKEN_SECONDS + 10, `it was live for ${lived} s`);
+  assert.equal(tokens.length, 1);
+  await page.unroute('**/login/token');
+  await becomeLive(page);
+  await assertNotReloaded(page);
+  await page.context().close();
+});

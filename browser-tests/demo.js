@@ -11,6 +11,8 @@ const PROGRAM = fileURLToPath(new URL('../target/debug/landside-demo', import.me
 const START_PATIENCE_MS = 240_000; // A cluster is made, and 58 devices are announced, on a machine that may be busy.
 const STOP_PATIENCE_MS = 60_000;
 
+/** How long a token is good here: each page outlives some of them. */
+export const TOKEN_SECONDS = 30;
 export const PASSWORD = 'browser-test-password';
 
 /** Starts a demo and waits until it says where it is. Pages of `origins` may connect as well as its own. */
@@ -26,6 +28,7 @@ export async function startDemo({ origins = [] } = {}) {
       LANDSIDE_HTTP: http,
       LANDSIDE_STOMP: stomp,
       LANDSIDE_METRICS: metrics,
+      LANDSIDE_TOKEN_SECONDS: String(TOKEN_SECONDS),
       LANDSIDE_ORIGINS: origins.join(' '),
     },
     stdio: ['ignore', 'pipe', 'pipe'],

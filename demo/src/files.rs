@@ -113,6 +113,8 @@ struct ServerFile<'a> {
     inventory: InventorySection<'a>,
     access: AccessSection,
     policy: PolicySection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<TokensSection>,
     zone: Vec<ZoneSection<'a>>,
 }
 
@@ -143,6 +145,11 @@ struct PolicySection {
 }
 
 #[derive(Serialize)]
+struct TokensSection {
+    life_seconds: u64,
+}
+
+#[derive(Serialize)]
 struct ZoneSection<'a> {
     id: &'a str,
     name: &'a Text,
@@ -169,6 +176,9 @@ fn server(layout: &Layout, settings: &Settings, airport: &AirportConfig) -> Stri
         policy: PolicySection {
             file: layout.file("policy.toml"),
         },
+        tokens: settings
+            .token_seconds
+            .map(|life_seconds| TokensSection { life_seconds }),
         zone: airport
             .zones
             .iter()

@@ -14,6 +14,7 @@ const HTTP: &str = "LANDSIDE_HTTP";
 const STOMP: &str = "LANDSIDE_STOMP";
 const METRICS: &str = "LANDSIDE_METRICS";
 const ORIGINS: &str = "LANDSIDE_ORIGINS";
+const TOKEN_SECONDS: &str = "LANDSIDE_TOKEN_SECONDS";
 const DATA: &str = "LANDSIDE_DATA";
 
 /// What `--help` says about the environment.
@@ -24,6 +25,7 @@ Environment:
   LANDSIDE_STOMP          where STOMP over TCP is served [127.0.0.1:61613]
   LANDSIDE_METRICS        where metrics are served [127.0.0.1:9464]
   LANDSIDE_ORIGINS        pages of which other origins may connect, such as http://127.0.0.1:9000, with blanks between [none]
+  LANDSIDE_TOKEN_SECONDS  how long a token is good, from 30 to 3600: short ones show that nobody notices a renewal [600]
   LANDSIDE_DATA           the data directory; starting again goes on from the same data [./var/demo]
 
 Only loopback addresses are accepted: the demo's password is no protection from a network.";
@@ -47,6 +49,8 @@ pub struct Settings {
     pub(crate) metrics: Listen,
     /// As the server reads them, which checks them as well.
     pub(crate) origins: Vec<String>,
+    /// Likewise.
+    pub(crate) token_seconds: Option<u64>,
     pub(crate) data: PathBuf,
 }
 
@@ -83,6 +87,9 @@ impl Settings {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
+            token_seconds: text(TOKEN_SECONDS)?
+                .map(|seconds| parse_seconds(&seconds))
+                .transpose()?,
             data: environment(DATA).map_or_else(|| PathBuf::from("var/demo"), PathBuf::from),
         };
         settings.check()?;
@@ -117,6 +124,14 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn parse_seconds(text: &str) -> Result<u64, LaunchError> {
+    text.parse().map_err(|_no_number| {
+        LaunchError::configuration(format!(
+            "{TOKEN_SECONDS} is {text:?}, which is no number: use seconds from 30 to 3600"
+        ))
+    })
 }
 
 fn parse_address(variable: &str, text: &str, port: u16) -> Result<SocketAddr, LaunchError> {
@@ -183,6 +198,7 @@ mod tests {
             (STOMP, "[::1]:9001"),
             (METRICS, "127.9.9.9:9002"),
             (ORIGINS, " http://a.example  https://b.example:81"),
+            (TOKEN_SECONDS, "30"),
             (DATA, "/data"),
         ])
         .unwrap();
@@ -193,6 +209,7 @@ mod tests {
         );
         assert_eq!(set.password.as_deref(), Some("비밀 번호"));
         assert_eq!(set.origins, ["http://a.example", "https://b.example:81"]);
+        assert_eq!(set.token_seconds, Some(30));
         assert_eq!(set.data, PathBuf::from("/data"));
     }
 
@@ -219,6 +236,7 @@ mod tests {
             "127.0.0.1:61613",
             "LANDSIDE_STOMP are both 127.0.0.1:61613",
         );
+        check(TOKEN_SECONDS, "soon", "from 30 to 3600");
         check(PASSWORD, "a\nb", "no control characters");
         check(PASSWORD, &"x".repeat(1025), "at most 1024 bytes");
     }

@@ -27,6 +27,7 @@ mod http;
 mod listening;
 mod people;
 mod provider;
+mod tokens;
 
 use audit::{AuditSection, PersonalSection};
 pub use http::WITHOUT_TLS;
@@ -39,6 +40,7 @@ use people::IdentitySection;
 pub(crate) use provider::tests::provider as provider_for_tests;
 pub use provider::{ClientSecret, ProviderConfig, SigningAlgorithm, ZoneRule};
 pub(crate) use provider::{RETURN_PATH, is_loopback, secure_url};
+use tokens::TokensSection;
 
 /// What is wrong with a configuration: one sentence that names the file, the key and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -110,18 +112,6 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TokensSection {
-    key_days: u16,
-}
-
-impl Default for TokensSection {
-    fn default() -> Self {
-        Self { key_days: 30 }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ZoneSection {
     id: ZoneId,
     name: Text,
@@ -185,6 +175,10 @@ pub struct Config {
     /// Whether programs that can send nothing but a login and a passcode in CONNECT may show their id and secret there:
     /// `[stomp] passcodes = true`. Over TLS or from this machine only.
     pub passcodes: bool,
+    /// How long a token is good: `[tokens] life_seconds`, 600 by default, from 30 to 3,600. Short, so that what nobody knows
+    /// to be stolen is soon worth nothing; whoever is connected gets the next one in time and notices nothing of it. Agents
+    /// believe no shorter life than half a minute.
+    pub token_life: Duration,
     /// How long a key signs tokens before the next one does: `[tokens] key_days`, 30 by default. Who copied a key in secret
     /// (a backup, a disk) can sign until then and no longer; rotating more often costs nothing, so that is a matter of taste.
     pub key_age: Duration,
@@ -274,10 +268,10 @@ impl Config {
             .personal
             .days()
             .map_err(|wrong| ConfigError::invalid(path, "personal.number_plates_days", &wrong))?;
-        if file.tokens.key_days == 0 {
-            let wrong = "use a number of days from 1 on";
-            return Err(ConfigError::invalid(path, "tokens.key_days", wrong));
-        }
+        let (token_life, key_age) = file
+            .tokens
+            .read()
+            .map_err(|(key, wrong)| ConfigError::invalid(path, key, &wrong))?;
         let mut files = Files {
             policy: file.policy.map(|section| beside.join(section.file)),
             access: None,
@@ -330,7 +324,8 @@ impl Config {
             stomp: stomp.listen,
             stomp_tls: stomp.listen_tls,
             passcodes: stomp.passcodes,
-            key_age: Duration::from_secs(u64::from(file.tokens.key_days) * 24 * 3600),
+            token_life,
+            key_age,
             metrics: file.metrics.listen,
             tls,
             limits,
@@ -522,6 +517,13 @@ mod tests {
             "",
             &["tokens.key_days"],
         );
+        for seconds in [0, 29, 3601] {
+            check(
+                &format!("data = \"d\"\n[tokens]\nlife_seconds = {seconds}"),
+                "",
+                &["tokens.life_seconds", "30", "3600"],
+            );
+        }
         check(
             "data = \"d\"\n[access]\nfile = \"missing.toml\"",
             "",

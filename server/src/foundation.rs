@@ -43,9 +43,10 @@ async fn read_site(store: &Store) -> Result<Site, StoreError> {
     Store::site(&mut store.begin().await?).await
 }
 
-/// What the tokens say of where they come from, and how long a key signs them.
+/// What the tokens say of where they come from, how long they are good, and how long a key signs them.
 pub(crate) struct Issued {
     pub(crate) issuer: String,
+    pub(crate) life: Duration,
     pub(crate) key_age: Duration,
 }
 
@@ -89,7 +90,7 @@ impl Core {
             issued,
             external,
         } = given;
-        let tokens = Tokens::open(&store, issued.issuer, issued.key_age)
+        let tokens = Tokens::open(&store, issued.issuer, issued.life, issued.key_age)
             .await
             .context("cannot open the signing keys")?;
         let (site, seen) = watch::channel(Arc::new(

@@ -183,6 +183,7 @@ impl Server {
         let (in_force, policy) = InForce::new(Arc::new(config.policy));
         let issued = Issued {
             issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
+            life: config.token_life,
             key_age: config.key_age,
         };
         let given = Given {

@@ -12,8 +12,12 @@ fn airport() -> AirportConfig {
 }
 
 fn written(name: &str) -> toml::Table {
-    let origins = |name: &str| (name == "LANDSIDE_ORIGINS").then(|| "http://a.example".into());
-    let settings = Settings::from_environment(origins).unwrap();
+    let environment = |name: &str| match name {
+        "LANDSIDE_ORIGINS" => Some("http://a.example".into()),
+        "LANDSIDE_TOKEN_SECONDS" => Some("45".into()),
+        _ => None,
+    };
+    let settings = Settings::from_environment(environment).unwrap();
     let layout = Layout::new(PathBuf::from("/data"));
     let (_, text) = all(&layout, &settings, &airport())
         .into_iter()
@@ -33,6 +37,7 @@ fn the_server_gets_its_addresses_zones_and_agents() {
     );
     assert_eq!(server["stomp"]["listen"].as_str(), Some("127.0.0.1:61613"));
     assert_eq!(server["metrics"]["listen"].as_str(), Some("127.0.0.1:9464"));
+    assert_eq!(server["tokens"]["life_seconds"].as_integer(), Some(45));
     assert_eq!(server["access"]["file"].as_str(), Some("/data/access.toml"));
     let approve: Vec<_> = server["inventory"]["approve"].as_array().unwrap().clone();
     assert_eq!(approve, ["agent-p1".into(), "agent-p2".into()]);

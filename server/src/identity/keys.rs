@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::random::random;
-use super::token::{LEEWAY, TOKEN_LIFETIME};
+use super::token::{LEEWAY, TOKEN_LIFE_MAX};
 use crate::store::StoreError;
 
 /// How long others may keep the key set ([RFC 7517] says nothing of it): a key is published at least this long before it
@@ -94,7 +94,7 @@ impl StoredKey {
 
     /// Nothing that it signed can still be good.
     fn is_spent(&self, now: DateTime<Utc>) -> bool {
-        let kept = TOKEN_LIFETIME + LEEWAY;
+        let kept = TOKEN_LIFE_MAX + LEEWAY;
         self.retired_at.is_some_and(|at| at + delta(kept) <= now)
     }
 }
@@ -286,8 +286,8 @@ mod tests {
             key(1, Some(100), None),
             key(2, None, None),
         ];
-        check(&retired, weekly, 704, "");
-        check(&retired, weekly, 705, "-made at 0");
+        check(&retired, weekly, 3704, "");
+        check(&retired, weekly, 3705, "-made at 0");
     }
 
     #[test]

@@ -24,8 +24,8 @@ mod known;
 /// Whom the tokens are for.
 pub const AUDIENCE: &str = "landside";
 
-/// How long a token is good: short, so that what nobody knows to be stolen is soon worth nothing.
-pub const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+/// No server of ours makes a token that is good for longer: what they signed may be good as long after a key has retired.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(3600);
 
 /// Several servers may share a database; they keep time by NTP, and this much they may differ. It counts for the beginning
 /// of a token's life only: its end is the end.
@@ -149,6 +149,7 @@ fn invalid(what: &str) -> TokenError {
 /// Makes and checks tokens.
 pub struct Tokens {
     issuer: String,
+    life: Duration,
     validation: Validation,
     ring: RwLock<Arc<Ring>>,
     known: Mutex<Known>,
@@ -165,20 +166,21 @@ impl std::fmt::Debug for Tokens {
 
 impl Tokens {
     /// Takes the signing keys from the store, or makes and stores the first ones. `issuer` is what this server is called
-    /// from outside: another server does not take its tokens.
+    /// from outside: another server does not take its tokens. They are good for `life`, at most [`TOKEN_LIFE_MAX`].
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer or holds something else than keys.
     pub async fn open(
         store: &Store,
         issuer: String,
+        life: Duration,
         key_age: Duration,
     ) -> Result<Self, StoreError> {
         let keys = rotation::turn(store, Rotate::After(key_age), Utc::now()).await?;
-        Ok(Self::new(issuer, Ring::new(&keys)?))
+        Ok(Self::new(issuer, life, Ring::new(&keys)?))
     }
 
-    fn new(issuer: String, ring: Ring) -> Self {
+    fn new(issuer: String, life: Duration, ring: Ring) -> Self {
         let mut validation = Validation::new(Algorithm::ES256);
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
@@ -187,6 +189,7 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         Self {
             issuer,
+            life,
             validation,
             ring: RwLock::new(Arc::new(ring)),
             known: Mutex::default(),
@@ -255,7 +258,7 @@ impl Tokens {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub: principal.subject.clone(),
-            exp: now + TOKEN_LIFETIME.as_secs(),
+            exp: now + self.life.as_secs(),
             nbf: now,
             iat: now,
             jti: Uuid::new_v4(),
@@ -276,7 +279,7 @@ impl Tokens {
         }
         Issued {
             token,
-            lifetime: TOKEN_LIFETIME,
+            lifetime: self.life,
         }
     }
 
@@ -292,7 +295,7 @@ impl Tokens {
             iss: &self.issuer,
             aud: application,
             sub: &principal.subject,
-            exp: now + TOKEN_LIFETIME.as_secs(),
+            exp: now + self.life.as_secs(),
             iat: now,
             name: &principal.full_name,
             roles: &principal.roles,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const ISSUER: &str = "http://landside.example";
+const LIFE: Duration = Duration::from_secs(60);
 
 fn current() -> StoredKey {
     let now = Utc::now();
@@ -18,7 +19,7 @@ fn current() -> StoredKey {
 }
 
 fn tokens_of(keys: &[StoredKey]) -> Tokens {
-    Tokens::new(ISSUER.to_owned(), Ring::new(keys).unwrap())
+    Tokens::new(ISSUER.to_owned(), LIFE, Ring::new(keys).unwrap())
 }
 
 fn tokens() -> Tokens {
@@ -74,7 +75,7 @@ fn a_token_says_who_and_until_when() {
 fn the_end_is_the_end() {
     let tokens = tokens();
     let now = UNIX_EPOCH + Duration::from_secs(second_of(SystemTime::now()));
-    let token = tokens.issue_at(&kim(), now - TOKEN_LIFETIME).token;
+    let token = tokens.issue_at(&kim(), now - LIFE).token;
     let second = Duration::from_secs(1);
     for is_known in [true, false] {
         if !is_known {
