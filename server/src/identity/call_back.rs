@@ -23,7 +23,7 @@ const LOOKS_TO_A_WHOLE: u32 = 300;
 /// A unit of work that calls something back.
 #[must_use = "nothing is called back until it is committed"]
 pub(crate) struct CallBack {
-    /// What is done in the same transaction: changes first, the audit row last.
+    /// What is done in the same transaction; the audit row last.
     pub(crate) unit: Unit<'static>,
     stored: Vec<CalledBack>,
 }

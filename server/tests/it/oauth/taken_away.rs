@@ -168,6 +168,33 @@ async fn what_is_called_back_elsewhere_is_void_here() {
     server.stop().await;
 }
 
+/// What another server writes when it calls everything of a program back.
+macro_rules! called_back {
+    ($program:literal) => {
+        concat!(
+            "with raised as (update subject set generation = generation + 1 where name = '",
+            $program,
+            "' returning name, generation)
+             insert into revocation (kind, key, holder, generation, void_until, expires_at)
+             select 'subject', name, name, generation, clock_timestamp(), now() + interval '1 day' from raised"
+        )
+    };
+}
+
+#[tokio::test]
+async fn what_is_stored_late_is_not_missed() {
+    let server = server().await;
+    let mut early = server.stomp("program").await;
+    let mut late = server.stomp("supervisor").await;
+    let held = server.database.hold(called_back!("program")).await;
+    server.database.run(called_back!("supervisor")).await;
+    // The later one is known already when the one before it is stored.
+    assert_eq!(late.error().await, "token-revoked");
+    held.commit().await.unwrap();
+    assert_eq!(early.error().await, "token-revoked");
+    server.stop().await;
+}
+
 /// The access file, with the field application as it is described here.
 fn with_field_app(description: &str) -> String {
     let tables = APPLICATIONS
