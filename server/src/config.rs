@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::audit::settings::AuditSettings;
 use crate::identity::access::Access;
+use crate::identity::digest::of_text;
 use crate::identity::files::{self, Files};
 use crate::identity::policy::Policy;
 use crate::listener::limits::Limits;
@@ -284,7 +285,7 @@ impl Config {
                 let text = read(&path)?;
                 let zones: Vec<&ZoneId> = files.zones.iter().collect();
                 let access = Access::read(&path, &text, &zones, environment)?;
-                files.access = Some((path, files::hash(&text)));
+                files.access = Some((path, of_text(&text)));
                 access
             }
             None => Access::default(),

@@ -22,6 +22,7 @@ use crate::command::dispatcher::Dispatcher;
 use crate::config::IdentityConfig;
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::call_back;
 use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::files::{FileWatch, Files};
@@ -192,7 +193,7 @@ impl Core {
     }
 
     /// Follows what others change, and writes down what programs do, until the word to stop: policy and access file, signing
-    /// keys, and the programs that came in by a passcode.
+    /// keys, what was called back, and the programs that came in by a passcode.
     pub(crate) fn follow(&self, followed: Followed, tasks: &mut Tasks) {
         let (authenticator, store) = (&self.authenticator, &self.store);
         let Followed {
@@ -210,9 +211,11 @@ impl Core {
             key_age,
             tasks.shutdown(),
         );
+        let called_back = call_back::follow(authenticator.clone(), store.clone(), tasks.shutdown());
         let (record, stop) = (Arc::clone(&self.record), tasks.shutdown());
         tasks.spawn("the watch on policy and access file", watch.run(stop));
         tasks.spawn("the signing keys", keys);
+        tasks.spawn("what others call back", called_back);
         let stop = tasks.shutdown();
         tasks.spawn("the record of programs", async move {
             record.run(stop).await;

@@ -43,7 +43,7 @@ const LOCK_TIMEOUT: &str = "5s";
 pub enum StoreError {
     /// The database is away, full, or refused: nothing was stored.
     #[error("the database did not answer as it should: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// The audit takes no row: what would have to stand in it was not done.
     #[error("the audit cannot be written: {0}")]
     Audit(#[source] sqlx::Error),
@@ -58,6 +58,9 @@ pub enum StoreError {
         /// The key's name.
         kid: String,
     },
+    /// Nobody may be called like somebody of another kind: which two would be.
+    #[error("{0}")]
+    NameTaken(String),
     /// A row holds what this version cannot read.
     #[error("{table} holds {what}, which this version cannot read: was it written by a newer one?")]
     Corrupt {
@@ -66,6 +69,20 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+}
+
+/// Named by the triggers that keep one name space.
+const ONE_KIND: &str = "subject_kind";
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(cause) if cause.constraint() == Some(ONE_KIND) => {
+                Self::NameTaken(cause.message().to_owned())
+            }
+            _ => Self::Database(error),
+        }
+    }
 }
 
 impl StoreError {

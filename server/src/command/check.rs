@@ -10,6 +10,7 @@ use contract::{DeviceId, Value};
 use super::CommandError;
 use crate::alarm::Actor;
 use crate::identity::policy::{Permission, Policy};
+use crate::identity::seconds::second_of;
 use crate::site::{Site, SiteDevice};
 
 /// Whether this actor may give this command to this device.
@@ -41,7 +42,7 @@ pub(super) fn check<'a>(
             zone: found.zone.clone(),
         });
     }
-    let second = u64::try_from(now.timestamp()).unwrap_or_default();
+    let second = second_of(now);
     if policy.needs_second_factor(who, Permission::to_command(kind.risk), second) {
         return Err(CommandError::SecondFactorNeeded(request.name.clone()));
     }

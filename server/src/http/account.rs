@@ -3,7 +3,6 @@
 use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::Utc;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -17,7 +16,7 @@ use super::invitation::password_problem;
 use super::page::{PageQuery, Scene, error_page, html};
 use super::sign_in::{refusal, trial};
 use super::viewer::Viewer;
-use crate::identity::standing::Revocation;
+use crate::identity::call_back::CallBack;
 use crate::store::login::OpenLogin;
 use crate::store::{Store, StoreError};
 
@@ -106,19 +105,16 @@ pub(super) async fn end_login(
     }
     let name = &viewer.principal().subject;
     let ended = async {
-        let mut unit = app.store.begin().await?;
-        let ended = if Store::end_login(&mut unit, name, id).await? {
-            vec![id]
-        } else {
-            Vec::new()
-        };
-        call_back(&mut unit, &ended).await?;
+        let mut back = CallBack::begin(&app.store).await?;
+        if Store::end_login(&mut back.unit, name, id).await? {
+            back.grant(id, name).await?;
+        }
         let detail = json!({"login": id});
-        Store::audit(&mut unit, entry(&viewer, "login.end", name, detail)).await?;
-        unit.commit().await?;
-        Ok(ended)
+        let entry = entry(&viewer, "login.end", name, detail);
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
-    told(&app, &viewer, ended.await, Notice::LoginsEnded)
+    told(&viewer, ended.await, Notice::LoginsEnded)
 }
 
 pub(super) async fn end_others(
@@ -131,41 +127,20 @@ pub(super) async fn end_others(
     }
     let name = &viewer.principal().subject;
     let ended = async {
-        let mut unit = app.store.begin().await?;
-        let ended = Store::end_other_logins(&mut unit, name, viewer.login.id).await?;
-        call_back(&mut unit, &ended).await?;
-        let detail = json!({"logins": ended.len()});
-        Store::audit(&mut unit, entry(&viewer, "login.end", name, detail)).await?;
-        unit.commit().await?;
-        Ok(ended)
+        let mut back = CallBack::begin(&app.store).await?;
+        let ended = back.other_logins(name, viewer.login.id).await?;
+        let detail = json!({"logins": ended});
+        let entry = entry(&viewer, "login.end", name, detail);
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
-    told(&app, &viewer, ended.await, Notice::LoginsEnded)
+    told(&viewer, ended.await, Notice::LoginsEnded)
 }
 
-/// What came from these logins is void once the unit is stored.
-async fn call_back(unit: &mut crate::store::Unit<'_>, logins: &[Uuid]) -> Result<(), StoreError> {
-    for login in logins {
-        Store::put_revocation(unit, &Revocation::Grant(*login), Utc::now()).await?;
-    }
-    Ok(())
-}
-
-/// Lets the ends of logins take effect, and says what became of the form.
-fn told(
-    app: &App,
-    viewer: &Viewer,
-    ended: Result<Vec<Uuid>, StoreError>,
-    done: Notice,
-) -> Response {
+/// Says what became of the form.
+fn told(viewer: &Viewer, ended: Result<(), StoreError>, done: Notice) -> Response {
     let (status, notice) = match ended {
-        Ok(ended) => {
-            let subject = &viewer.principal().subject;
-            for login in ended {
-                let what = Revocation::Grant(login);
-                app.authenticator.call_back(&what, subject, Utc::now());
-            }
-            (StatusCode::OK, done)
-        }
+        Ok(()) => (StatusCode::OK, done),
         Err(error) => not_recording(&error),
     };
     answer(viewer, PAGE, status, &notice)
@@ -193,16 +168,15 @@ pub(super) async fn change_password(
     };
     let name = &viewer.principal().subject;
     let changed = async {
-        let mut unit = app.store.begin().await?;
-        Store::set_password(&mut unit, name, &hash).await?;
-        let ended = Store::end_other_logins(&mut unit, name, viewer.login.id).await?;
-        call_back(&mut unit, &ended).await?;
-        let detail = json!({"ended": ended.len()});
-        Store::audit(&mut unit, entry(&viewer, "person.password", name, detail)).await?;
-        unit.commit().await?;
-        Ok(ended)
+        let mut back = CallBack::begin(&app.store).await?;
+        Store::set_password(&mut back.unit, name, &hash).await?;
+        let ended = back.other_logins(name, viewer.login.id).await?;
+        let detail = json!({"ended": ended});
+        let entry = entry(&viewer, "person.password", name, detail);
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
-    told(&app, &viewer, changed.await, Notice::PasswordChanged)
+    told(&viewer, changed.await, Notice::PasswordChanged)
 }
 
 /// The hash of a new password, when the old one was right and the new one may be chosen.

@@ -118,12 +118,21 @@ async fn begin_login(
     let mut login = None;
     let known = visitors.settle(&mut unit, visitor, peer).await?;
     let (name, outcome, entry) = match known {
-        Known::Person(name) => {
+        Known::Person(name, generation) => {
             Store::refresh_external_person(&mut unit, &visitors.describe(visitor)).await?;
             let awaits_second_factor = visitor.second_factor_at.is_none()
                 && sign_in::needs_second_factor(app, &name, &[role]).await?;
-            let (id, cookie) =
-                sign_in::write_login(&mut unit, &name, peer, now, awaits_second_factor).await?;
+            let begun = sign_in::Begun {
+                person: &name,
+                generation,
+                peer,
+                now,
+                awaits_second_factor,
+            };
+            let Some((id, cookie)) = sign_in::write_login(&mut unit, begun).await? else {
+                // Something was taken from them at this moment: what the provider said may be of before.
+                return Ok(Entry::Refused(SignInProblem::ProviderAgain));
+            };
             let at = visitor
                 .second_factor_at
                 .and_then(|second| i64::try_from(second).ok());

@@ -23,6 +23,7 @@ use crate::alarm::{AcknowledgeError, Actor};
 use crate::audit::AuditEntry;
 use crate::command::CommandError;
 use crate::identity::policy::Permission;
+use crate::identity::seconds::second_of;
 use crate::store::StoreError;
 use crate::wire;
 
@@ -277,7 +278,7 @@ async fn may_command_now(
     if risk == Some(Risk::Critical) && second_factor::is_asked(&app.policy.now(), viewer) {
         second_factor::show(app, viewer, form.code.as_deref()).await?;
         let mut actor = viewer.actor();
-        actor.principal.proof.second_factor_at = u64::try_from(viewer.viewing.now.timestamp()).ok();
+        actor.principal.proof.second_factor_at = Some(second_of(viewer.viewing.now));
         return Ok(actor);
     }
     Ok(viewer.actor())

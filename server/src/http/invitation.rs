@@ -11,6 +11,7 @@ use super::error::{Problem, log_unavailable};
 use super::page::html;
 use super::sign_in::{begin, is_same_origin, welcome};
 use super::viewer::Peer;
+use crate::identity::digest::of_secret;
 use crate::identity::invitation;
 use crate::identity::password_rule::{Weakness, weakness};
 use crate::store::audit::AuditEntry;
@@ -47,7 +48,7 @@ pub(super) async fn show(
     Path(token): Path<String>,
 ) -> Response {
     let viewing = app.viewing(&headers);
-    match app.store.invitation(&invitation::token_hash(&token)).await {
+    match app.store.invitation(&of_secret(&token)).await {
         Ok(invited) => page(viewing, &token, invited.as_ref(), None),
         Err(error) => Problem::from(error).into_response(),
     }
@@ -78,7 +79,7 @@ pub(super) async fn accept(
     Form(form): Form<PasswordForm>,
 ) -> Response {
     let viewing = app.viewing(&headers);
-    let hash = invitation::token_hash(&token);
+    let hash = of_secret(&token);
     let invited = match app.store.invitation(&hash).await {
         Ok(Some(invited)) => invited,
         Ok(None) => return page(viewing, &token, None, None),
@@ -109,7 +110,8 @@ pub(super) async fn accept(
         Err(error) => Err(error),
     };
     match entered {
-        Ok(entered) => welcome(&app, &headers, &invited.person, &entered, "/"),
+        Ok(Some(entered)) => welcome(&app, &headers, &invited.person, &entered, "/"),
+        Ok(None) => page(viewing, &token, None, None),
         Err(error) => Problem::from(error).into_response(),
     }
 }

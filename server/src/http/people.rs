@@ -17,12 +17,13 @@ use super::form::{answer, not_recording};
 use super::idle::entry;
 use super::page::{PageQuery, Scene, error_page, html};
 use super::viewer::Viewer;
+use crate::identity::call_back::CallBack;
+use crate::identity::digest::of_secret;
 use crate::identity::invitation;
 use crate::identity::name::is_name;
-use crate::identity::password::random;
 use crate::identity::policy::Permission;
 use crate::identity::principal::{Principal, Proof, Zones};
-use crate::identity::standing::Revocation;
+use crate::identity::random::secret;
 use crate::store::people::InviteError;
 use crate::store::{Store, StoreError, Unit};
 use crate::wire;
@@ -216,30 +217,21 @@ async fn make_link(
     if person.subject == viewer.principal().subject {
         return answer(viewer, PAGE, StatusCode::CONFLICT, &Notice::NotYourself);
     }
-    let token = invitation::token(random());
+    let token = secret();
     let until = viewer.viewing.now + invitation::GOOD_FOR;
-    let what = Revocation::Subject(person.subject.clone());
     let made = async {
-        let mut unit = app.store.begin().await?;
-        let hash = invitation::token_hash(&token);
-        Store::invite(
-            &mut unit,
-            &person,
-            &hash,
-            &viewer.principal().subject,
-            until,
-        )
-        .await?;
-        Store::put_revocation(&mut unit, &what, Utc::now()).await?;
+        let mut back = CallBack::begin(&app.store).await?;
+        let hash = of_secret(&token);
+        let by = &viewer.principal().subject;
+        back.invite(&person, &hash, by, until).await?;
         let detail = json!({"roles": person.roles, "zones": person.zones.to_words()});
-        Store::audit(&mut unit, entry(viewer, action, &person.subject, detail)).await?;
-        unit.commit().await?;
+        let entry = entry(viewer, action, &person.subject, detail);
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await?;
         Ok::<_, InviteError>(())
     };
     let notice = match made.await {
         Ok(()) => {
-            app.authenticator
-                .call_back(&what, &person.subject, Utc::now());
             let made = Made {
                 url: format!("{}{}", base(app, headers), invitation::path(&token)),
                 name: person.subject,
@@ -354,25 +346,20 @@ async fn made(
     if name == viewer.principal().subject {
         return answer(viewer, PAGE, StatusCode::CONFLICT, &Notice::NotYourself);
     }
-    let what = Revocation::Subject(name.to_owned());
     let stored = async {
-        let mut unit = app.store.begin().await?;
-        if weakens && !Store::has_other_administrator(&mut unit, name).await? {
+        let mut back = CallBack::begin(&app.store).await?;
+        if weakens && !Store::has_other_administrator(&mut back.unit, name).await? {
             return Ok(Some(Notice::LastAdministrator));
         }
-        if !apply(&mut unit, name, change).await? {
+        if !back.subject(name).await? || !apply(&mut back.unit, name, change).await? {
             return Ok(Some(Notice::KeptByFile));
         }
-        Store::put_revocation(&mut unit, &what, Utc::now()).await?;
-        Store::audit(&mut unit, entry(viewer, action, name, detail)).await?;
-        unit.commit().await.map_err(StoreError::from)?;
+        Store::audit(&mut back.unit, entry(viewer, action, name, detail)).await?;
+        back.commit(&app.authenticator).await?;
         Ok(None)
     };
     let (status, notice) = match stored.await {
-        Ok(None) => {
-            app.authenticator.call_back(&what, name, Utc::now());
-            (StatusCode::OK, Notice::PersonChanged)
-        }
+        Ok(None) => (StatusCode::OK, Notice::PersonChanged),
         Ok(Some(refused)) => (StatusCode::CONFLICT, refused),
         Err(error) => not_recording(&error),
     };

@@ -15,8 +15,9 @@ use super::idle::entry;
 use super::page::html;
 use super::sign_in::{hindrance_notice, known_browser, refusal, trial, trial_of};
 use super::viewer::{Peer, Viewer};
-use crate::identity::password::random;
 use crate::identity::policy::{Permission, Policy};
+use crate::identity::random::random;
+use crate::identity::seconds::second_of;
 use crate::identity::totp;
 use crate::store::audit::AuditEntry;
 use crate::store::login::Login;
@@ -24,7 +25,7 @@ use crate::store::{Store, StoreError};
 
 /// Whether this viewer must show a code with a critical command now.
 pub(super) fn is_asked(policy: &Policy, viewer: &Viewer) -> bool {
-    let now = u64::try_from(viewer.viewing.now.timestamp()).unwrap_or_default();
+    let now = second_of(viewer.viewing.now);
     policy.needs_second_factor(viewer.principal(), Permission::CommandCritical, now)
 }
 

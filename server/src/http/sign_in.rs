@@ -4,8 +4,6 @@ use axum::Json;
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{Language, Role};
 use serde::Deserialize;
@@ -19,13 +17,14 @@ use super::form::own_path;
 use super::page::html;
 use super::throttle::Share;
 use super::viewer::{
-    CSRF_HEADER, LANGUAGE_COOKIE, Peer, Viewer, cookie, cookie_hash, device_cookie, login_cookie,
+    CSRF_HEADER, LANGUAGE_COOKIE, Peer, Viewer, cookie, device_cookie, login_cookie,
 };
+use crate::identity::call_back::CallBack;
+use crate::identity::digest::of_secret;
 use crate::identity::gate::{Hindrance, Trial};
 use crate::identity::name::NAME_CHARS_MAX;
-use crate::identity::password::random;
 use crate::identity::principal::Principal;
-use crate::identity::standing::Revocation;
+use crate::identity::random::secret;
 use crate::store::audit::AuditEntry;
 use crate::store::login::NewLogin;
 use crate::store::{Store, StoreError, Unit};
@@ -291,22 +290,32 @@ async fn sign_in(
         .and_then(|person| person.password_hash.clone());
     let right = app.entrance.gate.password(trial, password, stored).await?;
     match person.filter(|_| right) {
-        Some(person) => Ok(Some(begin(app, &person.principal, trial.peer, now).await?)),
+        Some(person) => Ok(begin(app, &person.principal, trial.peer, now).await?),
         None => Ok(None),
     }
 }
 
 /// Begins a login of somebody whose password was right. It waits for the second factor of those who have one or need one.
+/// `None`: something was taken from them since they were looked up, perhaps this password.
 pub(super) async fn begin(
     app: &App,
     person: &Principal,
     peer: &str,
     now: DateTime<Utc>,
-) -> Result<Entered, StoreError> {
+) -> Result<Option<Entered>, StoreError> {
     let name = &person.subject;
     let awaits_second_factor = needs_second_factor(app, name, &person.roles).await?;
     let mut unit = app.store.begin().await?;
-    let (id, cookie) = write_login(&mut unit, name, peer, now, awaits_second_factor).await?;
+    let begun = Begun {
+        person: name,
+        generation: person.proof.as_of.generation(),
+        peer,
+        now,
+        awaits_second_factor,
+    };
+    let Some((id, cookie)) = write_login(&mut unit, begun).await? else {
+        return Ok(None);
+    };
     let entry = AuditEntry::new(name, peer, "login.begin", name).login(id);
     let entered = Entered {
         cookie,
@@ -314,29 +323,38 @@ pub(super) async fn begin(
     };
     Store::audit(&mut unit, entry.outcome(entered.outcome())).await?;
     unit.commit().await?;
-    Ok(entered)
+    Ok(Some(entered))
 }
 
-/// A new login of somebody who has shown who they are: its id, and the value of its cookie.
+/// A login that begins now.
+pub(super) struct Begun<'a> {
+    pub(super) person: &'a str,
+    /// Of their rights, as they were when they showed who they are.
+    pub(super) generation: i64,
+    pub(super) peer: &'a str,
+    pub(super) now: DateTime<Utc>,
+    pub(super) awaits_second_factor: bool,
+}
+
+/// A new login of somebody who has shown who they are: its id, and the value of its cookie. `None`: something was taken
+/// from them meanwhile.
 pub(super) async fn write_login(
     unit: &mut Unit<'_>,
-    person: &str,
-    peer: &str,
-    now: DateTime<Utc>,
-    awaits_second_factor: bool,
-) -> Result<(Uuid, String), StoreError> {
-    let (id, cookie) = (Uuid::new_v4(), URL_SAFE_NO_PAD.encode(random::<32>()));
+    begun: Begun<'_>,
+) -> Result<Option<(Uuid, String)>, StoreError> {
+    let (id, cookie) = (Uuid::new_v4(), secret());
     let login = NewLogin {
         id,
-        cookie_hash: &cookie_hash(&cookie),
-        person,
-        csrf: &URL_SAFE_NO_PAD.encode(random::<32>()),
-        peer,
-        expires_at: now + TimeDelta::hours(LOGIN_HOURS),
-        awaits_second_factor,
+        cookie_hash: &of_secret(&cookie),
+        person: begun.person,
+        csrf: &secret(),
+        peer: begun.peer,
+        expires_at: begun.now + TimeDelta::hours(LOGIN_HOURS),
+        awaits_second_factor: begun.awaits_second_factor,
+        generation: begun.generation,
     };
-    Store::begin_login(unit, login).await?;
-    Ok((id, cookie))
+    let has_begun = Store::begin_login(unit, login).await?;
+    Ok(has_begun.then_some((id, cookie)))
 }
 
 fn with_cookie(
@@ -373,19 +391,17 @@ pub(super) async fn leave(
         return Redirect::to("/").into_response();
     }
     let subject = &viewer.principal().subject;
-    let (tokens, now) = (Revocation::Grant(viewer.login.id), viewer.viewing.now);
     let ended = async {
-        let mut unit = app.store.begin().await?;
-        Store::end_login(&mut unit, subject, viewer.login.id).await?;
-        Store::put_revocation(&mut unit, &tokens, now).await?;
+        let mut back = CallBack::begin(&app.store).await?;
+        Store::end_login(&mut back.unit, subject, viewer.login.id).await?;
+        back.grant(viewer.login.id, subject).await?;
         let actor = viewer.actor();
         let entry = AuditEntry::by(&actor, "login.end", subject);
-        Store::audit(&mut unit, entry).await?;
-        unit.commit().await.map_err(StoreError::from)
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
     match ended.await {
         Ok(()) => {
-            app.authenticator.call_back(&tokens, subject, now);
             let next = Redirect::to("/sign-in?ended=signed-out").into_response();
             let cookie = login_cookie(app.entrance.secure_cookies);
             with_cookie(&app, cookie, "", 0, next)

@@ -8,7 +8,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Utc;
 use contract::Language;
-use sha2::{Digest, Sha256};
 use web_ui::{ErrorKind, ErrorPage, Template, Viewing};
 
 use super::App;
@@ -16,6 +15,7 @@ use super::error::{Problem, log_unavailable};
 use super::idle;
 use super::page::html;
 use crate::alarm::Actor;
+use crate::identity::digest::of_secret;
 use crate::identity::principal::Principal;
 use crate::identity::token::TokenError;
 use crate::listener::asker::Asker;
@@ -88,11 +88,6 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
         .map(|(_, value)| value)
 }
 
-/// What is stored of a cookie.
-pub(super) fn cookie_hash(cookie: &str) -> Vec<u8> {
-    Sha256::digest(cookie).to_vec()
-}
-
 impl App {
     pub(super) fn viewing(&self, headers: &HeaderMap) -> Viewing {
         Viewing {
@@ -104,7 +99,7 @@ impl App {
 
     async fn login(&self, headers: &HeaderMap) -> Result<Option<Login>, StoreError> {
         match cookie(headers, login_cookie(self.entrance.secure_cookies)) {
-            Some(cookie) => self.store.login(&cookie_hash(cookie)).await,
+            Some(cookie) => self.store.login(&of_secret(cookie)).await,
             None => Ok(None),
         }
     }
@@ -115,7 +110,7 @@ impl App {
         headers: &HeaderMap,
     ) -> Result<Option<Login>, StoreError> {
         match cookie(headers, login_cookie(self.entrance.secure_cookies)) {
-            Some(cookie) => self.store.awaiting_login(&cookie_hash(cookie)).await,
+            Some(cookie) => self.store.awaiting_login(&of_secret(cookie)).await,
             None => Ok(None),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use contract::Role;
 use serde_json::json;
 
-use super::principal::Principal;
+use super::principal::{Holder, Principal};
 use super::provider::{Provider, Visitor};
 use super::token::{Checked, TokenError};
 use crate::store::audit::AuditEntry;
@@ -32,7 +32,7 @@ impl Visitors {
             TokenError::Unavailable
         })?;
         let subject = match known {
-            Known::Person(name) => name,
+            Known::Person(name, _) => name,
             Known::Disabled(_) => {
                 return Err(TokenError::Invalid(
                     "its holder is disabled here".to_owned(),
@@ -45,7 +45,7 @@ impl Visitors {
         };
         let mut proof = vouched.proof;
         if vouched.visitor.role().is_none() {
-            proof.client = Some(subject.clone());
+            proof.holder = Holder::Program;
         }
         Ok(Checked {
             principal: Principal {
@@ -81,7 +81,7 @@ impl Visitors {
             return Ok(known);
         }
         let known = Store::put_external_person(unit, &self.describe(visitor)).await?;
-        if let Known::Person(name) = &known {
+        if let Known::Person(name, _) = &known {
             let entry = AuditEntry::new(name, peer, "person.create", name)
                 .detail(json!({"issuer": issuer, "sub": visitor.sub}));
             Store::audit(unit, entry).await?;

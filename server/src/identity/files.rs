@@ -9,18 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use contract::ZoneId;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::authenticator::Authenticator;
+use super::digest::of_text;
 use super::policy::Policy;
-use super::standing::Revocation;
 use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
@@ -48,12 +46,6 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
         )));
     }
     Ok(text)
-}
-
-/// What tells one content from another.
-pub(crate) fn hash(text: &str) -> String {
-    let hash = Sha256::digest(text);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which files there are, and what they need to be understood.
@@ -169,7 +161,7 @@ impl FileWatch {
             return Ok(());
         };
         let text = read_apart(&path).await?;
-        if hash(&text) == self.in_force.borrow().hash() {
+        if of_text(&text) == self.in_force.borrow().hash() {
             return Ok(());
         }
         let policy = Policy::read(&path, &text)?;
@@ -186,25 +178,16 @@ impl FileWatch {
             return Ok(());
         };
         let text = read_apart(&path).await?;
-        let found = hash(&text);
+        let found = of_text(&text);
         if found == applied {
             return Ok(());
         }
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
         let applied = access.apply(&self.store).await?;
-        let at = Utc::now();
-        for (grant, holder) in applied.ended {
-            self.authenticator
-                .call_back(&Revocation::Grant(grant), &holder, at);
-        }
+        self.authenticator.take_effect(&applied.called_back);
         for change in applied.changes {
             tracing::info!(subject = change.subject, what = ?change.what, "the access file changed somebody");
-            if change.what.loses() {
-                let revocation = Revocation::Subject(change.subject.clone());
-                self.authenticator
-                    .call_back(&revocation, &change.subject, at);
-            }
         }
         self.files.access = Some((path, found));
         Ok(())

@@ -15,6 +15,7 @@ use super::lockout::{Attempt, Factor, Lockout, Place};
 use super::name::is_name;
 use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
 use super::record;
+use super::seconds::second_of;
 use super::tally::{OTHERS, Sum, Tally, WINDOW};
 use super::totp;
 use crate::listener::console::is_control_room;
@@ -165,7 +166,7 @@ impl Gate {
                 return Ok(false);
             }
         };
-        let now = u64::try_from(Utc::now().timestamp()).unwrap_or(0);
+        let now = second_of(Utc::now());
         match totp::matching_step(&secret, typed, now, stored.last_step) {
             Some(step) => self.store.take_step(name, step).await,
             None => Ok(false),

@@ -13,7 +13,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::password::random;
+use super::digest::{hex, unhex};
+use super::random::random;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
@@ -112,7 +113,7 @@ impl KeyFile {
     }
 
     fn is_tag(&self, tag: &str, id: Uuid, name: &str) -> bool {
-        unhex(tag).is_some_and(|tag| self.mac(id, name).verify_slice(&tag).is_ok())
+        unhex::<KEY_BYTES>(tag).is_some_and(|tag| self.mac(id, name).verify_slice(&tag).is_ok())
     }
 
     fn mac(&self, id: Uuid, name: &str) -> Hmac<Sha256> {
@@ -196,24 +197,6 @@ fn parts(cookie: &str) -> Option<(Uuid, Vec<String>)> {
     let mut words = cookie.split('.');
     let id = words.next()?.parse().ok()?;
     Some((id, words.take(PEOPLE_MAX).map(str::to_owned).collect()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| digit.try_into().ok()))
-        .collect();
-    let digits = digits.filter(|digits| digits.len() == 2 * KEY_BYTES)?;
-    Some(
-        digits
-            .chunks(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect(),
-    )
 }
 
 #[cfg(test)]

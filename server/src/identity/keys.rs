@@ -15,7 +15,7 @@ use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::password::random;
+use super::random::random;
 use super::token::{LEEWAY, TOKEN_LIFE_MAX};
 use crate::store::StoreError;
 

@@ -10,22 +10,21 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use broker::{Denied, Peer};
-use chrono::Utc;
 use network::network;
 use stomp::Frame;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::authenticator::Authenticator;
+use super::call_back::CallBack;
 use super::lockout::{Attempt, Factor, Locked, Lockout, Place};
 use super::name::is_name;
 use super::principal::{Principal, Proof};
 use super::record::{How, Record};
 use super::secret::Secrets;
-use super::standing::Revocation;
 use super::tally::OTHERS;
 use crate::store::identity::Client;
 use crate::store::{Store, StoreError};
@@ -174,13 +173,10 @@ impl Passcodes {
             self.record.failed(name, address, How::Passcode, false);
             return Err(PasscodeError::Wrong);
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.expect("the clock stands after 1970").as_secs();
         let subject = &client.principal.subject;
         let principal = Principal {
             proof: Proof {
                 token: Some(Uuid::new_v4()),
-                issued_at: self.authenticator.standing.issue_second(subject, now),
                 ..client.principal.proof.clone()
             },
             ..client.principal.clone()
@@ -213,17 +209,28 @@ impl Passcodes {
 
     async fn look_at(&self, id: &str) -> Result<(), StoreError> {
         let known = self.store.client(id).await?;
-        if self.remembered().get(id) == known.as_ref() {
+        let is_same = self
+            .remembered()
+            .get(id)
+            .zip(known.as_ref())
+            .is_some_and(|(remembered, known)| is_same(remembered, known));
+        if is_same {
             return Ok(());
         }
-        let (revocation, now) = (Revocation::Subject(id.to_owned()), Utc::now());
-        let mut unit = self.store.begin().await?;
-        Store::put_revocation(&mut unit, &revocation, now).await?;
-        unit.commit().await?;
+        let mut back = CallBack::begin(&self.store).await?;
+        back.subject(id).await?;
+        back.commit(&self.authenticator).await?;
         self.remembered().remove(id);
-        self.authenticator.call_back(&revocation, id, now);
         Ok(())
     }
+}
+
+/// Whether a program is as it was, but for what was called back of it: that takes effect by itself.
+fn is_same(remembered: &Client, known: &Client) -> bool {
+    let (before, now) = (&remembered.principal, &known.principal);
+    remembered.secret_hash == known.secret_hash
+        && before.roles == now.roles
+        && before.zones == now.zones
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use contract::{IdError, Role, ZoneId};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The zones somebody may see and act in.
@@ -106,12 +107,50 @@ pub struct Principal {
 impl Principal {
     /// Somebody with a token of their own right, not a person who acts through a page or an application.
     pub fn is_program(&self) -> bool {
-        self.proof.client.as_deref() == Some(&self.subject)
+        self.proof.holder == Holder::Program
     }
 
     /// Equipment, or what speaks for it: without it nobody sees anything, so people may not take its place.
     pub fn is_machine(&self) -> bool {
         self.roles.iter().any(|role| role.is_machine())
+    }
+}
+
+/// In whose hands a proof is: a fact of its own, whatever anybody is called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holder {
+    /// The person's own: on a page of ours, or by a provider's token.
+    #[default]
+    Person,
+    /// An application's, through which the person acts, with its rights of this generation.
+    Application(i64),
+    /// The program's that it speaks of.
+    Program,
+}
+
+/// How old the rights are that somebody came in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// Ours have a generation, which is counted up whenever something is taken away.
+    Generation(i64),
+    /// Of an external provider's token only this is known: when it was made, in seconds since 1970 (`iat`).
+    Second(u64),
+}
+
+impl AsOf {
+    /// The generation; rights of others are of none of ours.
+    pub fn generation(self) -> i64 {
+        match self {
+            Self::Generation(generation) => generation,
+            Self::Second(_) => 0,
+        }
+    }
+}
+
+impl Default for AsOf {
+    fn default() -> Self {
+        Self::Generation(0)
     }
 }
 
@@ -124,10 +163,12 @@ pub struct Proof {
     pub grant: Option<Uuid>,
     /// To whom the token was given (`client_id`): an application, or the program itself. None: a page of ours.
     pub client: Option<String>,
+    /// In whose hands it is.
+    pub holder: Holder,
     /// The key that signed the token (`kid`). When it is removed, so are its tokens.
     pub key: Option<Arc<str>>,
-    /// When the token was made, in seconds since 1970 (`iat`).
-    pub issued_at: u64,
+    /// How old the rights are.
+    pub as_of: AsOf,
     /// When a second factor was shown, in seconds since 1970.
     pub second_factor_at: Option<u64>,
 }

@@ -35,7 +35,8 @@ use self::fetch::{Away, Fetcher};
 use self::jws::{Claims, Unverified};
 use self::keys::{Key, KeySet};
 use self::pending::Waiting;
-use super::principal::Proof;
+use super::principal::{AsOf, Holder, Proof};
+use super::seconds::second_of;
 use super::token::TokenError;
 use crate::config::{ProviderConfig, SigningAlgorithm};
 
@@ -119,7 +120,7 @@ impl Provider {
         }
         // Before anybody is asked for a key: what is not for us anyway needs none.
         let check = |claims: &Claims| {
-            let now = unix(SystemTime::now());
+            let now = second_of(SystemTime::now());
             let ProviderConfig {
                 issuer, client_id, ..
             } = &self.config;
@@ -168,7 +169,8 @@ impl Provider {
             client,
             key: None,
             // The provider's clock may be ahead: a token that it made before its holder was called back must not seem newer.
-            issued_at: issued.saturating_sub(CLOCK_SKEW.as_secs()),
+            as_of: AsOf::Second(issued.saturating_sub(CLOCK_SKEW.as_secs())),
+            holder: Holder::Person,
             second_factor_at: visitor.second_factor_at,
         }
     }
@@ -267,8 +269,4 @@ impl From<Refused> for TokenError {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unix(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::authenticator::Authenticator;
 use super::key_file::KeyFile;
 use super::keys::{Due, KeyState, Rotate, StoredKey, due};
-use crate::audit::{self, AuditEntry};
+use crate::audit::{AuditEntry, COMMAND_LINE, SERVER};
 use crate::store::{Store, StoreError, Unit};
 
 /// How often the store is asked whether somebody else changed the keys: one small query, and what a command did is in
@@ -31,20 +31,14 @@ pub(super) async fn turn(
     let mut unit = store.begin().await?;
     Store::lock_signing_keys(&mut unit).await?;
     // Another server may have done it while this one waited.
-    let due = due(&Store::closed_signing_keys(&mut unit).await?, rotate, now);
-    apply(&mut unit, sealing, &due, now).await?;
+    let before = Store::closed_signing_keys(&mut unit).await?;
+    apply(&mut unit, sealing, &due(&before, rotate, now), now).await?;
     let keys = Store::signing_keys_in(&mut unit, sealing).await?;
-    if due.retire.is_some() {
-        let actor = match rotate {
-            Rotate::After(_) => audit::SERVER,
-            Rotate::Now => audit::COMMAND_LINE,
-        };
-        let current = keys.iter().find(|key| key.state() == KeyState::Current);
-        let current = current.map_or("", |key| key.kid.as_str());
-        let entry = AuditEntry::new(actor, "", "key.rotate", current)
-            .detail(json!({"retired": due.retire}));
-        Store::audit(&mut unit, entry).await?;
-    }
+    let by = match rotate {
+        Rotate::After(_) => SERVER,
+        Rotate::Now => COMMAND_LINE,
+    };
+    write_down(&mut unit, by, &before, &keys).await?;
     unit.commit().await?;
     for key in &keys {
         tracing::info!(key.id = key.kid, state = %key.state(), "signing key");
@@ -68,6 +62,34 @@ async fn apply(
     }
     if due.make_next {
         Store::put_signing_key(unit, sealing, &StoredKey::new(now)).await?;
+    }
+    Ok(())
+}
+
+/// Writes down which key signs from now on, and which are no longer there. The next one that is only published is no event
+/// of its own: it signs nothing yet.
+async fn write_down(
+    unit: &mut Unit<'_>,
+    by: &'static str,
+    before: &[StoredKey],
+    now: &[StoredKey],
+) -> Result<(), StoreError> {
+    let signing = |keys: &[StoredKey]| {
+        let current = keys.iter().find(|key| key.state() == KeyState::Current);
+        current.map(|key| key.kid.clone())
+    };
+    let (old, new) = (signing(before), signing(now));
+    if let Some(kid) = new.as_deref().filter(|_| old != new) {
+        let entry = AuditEntry::new(by, "", "key.rotate", kid).detail(json!({"before": old}));
+        Store::audit(unit, entry).await?;
+    }
+    let gone = before
+        .iter()
+        .filter(|key| now.iter().all(|left| left.kid != key.kid));
+    for key in gone {
+        let detail = json!({"state": key.state().to_string()});
+        let entry = AuditEntry::new(by, "", "key.remove", &key.kid).detail(detail);
+        Store::audit(unit, entry).await?;
     }
     Ok(())
 }
@@ -153,6 +175,7 @@ pub async fn remove(
 ) -> Result<Option<Vec<KeyLine>>, StoreError> {
     let mut unit = store.begin().await?;
     Store::lock_signing_keys(&mut unit).await?;
+    let before = Store::closed_signing_keys(&mut unit).await?;
     if !Store::remove_signing_key(&mut unit, kid).await? {
         return Ok(None);
     }
@@ -162,8 +185,7 @@ pub async fn remove(
     let due = due(&left, Rotate::After(NEVER), now);
     apply(&mut unit, sealing, &due, now).await?;
     let keys = Store::closed_signing_keys(&mut unit).await?;
-    let entry = AuditEntry::new(audit::COMMAND_LINE, "", "key.remove", kid);
-    Store::audit(&mut unit, entry).await?;
+    write_down(&mut unit, COMMAND_LINE, &before, &keys).await?;
     unit.commit().await?;
     Ok(Some(lines(keys)))
 }

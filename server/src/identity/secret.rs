@@ -12,7 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::password::{self, Busy, Lane, PASSWORD_BYTES_MAX, Passwords, random};
+use super::password::{self, Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
+use super::random::random;
 
 /// What `openssl rand -hex 16` gives has this many characters.
 const RANDOM_CHARS_MIN: usize = 32;

@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use super::key_file::KeyFile;
 use super::keys::{Ring, Rotate, StoredKey};
-use super::principal::{Principal, Proof, Zones};
+use super::principal::{AsOf, Holder, Principal, Proof, Zones};
 use super::rotation;
+use super::seconds::second_of;
 use super::standing::{REVOCATION_KEPT, Revoked};
 use crate::store::{Store, StoreError};
 use known::{Known, fingerprint};
@@ -53,6 +54,12 @@ struct Claims {
     /// To whom it was given; none for pages of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
+    /// In whose hands it is.
+    #[serde(default)]
+    holder: Holder,
+    /// Which generation of its subject's rights it tells.
+    #[serde(default)]
+    generation: i64,
     /// When a second factor was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     second_factor_at: Option<u64>,
@@ -73,7 +80,8 @@ impl Claims {
                     grant: self.sid,
                     client: self.client_id,
                     key: Some(kid.into()),
-                    issued_at: self.iat,
+                    holder: self.holder,
+                    as_of: AsOf::Generation(self.generation),
                     second_factor_at: self.second_factor_at,
                 },
             },
@@ -252,31 +260,28 @@ impl Tokens {
         Ok(removed)
     }
 
-    /// Makes a token for somebody who has shown who they are. `issue_second` may move its `iat` a little.
-    pub(crate) fn issue(&self, principal: &Principal, issue_second: impl Fn(u64) -> u64) -> Issued {
-        self.issue_at(principal, SystemTime::now(), issue_second)
+    /// Makes a token for somebody who has shown who they are. It is as good as the rights that were read then.
+    pub(crate) fn issue(&self, principal: &Principal) -> Issued {
+        self.issue_at(principal, SystemTime::now())
     }
 
-    fn issue_at(
-        &self,
-        principal: &Principal,
-        now: SystemTime,
-        issue_second: impl Fn(u64) -> u64,
-    ) -> Issued {
-        let now = seconds(now);
+    fn issue_at(&self, principal: &Principal, now: SystemTime) -> Issued {
+        let now = second_of(now);
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub: principal.subject.clone(),
             exp: now + self.life.as_secs(),
             nbf: now,
-            iat: issue_second(now),
+            iat: now,
             jti: Uuid::new_v4(),
             name: principal.full_name.clone(),
             roles: principal.roles.clone(),
             zones: principal.zones.to_words(),
             sid: principal.proof.grant,
             client_id: principal.proof.client.clone(),
+            holder: principal.proof.holder,
+            generation: principal.proof.as_of.generation(),
             second_factor_at: principal.proof.second_factor_at,
         };
         let ring = self.ring();
@@ -298,7 +303,7 @@ impl Tokens {
         application: &str,
         nonce: Option<&str>,
     ) -> String {
-        let now = seconds(SystemTime::now());
+        let now = second_of(SystemTime::now());
         let claims = IdClaims {
             iss: &self.issuer,
             aud: application,
@@ -363,7 +368,7 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation)
             .map_err(of_library)?
             .claims;
-        if claims.iat > seconds(now) + LEEWAY.as_secs() {
+        if claims.iat > second_of(now) + LEEWAY.as_secs() {
             return Err(invalid("it was made in the future"));
         }
         if claims.exp.saturating_sub(claims.iat) > REVOCATION_KEPT.as_secs() {
@@ -382,12 +387,6 @@ fn sign(ring: &Ring, kind: &str, claims: &impl Serialize) -> String {
         ..Header::new(Algorithm::ES256)
     };
     jsonwebtoken::encode(&header, claims, &ring.signing).expect("our key signs our claims")
-}
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH)
-        .expect("the clock stands after 1970")
-        .as_secs()
 }
 
 #[cfg(test)]

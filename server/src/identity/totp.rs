@@ -3,7 +3,8 @@
 
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
+
+use super::digest::of_secret;
 
 /// RFC 4226 section 4 recommends 160 bits.
 pub const SECRET_BYTES: usize = 20;
@@ -107,7 +108,7 @@ pub fn recovery_hash(typed: &str) -> Option<Vec<u8>> {
         .filter(|letter| letter.is_ascii_alphanumeric())
         .map(|letter| letter.to_ascii_lowercase())
         .collect();
-    (plain.len() == 16).then(|| Sha256::digest(plain).to_vec())
+    (plain.len() == 16).then(|| of_secret(&plain))
 }
 
 #[cfg(test)]

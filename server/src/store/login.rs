@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::identity::principal;
 use super::{Store, StoreError, Unit};
-use crate::identity::principal::{Principal, Proof};
+use crate::identity::principal::Principal;
+use crate::identity::seconds::second_of;
 
 /// A person's visit.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) expires_at: DateTime<Utc>,
     /// It counts only once that was shown.
     pub(crate) awaits_second_factor: bool,
+    /// Of the rights of its person, as they were when the person showed who they are.
+    pub(crate) generation: i64,
 }
 
 /// A visit as its person sees it in the list.
@@ -44,11 +47,14 @@ pub(crate) struct OpenLogin {
 const AWAITED_MINUTES: i64 = 10;
 
 impl Store {
-    /// Begins a login.
+    /// Begins a login, unless something was taken from its person meanwhile: whether it did.
     pub(crate) async fn begin_login(
         unit: &mut Unit<'_>,
         login: NewLogin<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        if !Self::is_of_generation(unit, login.person, login.generation).await? {
+            return Ok(false);
+        }
         sqlx::query!(
             "insert into login (id, cookie_hash, person_name, csrf, peer, expires_at, awaits_second_factor)
              values ($1, $2, $3, $4, $5, $6, $7)",
@@ -62,7 +68,7 @@ impl Store {
         )
         .execute(&mut **unit)
         .await?;
-        Ok(())
+        Ok(true)
     }
 
     /// The login of a cookie, if it is still good; role and zones are the person's of now.
@@ -85,8 +91,9 @@ impl Store {
     ) -> Result<Option<Login>, StoreError> {
         let since = Utc::now() - TimeDelta::minutes(AWAITED_MINUTES);
         let row = sqlx::query!(
-            "select l.id, l.csrf, l.last_active_at, l.last_seen_at, l.second_factor_at, p.name, p.full_name, p.role, p.zones
-             from login l join person p on p.name = l.person_name
+            "select l.id, l.csrf, l.last_active_at, l.last_seen_at, l.second_factor_at, p.name, p.full_name, p.role, p.zones,
+                 s.generation
+             from login l join person p on p.name = l.person_name join subject s on s.name = p.name
              where l.cookie_hash = $1 and l.ended_at is null and l.expires_at > now() and p.disabled_at is null
                and l.awaits_second_factor = $2 and (not $2 or l.created_at > $3)",
             cookie_hash,
@@ -96,22 +103,22 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| {
-            let second_factor_at = row
-                .second_factor_at
-                .and_then(|at| u64::try_from(at.timestamp()).ok());
+            let second_factor_at = row.second_factor_at.map(second_of);
+            let mut principal = principal(
+                row.name,
+                row.full_name,
+                &[row.role],
+                &row.zones,
+                row.generation,
+            )?;
+            principal.proof.grant = Some(row.id);
+            principal.proof.second_factor_at = second_factor_at;
             Ok(Login {
                 id: row.id,
                 csrf: row.csrf,
                 last_active_at: row.last_active_at,
                 last_seen_at: row.last_seen_at,
-                principal: Principal {
-                    proof: Proof {
-                        grant: Some(row.id),
-                        second_factor_at,
-                        ..Proof::default()
-                    },
-                    ..principal(row.name, row.full_name, &[row.role], &row.zones)?
-                },
+                principal,
             })
         })
         .transpose()

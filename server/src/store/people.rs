@@ -30,8 +30,8 @@ pub(crate) struct Invitation {
 /// Why somebody cannot be invited.
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
-    /// The name is taken by a program or an agent.
-    #[error("{0} is the name of a program or an agent: choose another")]
+    /// The name is taken by a program, an agent or an application.
+    #[error("{0} is the name of a program, an agent or an application: choose another")]
     NotAPerson(String),
     /// The access file keeps them.
     #[error(
@@ -49,26 +49,29 @@ impl From<sqlx::Error> for InviteError {
     }
 }
 
-/// Named by the triggers that keep one name space.
-const ONE_KIND: &str = "subject_kind";
-
 impl Store {
     /// Everybody, by name.
     pub(crate) async fn people(&self) -> Result<Vec<KnownPerson>, StoreError> {
         let rows = sqlx::query!(
-            r#"select p.name, p.full_name, p.role, p.zones, p.from_file, p.disabled_at,
+            r#"select p.name, p.full_name, p.role, p.zones, u.generation, p.from_file, p.disabled_at,
                    p.password_hash is not null as "has_password!",
                    exists (select from second_factor s where s.person_name = p.name and s.confirmed_at is not null) as "has_second_factor!",
                    (select i.expires_at from invitation i where i.person_name = p.name and i.expires_at > now()) as invited_until,
                    (select max(l.last_seen_at) from login l where l.person_name = p.name) as last_seen_at
-               from person p order by p.name"#
+               from person p join subject u on u.name = p.name order by p.name"#
         )
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(KnownPerson {
-                    principal: principal(row.name, row.full_name, &[row.role], &row.zones)?,
+                    principal: principal(
+                        row.name,
+                        row.full_name,
+                        &[row.role],
+                        &row.zones,
+                        row.generation,
+                    )?,
                     from_file: row.from_file,
                     disabled: row.disabled_at.is_some(),
                     has_password: row.has_password,
@@ -88,14 +91,10 @@ impl Store {
         Ok(from_file.unwrap_or(false))
     }
 
-    /// Makes sure that this person exists with these rights, and can come in by this link only: password, second factor
-    /// and logins of before are gone.
-    pub(crate) async fn invite(
+    /// Makes sure that this person exists with these rights, and without a password.
+    pub(crate) async fn put_invited(
         unit: &mut Unit<'_>,
         person: &Principal,
-        token_hash: &[u8],
-        by: &str,
-        expires_at: DateTime<Utc>,
     ) -> Result<(), InviteError> {
         let role = person.roles.first().copied().unwrap_or(Role::Viewer);
         let stored = sqlx::query_scalar!(
@@ -111,22 +110,30 @@ impl Store {
         )
         .fetch_optional(&mut **unit)
         .await
-        .map_err(|error| match error.as_database_error() {
-            Some(cause) if cause.constraint() == Some(ONE_KIND) => {
-                InviteError::NotAPerson(person.subject.clone())
-            }
-            _ => error.into(),
+        .map_err(|error| match error.into() {
+            StoreError::NameTaken(_) => InviteError::NotAPerson(person.subject.clone()),
+            error => InviteError::Store(error),
         })?;
         if stored.is_none() {
             return Err(InviteError::FromFile(person.subject.clone()));
         }
-        Self::forget_second_factor(unit, &person.subject).await?;
-        Self::end_logins(unit, &person.subject).await?;
+        Ok(())
+    }
+
+    /// A link by which somebody chooses a password; their second factor of before is gone.
+    pub(crate) async fn put_invitation(
+        unit: &mut Unit<'_>,
+        name: &str,
+        token_hash: &[u8],
+        by: &str,
+        expires_at: DateTime<Utc>,
+    ) -> Result<(), InviteError> {
+        Self::forget_second_factor(unit, name).await?;
         sqlx::query!(
             "insert into invitation (person_name, token_hash, created_by, expires_at) values ($1, $2, $3, $4)
              on conflict (person_name) do update set token_hash = excluded.token_hash,
                  created_by = excluded.created_by, created_at = now(), expires_at = excluded.expires_at",
-            person.subject,
+            name,
             token_hash,
             by,
             expires_at

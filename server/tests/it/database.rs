@@ -5,6 +5,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::harness::PATIENCE;
+
 /// A database of its own.
 pub(crate) struct Database {
     admin: PgConnectOptions,
@@ -43,6 +45,26 @@ impl Database {
     /// Does something to the database behind the server's back.
     pub(crate) async fn run(&self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
+
+    /// Holds what others then wait for, until it is committed.
+    pub(crate) async fn hold(
+        &self,
+        sql: &'static str,
+    ) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut held = self.pool.begin().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut *held).await.unwrap();
+        held
+    }
+
+    /// Until this many wait for something that is held.
+    pub(crate) async fn waiters(&self, expected: i64) {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let begun = std::time::Instant::now();
+        while self.count(waiting).await != expected {
+            assert!(begun.elapsed() < PATIENCE, "nobody waits");
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Tries something that the database may refuse.

@@ -8,12 +8,21 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::fake_provider::{AUDIENCE, FakeProvider, SigningKey, now};
-use crate::harness::{Browser, TestServer};
+use crate::harness::{Browser, TestServer, access};
 use crate::stomp_client::StompClient;
+
+const APPLICATION: &str = r#"
+[[application]]
+id = "field-app"
+name = "Field"
+redirect_uris = ["https://field.example/cb"]
+"#;
 
 async fn start() -> (FakeProvider, TestServer) {
     let provider = FakeProvider::start().await;
-    let server = TestServer::start_with(&provider.section(), &[]).await;
+    let everybody = access() + APPLICATION;
+    let files = [("access.toml", everybody.as_str())];
+    let server = TestServer::start_with(&provider.section(), &files).await;
     (provider, server)
 }
 
@@ -54,6 +63,10 @@ async fn only_access_tokens_for_us_of_the_providers_own_key_are_taken() {
         (
             "a name of a program",
             json!({"sub": "8", "preferred_username": "agent-1"}),
+        ),
+        (
+            "a name of an application",
+            json!({"sub": "8", "preferred_username": "Field-App"}),
         ),
     ] {
         bad.push((

@@ -136,6 +136,11 @@ impl TestServer {
     }
 
     async fn run(&mut self) {
+        self.server = Some(self.another().await);
+    }
+
+    /// Another server of this configuration on the same database. Stop it first.
+    pub(crate) async fn another(&self) -> Server {
         let environment = |name: &str| (name == "SECRET").then(|| PASSWORD.to_owned());
         let config = Config::load(&self.config(), &environment).unwrap();
         let store = Store::open(&self.database.url()).await.unwrap();
@@ -148,7 +153,7 @@ impl TestServer {
             },
             metrics: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
-        self.server = Some(Server::start(config, listeners, store).await.unwrap());
+        Server::start(config, listeners, store).await.unwrap()
     }
 
     /// Takes somebody out of the access file.

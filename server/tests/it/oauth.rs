@@ -13,6 +13,7 @@ use crate::harness::{Browser, PASSWORD, TestServer, access, field};
 use crate::stomp_client::StompClient;
 
 mod ended;
+mod taken_away;
 
 const APPLICATIONS: &str = r#"
 [[application]]

@@ -15,15 +15,15 @@ use uuid::Uuid;
 use web_ui::{Authorize, ErrorKind, ErrorPage, Template};
 
 use super::App;
-use super::token::{OPENID, new_secret};
+use super::token::OPENID;
 use crate::alarm::Actor;
 use crate::http::error::log_unavailable;
 use crate::http::page::html;
 use crate::http::viewer::Viewer;
-use crate::identity::grant::{
-    Application, CODE_LIFETIME, GRANT_LIFETIME, is_challenge, secret_hash,
-};
+use crate::identity::digest::of_secret;
+use crate::identity::grant::{Application, CODE_LIFETIME, GRANT_LIFETIME, is_challenge};
 use crate::identity::principal::{Principal, Zones};
+use crate::identity::random::secret;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::{Code, NewGrant};
 use crate::store::{Store, StoreError};
@@ -279,7 +279,7 @@ async fn allow(
     verified: &Verified,
     asked: &Asked,
 ) -> Result<String, StoreError> {
-    let (now, code, id) = (Utc::now(), new_secret(), Uuid::new_v4());
+    let (now, code, id) = (Utc::now(), secret(), Uuid::new_v4());
     let person = viewer.principal();
     let is_openid = asked.scope.as_ref().is_some_and(|scope| {
         let mut words = scope.split(' ');
@@ -310,7 +310,7 @@ async fn allow(
     };
     let mut unit = app.store.begin().await?;
     Store::begin_grant(&mut unit, grant).await?;
-    Store::put_code(&mut unit, &secret_hash(&code), id, &stored).await?;
+    Store::put_code(&mut unit, &of_secret(&code), id, &stored).await?;
     Store::audit(
         &mut unit,
         entry(&viewer.actor(), verified, "grant.begin", Some(id)),

@@ -14,11 +14,11 @@ use crate::http::api::{Body, List, is_awake};
 use crate::http::error::Problem;
 use crate::http::throttle::Share;
 use crate::http::viewer::Caller;
+use crate::identity::call_back::CallBack;
 use crate::identity::policy::Permission;
-use crate::identity::standing::Revocation;
+use crate::store::Store;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::GrantLine;
-use crate::store::{Store, StoreError};
 
 /// What the caller lets applications do.
 pub(in crate::http) async fn grants(
@@ -33,16 +33,13 @@ pub(in crate::http) async fn grants(
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::http) enum What {
-    /// Everything that a person or program holds now, and what applications hold for them.
+    /// Everything that a person, program or application holds now, and what applications hold for them.
     Subject(String),
     /// One token, by its `jti`.
     Token(Uuid),
     /// A login or a family of refresh tokens, by its `sid`.
     Grant(Uuid),
 }
-
-/// Names of people and programs are no longer.
-const SUBJECT_CHARS_MAX: usize = 128;
 
 pub(in crate::http) async fn call_back(
     State(app): State<App>,
@@ -67,40 +64,32 @@ pub(in crate::http) async fn call_back(
         let detail = "what is not your own is called back by whoever has the right `token.revoke` in every zone";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
-    let now = Utc::now();
-    let mut unit = app.store.begin().await?;
-    let (revocation, holder) = match what {
-        What::Subject(subject) if subject.chars().count() > SUBJECT_CHARS_MAX => {
-            return Err(Problem::not_found("nobody has such a long name"));
-        }
-        What::Subject(subject) => {
-            if !Store::is_subject(&mut unit, &subject).await? {
-                let detail =
-                    format!("no person or program is called {subject:?}: nothing was called back");
+    let mut back = CallBack::begin(&app.store).await?;
+    let (answer, holder) = match what {
+        What::Subject(name) => {
+            if !back.subject(&name).await? {
+                let detail = "no person, program or application is called so";
                 return Err(Problem::not_found(detail));
             }
-            Store::end_logins(&mut unit, &subject).await?;
-            (Revocation::Subject(subject.clone()), Some(subject))
+            Store::end_logins(&mut back.unit, &name).await?;
+            (json!({"kind": "subject", "key": name}), Some(name))
         }
-        What::Token(id) => (Revocation::Token(id), None),
+        What::Token(id) => {
+            back.token(id, None).await?;
+            (json!({"kind": "token", "key": id}), None)
+        }
         What::Grant(id) => {
             let holder = app.store.holder_of(id).await?;
             let holder = holder.ok_or_else(|| Problem::not_found(format!("no grant is {id}")))?;
-            Store::end_login(&mut unit, &holder, id).await?;
-            Store::end_grant(&mut unit, id, now).await?;
-            (Revocation::Grant(id), Some(holder))
+            Store::end_login(&mut back.unit, &holder, id).await?;
+            Store::end_grant(&mut back.unit, id, Utc::now()).await?;
+            back.grant(id, &holder).await?;
+            (json!({"kind": "grant", "key": id}), Some(holder))
         }
     };
-    Store::put_revocation(&mut unit, &revocation, now).await?;
     let subject = holder.as_deref().unwrap_or("a token");
-    let entry = AuditEntry::by(&actor, "token.call-back", subject)
-        .detail(json!({"kind": revocation.kind(), "key": revocation.key()}));
-    Store::audit(&mut unit, entry).await?;
-    unit.commit().await.map_err(StoreError::from)?;
-    match &holder {
-        Some(subject) => app.authenticator.call_back(&revocation, subject, now),
-        None => app.authenticator.call_back_of_anybody(&revocation, now),
-    }
-    let answer = json!({"kind": revocation.kind(), "key": revocation.key()});
+    let entry = AuditEntry::by(&actor, "token.call-back", subject).detail(answer.clone());
+    Store::audit(&mut back.unit, entry).await?;
+    back.commit(&app.authenticator).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }

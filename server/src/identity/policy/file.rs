@@ -14,7 +14,7 @@ use super::pattern::Pattern;
 use super::permission::list;
 use super::{Permission, Policy, Rights, Rule, SecondFactor};
 use crate::config::ConfigError;
-use crate::identity::files::hash;
+use crate::identity::digest::of_text;
 
 /// Rules of one role and key: each may be looked at on a message, and nobody can oversee more.
 const RULES_MAX: usize = 200;
@@ -213,7 +213,7 @@ impl Policy {
         };
         Ok(Self {
             name: path.display().to_string(),
-            hash: hash(text),
+            hash: of_text(text),
             roles,
             second_factor,
         })

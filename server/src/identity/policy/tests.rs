@@ -8,7 +8,7 @@ use contract::{Destination, DeviceId, Language};
 use proptest::prelude::*;
 
 use super::*;
-use crate::identity::principal::Proof;
+use crate::identity::principal::{Holder, Proof};
 
 /// Where two devices stand.
 struct Site(BTreeMap<&'static str, ZoneId>);
@@ -317,8 +317,16 @@ fn a_second_factor_is_asked_of_people_where_the_policy_says_so() {
             "{roles:?} {at:?} {permission}"
         );
         let mut program = shown(roles, None);
-        program.proof.client = Some("kim".to_owned());
+        program.proof.holder = Holder::Program;
         assert!(!policy.needs_second_factor(&program, permission, 1000));
+        // Whoever is called like the application that they use is a person all the same.
+        let mut namesake = who.clone();
+        namesake.proof.client = Some(namesake.subject.clone());
+        for holder in [Holder::Person, Holder::Application(0)] {
+            namesake.proof.holder = holder;
+            let asked = policy.needs_second_factor(&namesake, permission, 1000);
+            assert_eq!(asked, expected, "{holder:?}");
+        }
     }
     let nobody = read("").unwrap();
     let who = shown(&[Role::Administrator], None);

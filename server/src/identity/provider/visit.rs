@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::claims::{Refused, check_id_token, text};
@@ -16,8 +15,10 @@ use super::fetch::Away;
 use super::jws::{Claims, Unverified};
 use super::mapping::{self, Stranger, Visitor};
 use super::pending::Pending;
-use super::{NoKey, Provider, lock, unix};
-use crate::identity::password::random;
+use super::{NoKey, Provider, lock};
+use crate::identity::digest::of_secret;
+use crate::identity::random::secret;
+use crate::identity::seconds::second_of;
 
 /// Where a browser is sent, and the cookie by which it is known when it comes back.
 pub(crate) struct Begun {
@@ -74,14 +75,6 @@ struct Tokens {
     access_token: Option<String>,
 }
 
-fn secret() -> String {
-    URL_SAFE_NO_PAD.encode(random::<32>())
-}
-
-fn hash(text: &str) -> Vec<u8> {
-    Sha256::digest(text).to_vec()
-}
-
 impl Provider {
     /// Sends a browser to the provider.
     ///
@@ -99,10 +92,13 @@ impl Provider {
             .append_pair("scope", &self.config.scopes.join(" "))
             .append_pair("state", &state)
             .append_pair("nonce", &nonce)
-            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(hash(&verifier)))
+            .append_pair(
+                "code_challenge",
+                &URL_SAFE_NO_PAD.encode(of_secret(&verifier)),
+            )
             .append_pair("code_challenge_method", "S256");
         let pending = Pending {
-            browser: hash(&cookie),
+            browser: of_secret(&cookie),
             nonce,
             verifier,
             next: next.to_owned(),
@@ -128,7 +124,7 @@ impl Provider {
             .as_deref()
             .zip(cookie)
             .and_then(|(state, cookie)| {
-                lock(&self.waiting).take(state, &hash(cookie), Instant::now())
+                lock(&self.waiting).take(state, &of_secret(cookie), Instant::now())
             });
         let pending = pending.ok_or(Failure::NotUnderWay)?;
         let metadata = self.present().await?;
@@ -222,7 +218,7 @@ impl Provider {
             }
         })?;
         let claims = unverified.verify(&key).map_err(Failure::Unbelievable)?;
-        let now = unix(SystemTime::now());
+        let now = second_of(SystemTime::now());
         check_id_token(
             &claims,
             &self.config.issuer,

@@ -102,6 +102,10 @@ async fn an_administrator_calls_back_what_anybody_holds() {
     assert_eq!(call_back(ada.clone(), json!({"token": jti})).await, 201);
     assert_eq!(live.error().await, "token-revoked");
     assert!(may_use(&server, &omar).await, "nobody else's");
+    assert_eq!(
+        call_back(ada.clone(), json!({"subject": "nobody"})).await,
+        404
+    );
     assert_eq!(call_back(ada, json!({"subject": "omar"})).await, 201);
     assert!(!may_use(&server, &omar).await);
     assert_eq!(
@@ -160,6 +164,10 @@ async fn keys_rotate_while_sessions_live() {
         .unwrap();
     let sealing = KeyFile::of_server(&server.data()).unwrap();
     rotation::rotate(&store, &sealing).await.unwrap();
+    let written =
+        "select actor || ' ' || action from audit where action like 'key.%' order by number";
+    let expected = ["server key.rotate", "command line key.rotate"];
+    assert_eq!(server.database.texts(written).await, expected);
     let new = eventually(async || {
         let token = server.token("program").await;
         (kid(&token) != kid(&old)).then_some(token)
@@ -174,6 +182,9 @@ async fn keys_rotate_while_sessions_live() {
     let mut victim = StompClient::connect(server.stomp_address(), &old).await;
     let removed = rotation::remove(&store, &sealing, &kid(&old)).await;
     assert!(removed.unwrap().is_some());
+    let written =
+        "select count(*) from audit where action = 'key.remove' and actor = 'command line'";
+    assert_eq!(server.database.count(written).await, 1);
     assert_eq!(victim.error().await, "token-revoked");
     assert!(!may_use(&server, &old).await && may_use(&server, &new).await);
     live.cast("/app/auth", &"still here").await;
