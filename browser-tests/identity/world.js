@@ -134,7 +134,8 @@ export class Person {
 
   async request(url, options = {}) {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const headers = { 'accept-language': 'en', ...options.headers, ...(cookie ? { cookie } : {}) };
+    const origin = options.method === 'POST' ? { origin: new URL(url).origin } : {};
+    const headers = { 'accept-language': 'en', ...origin, ...options.headers, ...(cookie ? { cookie } : {}) };
     const signal = AbortSignal.timeout(PATIENCE_MS);
     const response = await fetch(url, { ...options, headers, signal, redirect: 'manual' });
     for (const line of response.headers.getSetCookie()) {

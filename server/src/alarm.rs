@@ -38,6 +38,9 @@ pub(crate) enum AcknowledgeError {
     /// Not in this zone, or not with this role.
     #[error("you may not acknowledge alarms of the zone {0}")]
     Forbidden(contract::ZoneId),
+    /// A person who has not shown their second factor, or too long ago.
+    #[error("acknowledging takes your second factor: show it, then acknowledge again")]
+    SecondFactorNeeded,
     /// It was raised again since it was seen.
     #[error(transparent)]
     Superseded(#[from] state::Superseded),

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use broker::{Action, Admission, Denied, Guard, Handler, Peer, Refusal, SessionInfo};
+use chrono::Utc;
 use contract::alarm::Acknowledge;
-use contract::command::{CommandRequest, CommandResult, Risk};
+use contract::command::{CommandRequest, CommandResult};
 use contract::destination::AlarmAction;
 use contract::event::{Events, MAX_EVENTS_PER_FRAME};
 use contract::heartbeat::Heartbeat;
 use contract::inventory::{CommandType, Inventory};
 use contract::reading::Readings;
-use contract::{AgentId, Destination, DeviceId};
+use contract::{AgentId, Destination};
 use serde::de::DeserializeOwned;
 use stomp::Frame;
 use tokio::sync::watch;
@@ -23,12 +24,12 @@ use tokio::sync::watch;
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::config::IdentityConfig;
-use crate::http::is_proof_locked;
 use crate::identity::authenticator::Authenticator;
 use crate::identity::certificates::{Certificates, Mismatch};
+use crate::identity::idle_lock::{Asleep, admit, admit_command, is_proof_locked};
 use crate::identity::in_force::InForce;
 use crate::identity::passcode::{Passcodes, passcode_of};
-use crate::identity::policy::{Permission, Right};
+use crate::identity::policy::{Permission, Place, Right};
 use crate::identity::principal::Principal;
 use crate::identity::standing::Revoked;
 use crate::identity::token::TokenError;
@@ -173,7 +174,7 @@ impl Handler<Principal> for Desk {
             )),
             Destination::AlarmAction(alarm, AlarmAction::Acknowledge) => {
                 let seen: Acknowledge = parse(body)?;
-                self.is_awake(session, None).await?;
+                admit(self.is_locked(session).await).map_err(asleep)?;
                 self.alarms
                     .acknowledge(alarm, seen, actor(session))
                     .await
@@ -182,9 +183,14 @@ impl Handler<Principal> for Desk {
             }
             Destination::DeviceCommands(device) => {
                 let request: CommandRequest = parse(body)?;
-                self.is_awake(session, Some((&device, &request))).await?;
+                let actor = actor(session);
+                let risk = self.keeper.site().risk_of(&device, &request.name);
+                let (locked, named) = (self.is_locked(session).await, (&device, &*request.name));
+                admit_command(&self.store, locked, risk, &actor, named)
+                    .await
+                    .map_err(asleep)?;
                 self.commands
-                    .submit(device, request, actor(session))
+                    .submit(device, request, actor)
                     .await
                     .map(drop)
                     .map_err(command_refusal)
@@ -209,33 +215,14 @@ impl Handler<Principal> for Desk {
 }
 
 impl Desk {
-    /// What comes from a page at which nobody has been for long is not done, unless it is an emergency.
-    async fn is_awake(
-        &self,
-        session: &SessionInfo<Principal>,
-        command: Option<(&DeviceId, &CommandRequest)>,
-    ) -> Result<(), Refusal> {
-        let emergency = command.is_some_and(|(device, request)| {
-            let site = self.keeper.site();
-            site.device(device)
-                .and_then(|device| device.command_type(&request.name))
-                .is_some_and(|kind| kind.risk == Risk::Emergency)
-        });
-        if emergency {
-            return Ok(());
-        }
-        let proof = &session.principal.proof;
-        let locked = is_proof_locked(&self.store, &self.identity, proof).await;
-        if locked.map_err(unavailable)? {
-            let message = "nobody did anything at this console for long: unlock it first";
-            return Err(Refusal::refused("locked", message));
-        }
-        Ok(())
+    async fn is_locked(&self, session: &SessionInfo<Principal>) -> Result<bool, StoreError> {
+        is_proof_locked(&self.store, &self.identity, &session.principal.proof).await
     }
 
     fn may(&self, session: &SessionInfo<Principal>, permission: Permission) -> bool {
         let policy = self.policy.now();
-        policy.may_somewhere(&session.principal, permission)
+        let decided = policy.decide(&session.principal, permission, Place::Anywhere, Utc::now());
+        decided.is_ok()
     }
 
     async fn inventory(
@@ -482,10 +469,18 @@ fn unavailable(error: StoreError) -> Refusal {
     Refusal::Unavailable
 }
 
+fn asleep(asleep: Asleep) -> Refusal {
+    match asleep {
+        Asleep::Locked => Refusal::refused("locked", asleep.to_string()),
+        Asleep::Store(error) => unavailable(error),
+    }
+}
+
 fn acknowledge_refusal(error: AcknowledgeError) -> Refusal {
     let code = match error {
         AcknowledgeError::NotOpen(_) => "not-open",
         AcknowledgeError::Forbidden(_) => "forbidden",
+        AcknowledgeError::SecondFactorNeeded => "second-factor-needed",
         AcknowledgeError::Superseded(_) => "superseded",
         AcknowledgeError::TooMany(_) => "too-many",
         AcknowledgeError::Store(error) => return unavailable(error),

@@ -10,7 +10,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
-use chrono::FixedOffset;
+use chrono::{FixedOffset, Utc};
 use contract::ZoneId;
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
@@ -24,7 +24,7 @@ use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::gate::Gate;
 use crate::identity::in_force::InForce;
-use crate::identity::policy::Permission;
+use crate::identity::policy::{Denial, Permission, Place};
 use crate::identity::principal::Principal;
 use crate::identity::record::Record;
 use crate::identity::secret::Secrets;
@@ -39,6 +39,9 @@ mod account;
 mod api;
 mod asset;
 mod audit;
+mod caller;
+mod cookie;
+mod csrf;
 mod error;
 mod external;
 mod form;
@@ -54,13 +57,13 @@ mod partial;
 mod people;
 mod reveal;
 mod second_factor;
+mod sent;
 mod sign_in;
 mod throttle;
 mod viewer;
 
-pub(crate) use idle::is_proof_locked;
+pub(crate) use cookie::login_cookie;
 pub(crate) use throttle::Throttle;
-pub(crate) use viewer::login_cookie;
 
 /// The broker as this server runs it.
 pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
@@ -125,12 +128,22 @@ impl App {
         self.keeper.site()
     }
 
-    fn may_read_audit(&self, who: &Principal) -> bool {
-        self.policy.now().may_somewhere(who, Permission::AuditRead)
+    /// Whether somebody may do something here and now: the right, and the second factor.
+    fn allow(
+        &self,
+        who: &Principal,
+        permission: Permission,
+        place: Place<'_>,
+    ) -> Result<(), Denial> {
+        self.policy.now().decide(who, permission, place, Utc::now())
+    }
+
+    fn may_read_audit(&self, who: &Principal) -> Result<(), Denial> {
+        self.allow(who, Permission::AuditRead, Place::Anywhere)
     }
 
     fn may_see(&self, who: &Principal, zone: &ZoneId) -> bool {
-        self.policy.now().may(who, Permission::See, zone)
+        self.policy.now().may_see(who, zone)
     }
 
     /// Who else says who somebody is, if anybody does.
@@ -223,14 +236,21 @@ fn people_routes() -> Router<App> {
         .route("/login/token", post(sign_in::token))
         .route("/login/active", post(idle::active))
         .route("/login/unlock", post(idle::unlock))
+        .route("/login/prove", get(external::prove))
+        .route(
+            "/second-factor",
+            get(second_factor::ask_once_more).post(second_factor::enter_once_more),
+        )
         .route("/account", get(account::show))
         .route("/account/logins/end-others", post(account::end_others))
         .route("/account/logins/{id}/end", post(account::end_login))
+        .route("/account/grants/{id}/end", post(account::end_grant))
         .route("/account/password", post(account::change_password))
         .route(
             "/account/second-factor",
-            get(second_factor::begin).post(second_factor::confirm),
+            get(second_factor::to_account).post(second_factor::confirm),
         )
+        .route("/account/second-factor/begin", post(second_factor::begin))
         .route("/account/second-factor/renew", post(second_factor::renew))
         .route("/people", get(people::show))
         .route("/people/invite", post(people::invite))

@@ -10,6 +10,7 @@ pub(crate) mod external;
 pub(crate) mod files;
 pub(crate) mod gate;
 pub(crate) mod grant;
+pub(crate) mod idle_lock;
 pub(crate) mod in_force;
 pub(crate) mod invitation;
 pub mod key_file;

@@ -7,16 +7,17 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use contract::DeviceId;
 use contract::alarm::{Acknowledge, AlarmView};
-use contract::command::{CommandRequest, CommandView, Risk};
+use contract::command::{CommandRequest, CommandView};
 use contract::device::DeviceView;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::App;
+use super::caller::Caller;
 use super::error::Problem;
-use super::idle::is_proof_locked;
-use super::viewer::Caller;
+use super::viewer::EvenLocked;
 use crate::alarm::Actor;
+use crate::identity::idle_lock::admit_command;
 use crate::wire;
 
 /// A list; `next` will name the next page once lists are long enough to have one.
@@ -121,32 +122,16 @@ pub(super) async fn commands(
 
 pub(super) async fn command(
     State(app): State<App>,
-    Caller(actor): Caller,
+    EvenLocked(Caller(actor)): EvenLocked<Caller>,
     Named(id): Named<String>,
     Body(request): Body<CommandRequest>,
 ) -> Result<(StatusCode, Json<CommandView>), Problem> {
     let device = visible(&app, &actor, &id).await?;
-    let site = app.site();
-    let risk = site
-        .device(&device.id)
-        .and_then(|device| device.command_type(&request.name))
-        .map(|kind| kind.risk);
-    if risk != Some(Risk::Emergency) {
-        is_awake(&app, &actor).await?;
-    }
+    let risk = app.site().risk_of(&device.id, &request.name);
+    let (locked, named) = (app.is_locked(&actor).await, (&device.id, &*request.name));
+    admit_command(&app.store, locked, risk, &actor, named).await?;
     let command = app.commands.submit(device.id, request, actor).await?;
     Ok((StatusCode::ACCEPTED, Json(command)))
-}
-
-/// What comes from a console at which nobody has been for long is not done.
-/// What comes from a page at which nobody has been for long is not done.
-pub(super) async fn is_awake(app: &App, actor: &Actor) -> Result<(), Problem> {
-    let proof = &actor.principal.proof;
-    if is_proof_locked(&app.store, &app.entrance.identity, proof).await? {
-        let detail = "nobody did anything at this console for long: unlock it first";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "locked", detail));
-    }
-    Ok(())
 }
 
 pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Json<List<AlarmView>> {
@@ -161,7 +146,6 @@ pub(super) async fn acknowledge(
     Named(alarm): Named<String>,
     Body(seen): Body<Acknowledge>,
 ) -> Result<Json<AlarmView>, Problem> {
-    is_awake(&app, &actor).await?;
     let number = alarm
         .parse()
         .map_err(|error| Problem::not_found(format!("{alarm:?} is no alarm's number: {error}")))?;

@@ -9,16 +9,17 @@ use contract::{Language, Role};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
-use web_ui::{Notice, SignIn, SignInProblem, Template, Viewing};
+use web_ui::{Notice, SignIn, SignInProblem, Template};
 
 use super::App;
+use super::cookie::{LANGUAGE_COOKIE, SetCookie, cookie, device_cookie, login_cookie};
+use super::csrf::{CSRF_HEADER, FormToken, is_from_us, is_of};
 use super::error::{Problem, log_unavailable};
-use super::form::own_path;
+use super::form::{not_recording, own_path};
 use super::page::html;
+use super::sent::{Nothing, Sent};
 use super::throttle::Share;
-use super::viewer::{
-    CSRF_HEADER, LANGUAGE_COOKIE, Peer, Viewer, cookie, device_cookie, login_cookie,
-};
+use super::viewer::{EvenLocked, Peer, Viewer};
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::gate::{Hindrance, Trial};
@@ -58,7 +59,25 @@ pub(super) fn trial(viewer: &Viewer) -> Trial<'_> {
     )
 }
 
-pub(super) fn hindrance_notice(hindrance: &Hindrance) -> Notice {
+/// Whether this is the password of somebody who is signed in.
+pub(super) async fn right_password(
+    app: &App,
+    viewer: &Viewer,
+    password: String,
+) -> Result<(), (StatusCode, Notice)> {
+    let stored = app.store.person(&viewer.principal().subject).await;
+    let stored = stored.map_err(|error| not_recording(&error))?;
+    let stored = stored.and_then(|person| person.password_hash);
+    let gate = &app.entrance.gate;
+    let right = gate.password(&trial(viewer), password, stored).await;
+    if right.map_err(refusal)? {
+        Ok(())
+    } else {
+        Err((StatusCode::FORBIDDEN, Notice::WrongPassword))
+    }
+}
+
+fn hindrance_notice(hindrance: &Hindrance) -> Notice {
     match hindrance {
         Hindrance::Locked(_) | Hindrance::Busy => Notice::TryLater,
         Hindrance::Store(error) => {
@@ -93,24 +112,19 @@ pub(super) async fn show(
         Some(_) => Some(SignInProblem::Ended),
         None => None,
     };
-    page(
-        &app,
-        app.viewing(&headers),
-        StatusCode::OK,
-        problem,
-        "",
-        own_path(query.next.as_deref()),
-    )
+    let next = own_path(query.next.as_deref());
+    page(&app, &headers, StatusCode::OK, problem, "", next)
 }
 
 pub(super) fn page(
     app: &App,
-    viewing: Viewing,
+    headers: &HeaderMap,
     status: StatusCode,
     problem: Option<SignInProblem>,
     name: &str,
     next: &str,
 ) -> Response {
+    let (viewing, token) = (app.viewing(headers), FormToken::of(app, headers));
     let page = SignIn {
         viewing,
         problem,
@@ -120,39 +134,18 @@ pub(super) fn page(
             let name = &visitors.provider.config().name;
             name.get(viewing.language)
         }),
-        csrf: None,
+        csrf: token.value(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    html(status, page.render())
+    token.kept(app, html(status, page.render()))
 }
 
 #[derive(Deserialize)]
 pub(super) struct SignInForm {
+    csrf: Option<String>,
     name: String,
     password: String,
     next: Option<String>,
-}
-
-/// Whether a form of a browser comes from a page of ours, so that nobody is signed in as somebody else. A browser says so
-/// by `Origin`, an old one by `Referer`; what says neither is no browser, and has nobody's cookies to lose.
-pub(super) fn is_same_origin(headers: &HeaderMap, secure: bool) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if headers.contains_key("sec-fetch-site")
-        && !matches!(text("sec-fetch-site"), Some("same-origin" | "none"))
-    {
-        return false;
-    }
-    let Some(shown) = headers
-        .get(header::ORIGIN)
-        .or_else(|| headers.get(header::REFERER))
-    else {
-        return true;
-    };
-    let shown = shown.to_str().ok().and_then(|url| url.split_once("://"));
-    shown.is_some_and(|(scheme, rest)| {
-        let host = rest.split(['/', '?', '#']).next();
-        host == text("host") && (scheme == "https" || (scheme == "http" && !secure))
-    })
 }
 
 pub(super) async fn enter(
@@ -163,15 +156,9 @@ pub(super) async fn enter(
 ) -> Response {
     let viewing = app.viewing(&headers);
     let next = own_path(form.next.as_deref());
-    if !is_same_origin(&headers, app.entrance.secure_cookies) {
-        return page(
-            &app,
-            viewing,
-            StatusCode::FORBIDDEN,
-            Some(SignInProblem::Ended),
-            "",
-            next,
-        );
+    if !is_from_us(&app, &headers, form.csrf.as_deref()) {
+        let problem = Some(SignInProblem::Ended);
+        return page(&app, &headers, StatusCode::FORBIDDEN, problem, "", next);
     }
     // Nobody's name is longer, and what is written down of a failed attempt should not be either.
     let name: String = wire::clean(&form.name)
@@ -192,7 +179,7 @@ pub(super) async fn enter(
             (StatusCode::SERVICE_UNAVAILABLE, SignInProblem::Unavailable)
         }
     };
-    let mut response = page(&app, viewing, status, Some(problem), &form.name, next);
+    let mut response = page(&app, &headers, status, Some(problem), &form.name, next);
     if let SignInProblem::Locked(until) = problem {
         let seconds = (until - viewing.now).num_seconds().max(1);
         let headers = response.headers_mut();
@@ -224,8 +211,8 @@ pub(super) async fn needs_second_factor(
     name: &str,
     roles: &[Role],
 ) -> Result<bool, StoreError> {
-    let has = app.store.second_factor(name).await?;
-    Ok(has.is_some_and(|known| known.confirmed) || app.policy.now().asks_at_sign_in(roles))
+    let has = app.store.has_second_factor(name).await?;
+    Ok(has || app.policy.now().asks_at_sign_in(roles))
 }
 
 /// What follows the right password: the page that was wanted, or the second factor.
@@ -244,13 +231,8 @@ pub(super) fn welcome(
         Redirect::to(next)
     };
     let seconds = LOGIN_HOURS * 3600;
-    let response = with_cookie(
-        app,
-        login_cookie(secure),
-        &entered.cookie,
-        seconds,
-        answer.into_response(),
-    );
+    let cookie = SetCookie::new(login_cookie(secure), &entered.cookie, seconds);
+    let response = cookie.into(app, answer.into_response());
     if entered.awaits_second_factor {
         response
     } else {
@@ -274,7 +256,7 @@ pub(super) fn known_browser(
     let keys = &app.entrance.gate.keys;
     let value = keys.device_cookie(before.as_deref(), name);
     let cookie = device_cookie(app.entrance.secure_cookies);
-    with_cookie(app, cookie, &value, DEVICE_SECONDS, response)
+    SetCookie::new(cookie, &value, DEVICE_SECONDS).into(app, response)
 }
 
 /// A new login, or `None` for a wrong name or password; both are written down.
@@ -357,39 +339,11 @@ pub(super) async fn write_login(
     Ok(has_begun.then_some((id, cookie)))
 }
 
-fn with_cookie(
-    app: &App,
-    name: &str,
-    value: &str,
-    seconds: i64,
-    mut response: Response,
-) -> Response {
-    let secure = if app.entrance.secure_cookies {
-        "; Secure"
-    } else {
-        ""
-    };
-    let cookie =
-        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    let cookie = HeaderValue::from_str(&cookie)
-        .expect("our cookies are base64url, hexadecimal and language tags");
-    response.headers_mut().append(header::SET_COOKIE, cookie);
-    response
-}
-
-#[derive(Deserialize)]
-pub(super) struct CsrfForm {
-    csrf: String,
-}
-
 pub(super) async fn leave(
     State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<CsrfForm>,
+    EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
-    if form.csrf != viewer.login.csrf {
-        return Redirect::to("/").into_response();
-    }
+    let viewer = &sent.viewer;
     let subject = &viewer.principal().subject;
     let ended = async {
         let mut back = CallBack::begin(&app.store).await?;
@@ -404,7 +358,7 @@ pub(super) async fn leave(
         Ok(()) => {
             let next = Redirect::to("/sign-in?ended=signed-out").into_response();
             let cookie = login_cookie(app.entrance.secure_cookies);
-            with_cookie(&app, cookie, "", 0, next)
+            SetCookie::new(cookie, "", 0).into(&app, next)
         }
         Err(error) => Problem::from(error).into_response(),
     }
@@ -419,18 +373,16 @@ pub(super) struct LanguageForm {
 /// Changes nothing but how this browser sees the pages, so it needs no login.
 pub(super) async fn language(State(app): State<App>, Form(form): Form<LanguageForm>) -> Response {
     let next = Redirect::to(own_path(form.next.as_deref()));
-    with_cookie(
-        &app,
-        LANGUAGE_COOKIE,
-        form.lang.tag(),
-        LANGUAGE_SECONDS,
-        next.into_response(),
-    )
+    let cookie = SetCookie::new(LANGUAGE_COOKIE, form.lang.tag(), LANGUAGE_SECONDS);
+    cookie.into(&app, next.into_response())
 }
 
 /// The token with which a page's script connects. It is good for minutes and kept in memory only.
-pub(super) async fn token(State(app): State<App>, viewer: Viewer) -> Response {
-    if viewer.script_csrf.as_deref() != Some(&viewer.login.csrf) {
+pub(super) async fn token(
+    State(app): State<App>,
+    EvenLocked(viewer): EvenLocked<Viewer>,
+) -> Response {
+    if !is_of(&viewer.login, viewer.script_csrf.as_deref()) {
         let detail = format!("the header `{CSRF_HEADER}` of the page is needed");
         return Problem::new(StatusCode::FORBIDDEN, "csrf", detail).into_response();
     }
@@ -440,33 +392,4 @@ pub(super) async fn token(State(app): State<App>, viewer: Viewer) -> Response {
     let issued = app.authenticator.issue(viewer.principal());
     Json(json!({"access_token": issued.token, "token_type": "Bearer", "expires_in": issued.lifetime.as_secs()}))
         .into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forms_of_other_sites_are_told_apart() {
-        for (name, shown, secure, same) in [
-            ("x-none", "", false, true),
-            ("origin", "http://a:1", false, true),
-            ("origin", "https://a:1", false, true),
-            ("origin", "https://a:1", true, true),
-            ("origin", "http://a:1", true, false),
-            ("origin", "http://b:1", false, false),
-            ("origin", "null", false, false),
-            ("origin", "ftp://a:1", false, false),
-            ("referer", "http://a:1/sign-in?next=/", false, true),
-            ("referer", "http://b:1/?http://a:1", false, false),
-            ("sec-fetch-site", "same-origin", false, true),
-            ("sec-fetch-site", "cross-site", false, false),
-            ("sec-fetch-site", "same-site", false, false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static("a:1"));
-            headers.insert(name, HeaderValue::from_static(shown));
-            assert_eq!(is_same_origin(&headers, secure), same, "{name}: {shown}");
-        }
-    }
 }

@@ -91,10 +91,12 @@ pub(super) enum Share {
 impl Kind {
     fn of(method: &Method, path: &str) -> Option<Self> {
         // Going to the provider keeps something, too.
-        if method != Method::POST && path != "/sign-in/external" {
+        const TO_THE_PROVIDER: [&str; 2] = ["/sign-in/external", "/login/prove"];
+        if method != Method::POST && !TO_THE_PROVIDER.contains(&path) {
             return None;
         }
         match path {
+            "/login/prove" => Some(Self::SignIn),
             _ if path == "/sign-in" || path.starts_with("/sign-in/") => Some(Self::SignIn),
             "/login/token" => Some(Self::Token),
             _ if path.starts_with("/oauth/") => Some(Self::Token),

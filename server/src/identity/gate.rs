@@ -15,7 +15,6 @@ use super::lockout::{Attempt, Factor, Lockout, Place};
 use super::name::is_name;
 use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
 use super::record;
-use super::seconds::second_of;
 use super::tally::{OTHERS, Sum, Tally, WINDOW};
 use super::totp;
 use crate::listener::console::is_control_room;
@@ -152,6 +151,33 @@ impl Gate {
         right.map_err(Hindrance::Store)
     }
 
+    /// Whether this is a code of a secret that was offered to somebody: its step.
+    pub(crate) async fn offered_code(
+        &self,
+        trial: &Trial<'_>,
+        sealed: &[u8],
+        typed: &str,
+    ) -> Result<Option<u64>, Hindrance> {
+        let attempt = self.attempt(trial, Factor::Code);
+        self.admit(trial, attempt)?;
+        let step = self.step_of(trial.name, sealed, typed, 0);
+        if step.is_some() {
+            self.was_right(attempt);
+        } else {
+            self.write_down(trial, "wrong code").await?;
+        }
+        Ok(step)
+    }
+
+    fn step_of(&self, name: &str, sealed: &[u8], typed: &str, last: u64) -> Option<u64> {
+        let secret = self
+            .keys
+            .unseal(name, sealed)
+            .inspect_err(|error| tracing::error!(%error, "a second factor cannot be checked"));
+        let now = u64::try_from(Utc::now().timestamp()).unwrap_or(0);
+        totp::matching_step(&secret.ok()?, typed, now, last)
+    }
+
     async fn take_code(&self, name: &str, typed: &str) -> Result<bool, StoreError> {
         if let Some(hash) = totp::recovery_hash(typed) {
             return self.store.take_recovery_code(name, &hash).await;
@@ -159,15 +185,7 @@ impl Gate {
         let Some(stored) = self.store.second_factor(name).await? else {
             return Ok(false);
         };
-        let secret = match self.keys.unseal(name, &stored.sealed_secret) {
-            Ok(secret) => secret,
-            Err(error) => {
-                tracing::error!(%error, "a second factor cannot be checked");
-                return Ok(false);
-            }
-        };
-        let now = second_of(Utc::now());
-        match totp::matching_step(&secret, typed, now, stored.last_step) {
+        match self.step_of(name, &stored.sealed_secret, typed, stored.last_step) {
             Some(step) => self.store.take_step(name, step).await,
             None => Ok(false),
         }

@@ -41,8 +41,8 @@ use super::token::TokenError;
 use crate::config::{ProviderConfig, SigningAlgorithm};
 
 pub(crate) use mapping::{Stranger, Visitor};
-pub(crate) use pending::PENDING_KEPT;
-pub(crate) use visit::{Failure, Returned, Returning};
+pub(crate) use pending::{PENDING_KEPT, Purpose};
+pub(crate) use visit::{Begun, Failure, Returned, Returning};
 
 /// The provider, as far as it is known.
 pub(crate) struct Provider {

@@ -1,6 +1,7 @@
 //! One-time codes of six digits (RFC 6238 with HMAC-SHA-1, 30 seconds: what every authenticator app takes), and recovery
 //! codes for whoever lost the app. Pure.
 
+use chrono::TimeDelta;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
@@ -17,6 +18,9 @@ const STEPS_AROUND: u64 = 1;
 
 /// How many recovery codes somebody gets.
 pub const RECOVERY_CODES: usize = 10;
+
+/// A secret that is offered is good for this long: enough to find the telephone and install an app.
+pub(crate) const OFFER_KEPT: TimeDelta = TimeDelta::minutes(10);
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 

@@ -17,6 +17,10 @@ pub(crate) struct Login {
     /// When the person did something.
     pub(crate) last_active_at: DateTime<Utc>,
     pub(crate) last_seen_at: DateTime<Utc>,
+    /// When the person last showed the password, or signed in at the provider.
+    pub(crate) proved_at: DateTime<Utc>,
+    /// Whether the person is one of the external provider's, and has no password here.
+    pub(crate) is_external: bool,
 }
 
 /// A visit that begins.
@@ -91,11 +95,11 @@ impl Store {
     ) -> Result<Option<Login>, StoreError> {
         let since = Utc::now() - TimeDelta::minutes(AWAITED_MINUTES);
         let row = sqlx::query!(
-            "select l.id, l.csrf, l.last_active_at, l.last_seen_at, l.second_factor_at, p.name, p.full_name, p.role, p.zones,
-                 s.generation
+            r#"select l.id, l.csrf, l.last_active_at, l.last_seen_at, l.proved_at, l.second_factor_at,
+                 p.name, p.full_name, p.role, p.zones, p.issuer is not null as "is_external!", s.generation
              from login l join person p on p.name = l.person_name join subject s on s.name = p.name
              where l.cookie_hash = $1 and l.ended_at is null and l.expires_at > now() and p.disabled_at is null
-               and l.awaits_second_factor = $2 and (not $2 or l.created_at > $3)",
+               and l.awaits_second_factor = $2 and (not $2 or l.created_at > $3)"#,
             cookie_hash,
             awaits,
             since
@@ -118,6 +122,8 @@ impl Store {
                 csrf: row.csrf,
                 last_active_at: row.last_active_at,
                 last_seen_at: row.last_seen_at,
+                proved_at: row.proved_at,
+                is_external: row.is_external,
                 principal,
             })
         })
@@ -136,7 +142,7 @@ impl Store {
         Ok(())
     }
 
-    /// The person of a login did something, which counts unless the login is locked by then. When they last did.
+    /// The person of a login did something, which counts unless the login is locked by then.
     pub(crate) async fn use_login(
         &self,
         id: Uuid,
@@ -161,10 +167,10 @@ impl Store {
         )
     }
 
-    /// The person of a locked login showed that they are there.
+    /// The person of a login showed once more who they are: it is locked no longer.
     pub(crate) async fn unlock_login(unit: &mut Unit<'_>, id: Uuid) -> Result<(), StoreError> {
         sqlx::query!(
-            "update login set last_active_at = now(), last_seen_at = now() where id = $1",
+            "update login set last_active_at = now(), last_seen_at = now(), proved_at = now() where id = $1",
             id
         )
         .execute(&mut **unit)

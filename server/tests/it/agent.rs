@@ -88,6 +88,7 @@ fn profile() -> Profile {
             command("open", contract::command::Risk::Normal),
             command("reset", contract::command::Risk::Critical),
             command("evacuate", contract::command::Risk::Emergency),
+            command("look", contract::command::Risk::View),
         ],
     }
 }

@@ -143,7 +143,11 @@ struct Trip {
 impl Trip {
     async fn begin(server: &TestServer) -> Self {
         let browser = Browser::new(server.url(""));
-        let answer = browser.get("/sign-in/external?next=/alarms").await;
+        Self::of(browser, "/sign-in/external?next=/alarms").await
+    }
+
+    async fn of(browser: Browser, path: &str) -> Self {
+        let answer = browser.get(path).await;
         assert_eq!(answer.status(), 303);
         let location = Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
         let value = |name: &str| {
@@ -153,6 +157,10 @@ impl Trip {
                 .into_owned()
         };
         assert_eq!(value("code_challenge_method"), "S256");
+        if path.starts_with("/login/prove") {
+            let asked = (value("prompt"), value("max_age"));
+            assert_eq!(asked, ("login".to_owned(), "0".to_owned()));
+        }
         assert_eq!(
             value("redirect_uri"),
             "http://127.0.0.1:1/sign-in/external/return"
@@ -173,13 +181,17 @@ impl Trip {
 /// Signs in with a good ID token, changed.
 async fn sign_in(provider: &FakeProvider, server: &TestServer, changes: Value) -> (Trip, Response) {
     let trip = Trip::begin(server).await;
+    let answer = come_back(provider, &trip, changes).await;
+    (trip, answer)
+}
+
+async fn come_back(provider: &FakeProvider, trip: &Trip, changes: Value) -> Response {
     let mut claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
     provider.answers(provider.key.sign("JWT", &claims));
-    let answer = trip.end().await;
-    (trip, answer)
+    trip.end().await
 }
 
 #[tokio::test]
@@ -255,5 +267,114 @@ async fn people_of_the_provider_have_no_password_here() {
         let answer = Browser::new(server.url("")).sign_in("kim", password).await;
         assert_eq!(answer.status(), 401);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn people_of_the_provider_unlock_by_signing_in_there_once_more() {
+    let (provider, server) = start().await;
+    let (mut trip, _) = sign_in(&provider, &server, json!({})).await;
+    let csrf = trip.browser.csrf().await;
+    server
+        .database
+        .run("update login set last_active_at = now() - interval '16 minutes', proved_at = now() - interval '16 minutes'")
+        .await;
+    let page = trip.browser.page("/alarms").await;
+    assert!(page.contains("data-locked=\"yes\""));
+    assert!(
+        page.contains("href=\"/login/prove?next=/alarms\""),
+        "{page}"
+    );
+    assert!(!page.contains("unlock-password"), "there is no password");
+    let form = [("csrf", csrf.as_str()), ("password", "x")];
+    let answer = trip.browser.post("/login/unlock", &form).await;
+    assert_eq!(answer.headers()["location"], "/?notice=sign-in-at-provider");
+    let failed = "select count(*) from audit where outcome like 'wrong%'";
+    assert_eq!(server.database.count(failed).await, 0, "nothing counts");
+
+    let seen = "select count(*) from login where proved_at > now() - interval '1 minute'";
+    for (name, changes, notice) in [
+        (
+            "somebody else",
+            json!({"sub": "8", "preferred_username": "lee"}),
+            "not-proved",
+        ),
+        (
+            "an hour ago",
+            json!({"auth_time": now() - 3600}),
+            "not-proved",
+        ),
+        ("just now", json!({"auth_time": now()}), "unlocked"),
+    ] {
+        assert_eq!(server.database.count(seen).await, 0, "{name}");
+        trip = Trip::of(trip.browser, "/login/prove?next=/alarms").await;
+        let answer = come_back(&provider, &trip, changes).await;
+        let expected = format!("/alarms?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{name}");
+    }
+    let page = trip.browser.page("/alarms").await;
+    assert!(page.contains("data-locked=\"no\""));
+    let unlocked = "select count(*) from audit where action = 'login.unlock'";
+    assert_eq!(server.database.count(unlocked).await, 1);
+
+    // That counts for connecting an app as well, which otherwise takes the password.
+    trip.browser.connect_app().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_provider_decides_of_somebody_is_not_decided_here() {
+    let (provider, server) = start().await;
+    sign_in(&provider, &server, json!({})).await;
+    let ada = server.browser("ada").await;
+    let page = ada.page("/people").await;
+    assert!(page.contains("외부 로그인 서비스의 사용자"), "{page}");
+    assert!(!page.contains("action=\"/people/rights\""), "{page}");
+    let csrf = ada.csrf().await;
+    let rights = [("role", "viewer"), ("zones", "p1"), ("full_name", "x")];
+    for (path, notice) in [
+        ("/people/rights", "kept-by-provider"),
+        ("/people/link", "kept-by-provider"),
+        ("/people/invite", "person-exists"),
+        ("/people/end-logins", "person-changed"),
+    ] {
+        let mut form = vec![("csrf", csrf.as_str()), ("name", "kim")];
+        form.extend(rights);
+        let answer = ada.post(path, &form).await;
+        let expected = format!("/people?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{path}");
+    }
+    let rows = "select count(*) from audit where action in ('person.rights', 'person.link')";
+    assert_eq!(server.database.count(rows).await, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_the_provider_without_a_factor_does_not_do_what_takes_one() {
+    let provider = FakeProvider::start().await;
+    let asks = format!(
+        "[second_factor]\nroles = [\"operator\"]\nminutes = 10\n{}",
+        crate::harness::policy()
+    );
+    let files = [("policy.toml", asks.as_str())];
+    let server = TestServer::start_with(&provider.section(), &files).await;
+    let mut agent = server.agent().await;
+    agent
+        .events(vec![crate::agent::event(1, "gate-1", "BAR-ERR", true)])
+        .await;
+    let token = provider.key.sign("at+jwt", &provider.claims(&json!({})));
+    let kim = server.bearer(token);
+    let (_, alarms) = kim.get("/api/v1/alarms").await;
+    assert_eq!(
+        alarms["items"].as_array().unwrap().len(),
+        1,
+        "looking is free"
+    );
+    let seen = json!({"occurrence": 1});
+    let (status, body) = kim.post("/api/v1/alarms/1/acknowledge", seen).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (403, &json!("second-factor-needed"))
+    );
     server.stop().await;
 }

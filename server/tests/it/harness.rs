@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use server::config::Config;
 use server::identity::policy::Policy;
+use server::identity::totp;
 use server::store::Store;
 use server::{Listeners, Server};
 use tempfile::TempDir;
@@ -295,9 +296,14 @@ impl TestServer {
 
     /// A program that calls the API.
     pub(crate) async fn program(&self, client: &str) -> Program {
+        self.bearer(self.token(client).await)
+    }
+
+    /// Whoever has this token.
+    pub(crate) fn bearer(&self, token: String) -> Program {
         Program {
             base: self.url(""),
-            token: self.token(client).await,
+            token,
             http: reqwest::Client::new(),
         }
     }
@@ -433,9 +439,11 @@ impl Browser {
         answer.text().await.unwrap()
     }
 
+    /// As browsers of today do it, which say where a form comes from.
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
         self.http
             .post(format!("{}{path}", self.base))
+            .header("origin", &self.base)
             .form(form)
             .send()
             .await
@@ -475,10 +483,53 @@ impl Browser {
             .unwrap()
     }
 
+    /// Asks for a secret to put into an app, with a password where one is asked: what the page shows.
+    pub(crate) async fn offered_secret(&self, path: &str, csrf: &str, password: &str) -> Vec<u8> {
+        let form = [("csrf", csrf), ("password", password)];
+        let answer = self.post(path, &form).await;
+        assert_eq!(answer.status(), 200, "{path} offers a secret");
+        let page = answer.text().await.unwrap();
+        let secret = page.split("class=\"secret\">").nth(1).unwrap();
+        base32_bytes(secret.split('<').next().unwrap())
+    }
+
+    /// Connects an app to the account of whoever is signed in: its secret.
+    pub(crate) async fn connect_app(&self) -> Vec<u8> {
+        let csrf = self.csrf().await;
+        let path = "/account/second-factor/begin";
+        let secret = self.offered_secret(path, &csrf, PASSWORD).await;
+        let code = totp::code_at(&secret, unix_now());
+        let form = [("csrf", csrf.as_str()), ("code", &code)];
+        let answer = self.post("/account/second-factor", &form).await;
+        assert_eq!(answer.status(), 200, "the code is right");
+        secret
+    }
+
     /// The CSRF token of this login, as a page's form holds it.
     pub(crate) async fn csrf(&self) -> String {
         field(&self.page("/").await, "csrf")
     }
+}
+
+/// What a secret for an app is, as pages show it.
+pub(crate) fn base32_bytes(text: &str) -> Vec<u8> {
+    let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
+    for letter in text.chars() {
+        let digit = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(letter).unwrap();
+        buffer = (buffer << 5) | u32::try_from(digit).unwrap();
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from((buffer >> bits) & 0xff).unwrap());
+        }
+    }
+    bytes
+}
+
+/// Now, as codes and tokens count.
+pub(crate) fn unix_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs()
 }
 
 /// The value of a form's field in a page.

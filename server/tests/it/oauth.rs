@@ -195,7 +195,21 @@ async fn a_person_lets_an_application_act_and_it_goes_on_for_them() {
     assert_eq!(status, 200, "{second}");
     assert_ne!(first["refresh_token"], second["refresh_token"]);
     assert_eq!(claims(&text(&second, "access_token"))["sid"], said["sid"]);
-    // Only the person's own grants are listed, and theirs to end.
+    // The person sees every application on the page of the account, and ends each there; the application sees itself.
+    self::code(
+        &browser,
+        &[
+            ("client_id", Some("wall")),
+            ("redirect_uri", Some("https://wall.example/cb")),
+        ],
+    )
+    .await;
+    let account = browser.page("/account").await;
+    let ends: Vec<&str> = account.split("/account/grants/").skip(1).collect();
+    assert_eq!(ends.len(), 2, "{account}");
+    let own = said["sid"].as_str().unwrap();
+    let other = ends.iter().find(|end| !end.starts_with(own)).unwrap();
+    let other = other.split('/').next().unwrap().to_owned();
     let token = text(&second, "access_token");
     let listed = reqwest::Client::new().get(server.url("/api/v1/grants"));
     let listed: Value = listed
@@ -207,6 +221,16 @@ async fn a_person_lets_an_application_act_and_it_goes_on_for_them() {
         .await
         .unwrap();
     assert_eq!(listed["items"][0]["id"], said["sid"]);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    let csrf = browser.csrf().await;
+    let path = format!("/account/grants/{other}/end");
+    let stranger = server.browser("pia").await;
+    let foreign = stranger.csrf().await;
+    stranger.post(&path, &[("csrf", &foreign)]).await;
+    assert!(browser.page("/account").await.contains(&path), "not pia's");
+    let answer = browser.post(&path, &[("csrf", &csrf)]).await;
+    assert_eq!(answer.headers()["location"], "/account?notice=grant-ended");
+    assert!(!browser.page("/account").await.contains(&path));
     let end = reqwest::Client::new()
         .post(server.url("/api/v1/revocations"))
         .bearer_auth(&token)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use server::identity::policy::Policy;
 use server::identity::totp;
 
-use crate::harness::{Browser, PASSWORD, TestServer, field};
+use crate::harness::{Browser, PASSWORD, TestServer, field, unix_now};
 use crate::stomp_client::StompClient;
 
 const NEW_PASSWORD: &str = "three geese pass the gate";
@@ -248,7 +248,9 @@ async fn what_an_administrator_changes_holds_at_once() {
     for (path, name, notice) in [
         ("/people/disable", "ada", "not-yourself"),
         ("/people/link", "omar", "kept-by-file"),
-        ("/people/link", "nobody", "bad-input"),
+        ("/people/link", "nobody", "no-such-person"),
+        ("/people/end-logins", "nobody", "no-such-person"),
+        ("/people/disable", "nobody", "no-such-person"),
     ] {
         let answer = ada.post(path, &[base[0], ("name", name)]).await;
         let expected = format!("/people?notice={notice}");
@@ -256,6 +258,7 @@ async fn what_an_administrator_changes_holds_at_once() {
     }
     for (name, zones, notice) in [
         ("agent-1", "*", "name-taken"),
+        ("nina", "*", "person-exists"),
         ("a b", "*", "bad-input"),
         ("newcomer", "p9", "bad-input"),
     ] {
@@ -281,25 +284,6 @@ async fn what_an_administrator_changes_holds_at_once() {
     server.stop().await;
 }
 
-pub(crate) fn base32_bytes(text: &str) -> Vec<u8> {
-    let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
-    for letter in text.chars() {
-        let digit = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(letter).unwrap();
-        buffer = (buffer << 5) | u32::try_from(digit).unwrap();
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from((buffer >> bits) & 0xff).unwrap());
-        }
-    }
-    bytes
-}
-
-pub(crate) fn unix_now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap().as_secs()
-}
-
 #[tokio::test]
 async fn an_administrator_comes_in_with_a_second_factor_only() {
     let server = TestServer::start_with_policy(Policy::DEFAULT).await;
@@ -315,9 +299,11 @@ async fn an_administrator_comes_in_with_a_second_factor_only() {
         "the password alone is not enough"
     );
     let page = ada.page("/sign-in/second-factor").await;
-    let secret = page.split("class=\"secret\">").nth(1).unwrap();
-    let secret = base32_bytes(secret.split('<').next().unwrap());
+    assert!(!page.contains("class=\"secret\""), "looking offers nothing");
     let csrf = field(&page, "csrf");
+    let secret = ada
+        .offered_secret("/sign-in/second-factor", &csrf, "")
+        .await;
     let code = totp::code_at(&secret, unix_now());
     let wrong = if code == "000000" { "000001" } else { "000000" };
     for (csrf, code, status) in [("", code.as_str(), 403), (&csrf, wrong, 403)] {
@@ -447,5 +433,58 @@ async fn a_name_is_a_persons_or_a_programs() {
     let twice =
         "insert into client (id, roles, zones, secret_hash) values ('omar', '{}', '{}', '')";
     assert!(server.database.try_run(twice).await.is_err());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_invitation_of_somebody_who_is_disabled_dies_with_it() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let path = invite(&server, &ada, "nina", "operator").await;
+    let csrf = ada.csrf().await;
+    let form = [("csrf", csrf.as_str()), ("name", "nina")];
+    for (path, notice) in [
+        ("/people/disable", "person-changed"),
+        ("/people/link", "person-disabled"),
+        ("/people/enable", "person-changed"),
+    ] {
+        let answer = ada.post(path, &form).await;
+        let expected = format!("/people?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{path}");
+    }
+    assert_eq!(server.nobody().get(&path).await.status(), 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_does_not_say_where_a_form_comes_from_shows_the_cookie_of_the_page() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let invitation = invite(&server, &ada, "nina", "operator").await;
+    for (path, form, shown) in [
+        ("/sign-in", &[("name", "omar"), ("password", PASSWORD)], 303),
+        (
+            &invitation,
+            &[("new", NEW_PASSWORD), ("again", NEW_PASSWORD)],
+            303,
+        ),
+    ] {
+        let old = Browser::new(server.url(""));
+        let silent = ("x-none", "");
+        let [first, second] = *form;
+        let foreign = [first, second];
+        let answer = old.post_with(path, silent, &foreign).await;
+        assert!(answer.status().is_client_error(), "{path} without a cookie");
+        let csrf = field(&old.page(path).await, "csrf");
+        for (token, expected) in [("", 4), ("guessed", 4), (csrf.as_str(), 3)] {
+            let form = [first, second, ("csrf", token)];
+            let answer = old.post_with(path, silent, &form).await;
+            assert_eq!(answer.status().as_u16() / 100, expected, "{path} {token}");
+        }
+        let other = Browser::new(server.url(""));
+        let form = [first, second, ("csrf", csrf.as_str())];
+        let answer = other.post_with(path, silent, &form).await;
+        assert_ne!(answer.status(), shown, "the token of another browser");
+    }
     server.stop().await;
 }

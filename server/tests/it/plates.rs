@@ -160,7 +160,7 @@ async fn a_whole_plate_takes_a_reason_a_right_and_a_row_in_the_audit() {
         [
             format!("program|gate-1/plate|분실 신고|done|{MASKED}"),
             format!("omar|gate-1/plate|경찰 요청|done|{MASKED}"),
-            "vera|gate-1/plate|I am curious|you may not see number plates of this zone".to_owned(),
+            "vera|gate-1/plate|I am curious|you may not do this here".to_owned(),
         ]
     );
     server

@@ -18,8 +18,7 @@ use url::Url;
 
 use crate::database::Database;
 use crate::fake_provider::FakeProvider;
-use crate::harness::{Browser, CONFIG, PASSWORD, access, field};
-use crate::people::{base32_bytes, unix_now};
+use crate::harness::{Browser, CONFIG, PASSWORD, access, base32_bytes, field, unix_now};
 use crate::stomp_client::StompClient;
 
 const APPLICATION: &str = r#"
@@ -198,9 +197,11 @@ async fn second_factor_and_invitation(server: &Talkative, heard: &mut Heard) {
     let ada = Browser::new(server.url(""));
     heard.cookies(&ada.sign_in("ada", PASSWORD).await);
     let page = ada.page(PATH).await;
+    let csrf = heard.secret("CSRF token on the way in", &field(&page, "csrf"));
+    let page = ada.post(PATH, &[("csrf", &csrf)]).await;
+    let page = page.text().await.unwrap();
     let base32 = page.split("class=\"secret\">").nth(1).unwrap();
     let base32 = heard.secret("TOTP secret", base32.split('<').next().unwrap());
-    let csrf = heard.secret("CSRF token on the way in", &field(&page, "csrf"));
     let code = totp::code_at(&base32_bytes(&base32), unix_now());
     let code = heard.secret("TOTP code", &code);
     let wrong = format!("{}0", &code[1..]);

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::App;
-use crate::http::api::{Body, List, is_awake};
+use crate::alarm::Actor;
+use crate::http::api::{Body, List};
+use crate::http::caller::Caller;
 use crate::http::error::Problem;
 use crate::http::throttle::Share;
-use crate::http::viewer::Caller;
 use crate::identity::call_back::CallBack;
-use crate::identity::policy::Permission;
+use crate::identity::policy::{Denial, Permission, Place};
 use crate::store::Store;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::GrantLine;
@@ -25,8 +26,12 @@ pub(in crate::http) async fn grants(
     State(app): State<App>,
     Caller(actor): Caller,
 ) -> Result<Json<List<GrantLine>>, Problem> {
-    let lines = app.store.grants(&actor.principal.subject, Utc::now());
-    Ok(List::whole(lines.await?))
+    let Actor { principal, .. } = &actor;
+    let mut lines = app.store.grants(&principal.subject, Utc::now()).await?;
+    // An application sees what it was given itself.
+    let proof = &principal.proof;
+    lines.retain(|line| proof.client.is_none() || proof.grant == Some(line.id));
+    Ok(List::whole(lines))
 }
 
 /// Exactly one of these.
@@ -46,7 +51,6 @@ pub(in crate::http) async fn call_back(
     Caller(actor): Caller,
     Body(what): Body<What>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    is_awake(&app, &actor).await?;
     let taken = app.throttle.of_principal(Share::Act, &actor.principal);
     taken.map_err(Problem::too_many)?;
     let proof = &actor.principal.proof;
@@ -59,10 +63,15 @@ pub(in crate::http) async fn call_back(
         }
         What::Subject(_) | What::Token(_) => false,
     };
-    let policy = app.policy.now();
-    if !is_own && !policy.may_somewhere(&actor.principal, Permission::TokenRevoke) {
-        let detail = "what is not your own is called back by whoever has the right `token.revoke` in every zone";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    if !is_own {
+        let allowed = app.allow(&actor.principal, Permission::TokenRevoke, Place::Anywhere);
+        allowed.map_err(|denial| match denial {
+            Denial::NotGranted => {
+                let detail = "what is not your own is called back by whoever has the right `token.revoke` in every zone";
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+            }
+            Denial::SecondFactorNeeded => denial.into(),
+        })?;
     }
     let mut back = CallBack::begin(&app.store).await?;
     let (answer, holder) = match what {

@@ -280,20 +280,27 @@ fn second_factor(source: &Source<'_>, asked: &Spanned<Asked>) -> Result<SecondFa
         let wrong = format!("{minutes} is not between 1 and {MINUTES_MAX}");
         return Err(source.wrong(asked, "second_factor.minutes", &wrong));
     }
-    for free in ["see", "command.emergency"] {
-        if let Some(named) = permissions.iter().find(|named| named.get_ref() == free) {
-            let wrong = format!("{free} must never be hindered: take it out");
-            return Err(source.wrong(named, "second_factor.permissions", &wrong));
+    let named = source.words::<Permission>("second_factor.permissions", permissions)?;
+    for (permission, at) in named.iter().zip(permissions) {
+        if !permission.0.may_wait() {
+            let wrong = match permission.0 {
+                Permission::See | Permission::CommandEmergency => "must never be hindered",
+                _ => "is of machines, which have no second factor",
+            };
+            let wrong = format!("{} {wrong}: take it out", permission.0);
+            return Err(source.wrong(at, "second_factor.permissions", &wrong));
         }
     }
-    let keys = |words: Vec<(Permission, usize)>| words.into_iter().map(|(word, _)| word);
     Ok(SecondFactor {
         roles: source
             .words("second_factor.roles", roles)?
             .into_iter()
             .map(|(role, _)| role)
             .collect::<BTreeSet<Role>>(),
-        permissions: keys(source.words("second_factor.permissions", permissions)?).collect(),
+        permissions: named
+            .into_iter()
+            .map(|(permission, _)| permission)
+            .collect(),
         seconds: minutes * 60,
     })
 }

@@ -64,7 +64,7 @@ fn the_whole_table_of_the_built_in_policy() {
         const LETTERS: &str = "savncedprcmat";
         let table = |who: &Principal, zone: &ZoneId| -> String {
             let cell = |(letter, permission)| {
-                if policy.may(who, permission, zone) {
+                if policy.entitles(who, permission, Place::In(zone)) {
                     letter
                 } else {
                     '.'
@@ -89,13 +89,13 @@ fn the_whole_table_of_the_built_in_policy() {
         for permission in Permission::ALL {
             let anywhere = [zone("p1"), zone("p2")]
                 .iter()
-                .any(|zone| policy.may(&of_p1, permission, zone));
+                .any(|zone| policy.entitles(&of_p1, permission, Place::In(zone)));
             assert_eq!(
-                policy.may_somewhere(&of_p1, permission),
+                policy.entitles(&of_p1, permission, Place::Anywhere),
                 anywhere,
                 "{role} {permission}"
             );
-            assert!(!policy.may(&somebody(&[], &["*"]), permission, &zone("p1")));
+            assert!(!policy.entitles(&somebody(&[], &["*"]), permission, Place::In(&zone("p1"))));
         }
     }
 }
@@ -104,16 +104,21 @@ fn the_whole_table_of_the_built_in_policy() {
 fn several_roles_have_the_rights_of_all_and_zones_bind_each() {
     let policy = Policy::default();
     let who = somebody(&[Role::Program, Role::Agent, Role::Operator], &["p1"]);
-    assert!(policy.may(&who, Permission::Report, &zone("p1")));
-    assert!(policy.may_command(&who, Risk::Normal, &zone("p1")));
-    assert!(!policy.may_command(&who, Risk::Normal, &zone("p2")));
-    assert!(!policy.may_command(&who, Risk::Critical, &zone("p1")));
+    let entitles = |permission, id| policy.entitles(&who, permission, Place::In(&zone(id)));
+    assert!(entitles(Permission::Report, "p1"));
+    assert!(entitles(Permission::CommandNormal, "p1"));
+    assert!(!entitles(Permission::CommandNormal, "p2"));
+    assert!(!entitles(Permission::CommandCritical, "p1"));
     let allows = |right, destination| policy.allows(&who, right, destination, &site()).is_ok();
     assert!(allows(Right::Send, "/app/events"));
     assert!(allows(Right::Send, "/app/devices/gate-1/commands"));
     assert!(allows(Right::Subscribe, "/topic/zones/p1/alarms"));
     assert!(!allows(Right::Subscribe, "/topic/zones/p2/alarms"));
-    assert!(!policy.may_somewhere(&somebody(&[Role::Viewer], &[]), Permission::See));
+    assert!(!policy.entitles(
+        &somebody(&[Role::Viewer], &[]),
+        Permission::See,
+        Place::Anywhere
+    ));
 }
 
 /// Which of the roles may, in the order of `Role::ALL`: with zone p1 only, then with every zone.
@@ -274,6 +279,41 @@ fn delivery_is_a_right_of_its_own() {
     assert!(allows(Role::Technician, Right::Deliver, "/queue/notes"));
 }
 
+fn at_second(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(second, 0).unwrap()
+}
+
+/// Everything for which a file may ask a second factor, alone: the right alone is not enough then, and without the right the
+/// factor is not.
+#[test]
+fn what_the_file_asks_a_second_factor_for_is_denied_without() {
+    let now = at_second(1000);
+    for permission in Permission::ALL {
+        let file = format!(
+            "[second_factor]\npermissions = [\"{permission}\"]\nminutes = 1\n[role.supervisor]\nmay = [\"{permission}\"]"
+        );
+        let Ok(policy) = read(&file) else {
+            assert!(!permission.may_wait(), "{permission}");
+            continue;
+        };
+        assert!(permission.may_wait(), "{permission}");
+        for (role, shown, expected) in [
+            (Role::Supervisor, None, Err(Denial::SecondFactorNeeded)),
+            (Role::Supervisor, Some(940), Err(Denial::SecondFactorNeeded)),
+            (Role::Supervisor, Some(941), Ok(())),
+            (Role::Viewer, Some(941), Err(Denial::NotGranted)),
+            (Role::Viewer, None, Err(Denial::NotGranted)),
+        ] {
+            let mut who = somebody(&[role], &["*"]);
+            who.proof.second_factor_at = shown;
+            for place in [Place::In(&zone("p1")), Place::Anywhere] {
+                let decided = policy.decide(&who, permission, place, now);
+                assert_eq!(decided, expected, "{role} {permission} {shown:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_second_factor_is_asked_of_people_where_the_policy_says_so() {
     let policy = Policy::default();
@@ -312,25 +352,25 @@ fn a_second_factor_is_asked_of_people_where_the_policy_says_so() {
     ] {
         let who = shown(roles, at);
         assert_eq!(
-            policy.needs_second_factor(&who, permission, 1000),
+            policy.awaits_second_factor(&who, permission, at_second(1000)),
             expected,
             "{roles:?} {at:?} {permission}"
         );
         let mut program = shown(roles, None);
         program.proof.holder = Holder::Program;
-        assert!(!policy.needs_second_factor(&program, permission, 1000));
+        assert!(!policy.awaits_second_factor(&program, permission, at_second(1000)));
         // Whoever is called like the application that they use is a person all the same.
         let mut namesake = who.clone();
         namesake.proof.client = Some(namesake.subject.clone());
         for holder in [Holder::Person, Holder::Application(0)] {
             namesake.proof.holder = holder;
-            let asked = policy.needs_second_factor(&namesake, permission, 1000);
+            let asked = policy.awaits_second_factor(&namesake, permission, at_second(1000));
             assert_eq!(asked, expected, "{holder:?}");
         }
     }
     let nobody = read("").unwrap();
     let who = shown(&[Role::Administrator], None);
-    assert!(!nobody.needs_second_factor(&who, critical, 0));
+    assert!(!nobody.awaits_second_factor(&who, critical, at_second(0)));
 }
 
 #[track_caller]
@@ -457,6 +497,10 @@ fn each_mistake_in_a_file_is_named_with_its_line() {
         "[second_factor]\npermissions = [\"command.emergency\"]\nminutes = 1",
         &["line 2: second_factor.permissions", "never be hindered"],
     );
+    refuse(
+        "[second_factor]\npermissions = [\"plate.reveal\", \"report\"]\nminutes = 1",
+        &["line 2: second_factor.permissions", "report is of machines"],
+    );
     let many = "\"/queue/x\",".repeat(201);
     refuse(
         &format!("[role.viewer]\nsend = [{many}]"),
@@ -472,7 +516,7 @@ fn a_role_that_the_file_does_not_name_has_no_rights() {
     assert!(
         Permission::ALL
             .into_iter()
-            .all(|permission| !policy.may_somewhere(&who, permission))
+            .all(|permission| !policy.entitles(&who, permission, Place::Anywhere))
     );
     let words = "without any rights, since policy.toml does not name them: operator, technician, supervisor, administrator, agent, device, program\n";
     assert_eq!(policy.missing_words(), words);

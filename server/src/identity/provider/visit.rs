@@ -9,12 +9,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::claims::{Refused, check_id_token, text};
+use super::claims::{CLOCK_SKEW, Refused, check_id_token, seconds, text};
 use super::discovery::Metadata;
 use super::fetch::Away;
 use super::jws::{Claims, Unverified};
 use super::mapping::{self, Stranger, Visitor};
-use super::pending::Pending;
+use super::pending::{Pending, Purpose};
 use super::{NoKey, Provider, lock};
 use crate::identity::digest::of_secret;
 use crate::identity::random::secret;
@@ -39,8 +39,9 @@ pub(crate) struct Returning {
 /// Somebody who signed in over there.
 pub(crate) struct Returned {
     pub(crate) visitor: Visitor,
-    /// Where they were going.
-    pub(crate) next: String,
+    /// Whether they signed in there since they went: `auth_time`, or, of a provider that does not tell it, when the ID token
+    /// was made.
+    pub(crate) is_fresh: bool,
 }
 
 /// Why a person who went to sign in does not get in.
@@ -80,7 +81,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`Failure::Away`].
-    pub(crate) async fn begin(&self, next: &str) -> Result<Begun, Failure> {
+    pub(crate) async fn begin(&self, next: &str, purpose: Purpose) -> Result<Begun, Failure> {
         let metadata = self.present().await?;
         let (state, nonce, verifier, cookie) = (secret(), secret(), secret(), secret());
         let mut location = metadata.authorization.clone();
@@ -97,11 +98,20 @@ impl Provider {
                 &URL_SAFE_NO_PAD.encode(of_secret(&verifier)),
             )
             .append_pair("code_challenge_method", "S256");
+        if let Purpose::Prove(_) = purpose {
+            // Whoever passes by must not be vouched for by the session that somebody has over there.
+            location
+                .query_pairs_mut()
+                .append_pair("prompt", "login")
+                .append_pair("max_age", "0");
+        }
         let pending = Pending {
             browser: of_secret(&cookie),
             nonce,
             verifier,
             next: next.to_owned(),
+            purpose,
+            begun: second_of(SystemTime::now()),
         };
         lock(&self.waiting).put(state, pending, Instant::now());
         Ok(Begun {
@@ -110,15 +120,15 @@ impl Provider {
         })
     }
 
-    /// Takes a browser back.
+    /// Takes a browser back: what it went for.
     ///
     /// # Errors
-    /// [`Failure`], why the person does not get in.
-    pub(crate) async fn finish(
+    /// [`Failure::NotUnderWay`].
+    pub(crate) fn take(
         &self,
-        returning: Returning,
+        returning: &Returning,
         cookie: Option<&str>,
-    ) -> Result<Returned, Failure> {
+    ) -> Result<Pending, Failure> {
         let pending = returning
             .state
             .as_deref()
@@ -126,7 +136,18 @@ impl Provider {
             .and_then(|(state, cookie)| {
                 lock(&self.waiting).take(state, &of_secret(cookie), Instant::now())
             });
-        let pending = pending.ok_or(Failure::NotUnderWay)?;
+        pending.ok_or(Failure::NotUnderWay)
+    }
+
+    /// Who came back.
+    ///
+    /// # Errors
+    /// [`Failure`], why the person is not believed.
+    pub(crate) async fn finish(
+        &self,
+        returning: Returning,
+        pending: &Pending,
+    ) -> Result<Returned, Failure> {
         let metadata = self.present().await?;
         let named = returning.iss.as_deref();
         if named.is_some_and(|issuer| issuer != self.config.issuer)
@@ -148,7 +169,7 @@ impl Provider {
         }
         Ok(Returned {
             visitor: mapping::visitor(&claims, &self.config)?,
-            next: pending.next,
+            is_fresh: is_since(&claims, pending.begun),
         })
     }
 
@@ -259,6 +280,12 @@ impl Provider {
         }
         Ok(())
     }
+}
+
+/// Whether somebody signed in over there at `begun` or later, as far as the clocks agree.
+fn is_since(claims: &Claims, begun: u64) -> bool {
+    let at = seconds(claims, "auth_time").or_else(|| seconds(claims, "iat"));
+    at.is_some_and(|at| at.saturating_add(CLOCK_SKEW.as_secs()) >= begun)
 }
 
 /// The `error` of RFC 6749 section 5.2, if it is one: these are words of a protocol, everything else is a stranger's text.
