@@ -83,7 +83,7 @@ pub(crate) async fn record_policy(store: &Store, policy: &Policy) -> Result<(), 
 
 /// Why a changed file has no effect.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum NoEffect {
     #[error("{0}")]
     Wrong(#[from] ConfigError),
     /// Tried again at the next look.
@@ -142,11 +142,11 @@ impl FileWatch {
         }
     }
 
-    fn say(&mut self, which: usize, looked: Result<(), Refused>, consequence: &'static str) {
+    fn say(&mut self, which: usize, looked: Result<(), NoEffect>, consequence: &'static str) {
         let Some(said) = self.said.get_mut(which) else {
             return;
         };
-        let wrong = looked.err().map(|refused| refused.to_string());
+        let wrong = looked.err().map(|why| why.to_string());
         if let Some(reason) = wrong
             .as_deref()
             .filter(|wrong| said.as_deref() != Some(*wrong))
@@ -156,7 +156,7 @@ impl FileWatch {
         *said = wrong;
     }
 
-    async fn look_at_policy(&self) -> Result<(), Refused> {
+    async fn look_at_policy(&self) -> Result<(), NoEffect> {
         let Some(path) = self.files.policy.clone() else {
             return Ok(());
         };
@@ -173,7 +173,7 @@ impl FileWatch {
         Ok(())
     }
 
-    async fn look_at_access(&mut self) -> Result<(), Refused> {
+    async fn look_at_access(&mut self) -> Result<(), NoEffect> {
         let Some((path, applied)) = self.files.access.clone() else {
             return Ok(());
         };
