@@ -181,7 +181,10 @@ async fn every_route_asks_who_is_there() {
         ("/account/second-factor", 303),
         ("/account/second-factor/begin", 303),
         ("/account/second-factor/renew", 303),
-        ("/account/grants/00000000-0000-4000-8000-000000000000/end", 303),
+        (
+            "/account/grants/00000000-0000-4000-8000-000000000000/end",
+            303,
+        ),
         ("/second-factor", 303),
         ("/people/invite", 303),
         ("/people/link", 303),
