@@ -105,7 +105,7 @@ say "A login and a passcode instead of a token are refused unless the configurat
 connect ERROR "login:$program" "passcode:$secret"
 
 say "A person signs in, and lets an application act for them (PKCE)"
-ask 303 --cookie-jar "$jar" --data "name=$person" --data-urlencode "password=$secret" "$url/sign-in"
+ask 303 --cookie-jar "$jar" --header "Origin: $url" --data "name=$person" --data-urlencode "password=$secret" "$url/sign-in"
 verifier=$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=\n')
 challenge=$(printf %s "$verifier" | openssl dgst -sha256 -binary | base64 | tr '+/' '-_' | tr -d '=\n')
 asked="response_type=code&client_id=$application&redirect_uri=$(enc "$back")&state=xyz&code_challenge=$challenge&code_challenge_method=S256"

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::App;
 use super::error::log_unavailable;
+use super::openapi;
 use super::throttle::too_many_tokens;
 use crate::store::StoreError;
 
@@ -34,6 +35,8 @@ pub(super) fn routes(app: &App) -> Router<App> {
             get(metadata::document),
         )
         .route("/.well-known/openid-configuration", get(metadata::document))
+        // Before the layer: a browser asks by OPTIONS.
+        .method_not_allowed_fallback(openapi::no_such_method)
         .layer(from_fn_with_state(app.clone(), cross_origin::answer));
     Router::new()
         .route(

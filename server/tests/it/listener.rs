@@ -238,8 +238,11 @@ async fn forwarded(
     path: &str,
     address: &str,
 ) -> reqwest::Response {
+    // As the host is, whatever brought the request here.
+    let origin = format!("https://{}", server.http_address());
     reqwest::Client::new()
         .request(method.parse().unwrap(), server.url(path))
+        .header("origin", origin)
         .header("x-forwarded-for", address)
         .header("x-forwarded-proto", "https")
         .form(&[("name", "nobody"), ("password", "wrong")])

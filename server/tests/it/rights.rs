@@ -106,12 +106,12 @@ fn asks_for_everything() -> String {
     let asked: Vec<String> = asked.map(|known| format!("\"{known}\"")).collect();
     let asked = asked.join(", ");
     let (before, after) = policy()
-        .split_once("[role.technician]\nmay = [")
+        .split_once("[role.technician]\nlike = \"viewer\"\nmay = [")
         .map(|(before, after)| (before.to_owned(), after.to_owned()))
         .unwrap();
     let (_, after) = after.split_once(']').unwrap();
     format!(
-        "[second_factor]\npermissions = [{asked}]\nminutes = 10\n{before}[role.technician]\nmay = [\"see\", \"command.emergency\", {asked}]{after}"
+        "[second_factor]\npermissions = [{asked}]\nminutes = 10\n{before}[role.technician]\nlike = \"viewer\"\nmay = [\"see\", \"command.emergency\", {asked}]{after}"
     )
 }
 
@@ -364,8 +364,8 @@ async fn what_is_offered_to_an_app_is_of_one_login_and_takes_the_password() {
 #[tokio::test]
 async fn who_manages_people_is_said_by_the_policy() {
     let moved = policy().replace("\"people.manage\", ", "").replace(
-        "[role.technician]\nmay = [",
-        "[role.technician]\nmay = [\"people.manage\", ",
+        "[role.technician]\nlike = \"viewer\"\nmay = [",
+        "[role.technician]\nlike = \"viewer\"\nmay = [\"people.manage\", ",
     );
     let server = TestServer::start_with_policy(&moved).await;
     let tess = server.browser("tess").await;

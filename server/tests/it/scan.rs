@@ -156,7 +156,10 @@ async fn secrets_are_kept_by_nobody_else() {
     let server =
         TestServer::start_with("[http]\npublic_url = \"https://landside.example\"\n", &[]).await;
     let browser = Browser::new(server.url(""));
-    let entered = browser.sign_in("omar", PASSWORD).await;
+    let origin = format!("https://{}", server.http_address());
+    let form = [("name", "omar"), ("password", PASSWORD)];
+    let entered = browser.post_with("/sign-in", ("origin", &origin), &form);
+    let entered = entered.await;
     let cookies: Vec<_> = entered.headers().get_all("set-cookie").iter().collect();
     assert_eq!(cookies.len(), 2, "the login, and the browser");
     for cookie in cookies {

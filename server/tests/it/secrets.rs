@@ -88,7 +88,10 @@ impl Talkative {
             }
         };
         let up = tokio::time::timeout(Duration::from_secs(60), up).await;
-        up.expect("the server is ready in time");
+        if up.is_err() {
+            let log = std::fs::read_to_string(server.directory.path().join("log"));
+            panic!("the server is not ready in time: {}", log.unwrap());
+        }
         server
     }
 

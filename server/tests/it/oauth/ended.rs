@@ -166,7 +166,7 @@ async fn keys_rotate_while_sessions_live() {
     rotation::rotate(&store, &sealing).await.unwrap();
     let written =
         "select actor || ' ' || action from audit where action like 'key.%' order by number";
-    let expected = ["server key.rotate", "command line key.rotate"];
+    let expected = ["(server) key.rotate", "(command line) key.rotate"];
     assert_eq!(server.database.texts(written).await, expected);
     let new = eventually(async || {
         let token = server.token("program").await;
@@ -183,7 +183,7 @@ async fn keys_rotate_while_sessions_live() {
     let removed = rotation::remove(&store, &sealing, &kid(&old)).await;
     assert!(removed.unwrap().is_some());
     let written =
-        "select count(*) from audit where action = 'key.remove' and actor = 'command line'";
+        "select count(*) from audit where action = 'key.remove' and actor = '(command line)'";
     assert_eq!(server.database.count(written).await, 1);
     assert_eq!(victim.error().await, "token-revoked");
     assert!(!may_use(&server, &old).await && may_use(&server, &new).await);
