@@ -127,7 +127,7 @@ impl Core {
             engine.run(desk.requests).await;
             "the alarm engine"
         });
-        let (commands, requests) = CommandHandle::new();
+        let (commands, queues) = CommandHandle::new(seen.clone());
         let dispatcher = Dispatcher::load(
             store.clone(),
             policy.clone(),
@@ -135,11 +135,12 @@ impl Core {
             seen,
             publisher.clone(),
             announcer.clone(),
+            queues,
         )
         .await
         .context("cannot load the open commands")?;
         tasks.spawn(async move {
-            dispatcher.run(requests).await;
+            dispatcher.run().await;
             "the command dispatcher"
         });
         let keeper = SiteKeeper::new(
