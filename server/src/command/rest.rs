@@ -1,4 +1,4 @@
-//! When the database is asked again after it did not answer. Pure.
+//! When the database is asked again after it did not answer.
 //!
 //! Whoever asks one thing after another waits in vain once, not once for each: what comes while it rests is refused, or
 //! journaled, at once.
