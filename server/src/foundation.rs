@@ -250,6 +250,7 @@ impl Core {
         certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
     ) -> axum::Router {
         observability::router(Observed {
+            separation: self.store.separation(),
             live: self.live.clone(),
             alarms: self.alarms.clone(),
             publisher: self.publisher.clone(),

@@ -3,15 +3,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use contract::Role;
-use private_postgres::Cluster;
 use server::config::Config;
 use server::identity::admission::{Invitee, invite};
 use server::identity::principal::Zones;
-use server::store::Store;
 
-use super::run::database;
+use super::database::with_store;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum PeopleCommand {
@@ -68,32 +66,12 @@ impl PeopleCommand {
             role: *role,
             zones,
         };
-        let (url, cluster) = reach(config).await?;
-        let store = Store::open(&url).await.context("cannot use the database")?;
-        let made = invite(&store, invitee).await;
-        store.close().await;
-        if let Some(cluster) = cluster {
-            cluster.stop().await?;
-        }
+        let made = with_store(config, async |store| Ok(invite(store, invitee).await?)).await?;
         let scheme = if config.secure_cookies {
             "https"
         } else {
             "http"
         };
-        Ok(format!("{scheme}://{}{}", config.http, made?))
+        Ok(format!("{scheme}://{}{}", config.http, made))
     }
-}
-
-/// The database: the one that is named, that of a server which runs, or a private one for as long as this takes.
-async fn reach(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> {
-    if config.database_url.is_none() {
-        let place = config.data.join("postgres");
-        let running = Cluster::running(&place, "landside").await;
-        let running =
-            running.map_err(|error| anyhow!("cannot look at {}: {error}", place.display()));
-        if let Some(url) = running? {
-            return Ok((url, None));
-        }
-    }
-    database(config).await
 }

@@ -17,6 +17,7 @@ mod harness;
 mod ingest;
 mod listener;
 mod listener_tls;
+mod logins;
 mod oauth;
 mod outage;
 mod pages;
