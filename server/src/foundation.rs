@@ -130,7 +130,7 @@ impl Core {
         .await
         .context("cannot load the open alarms")?;
         tasks.spawn("the alarm engine", engine.run(desk.requests));
-        let (commands, requests) = CommandHandle::new();
+        let (commands, queues) = CommandHandle::new(seen.clone());
         let dispatcher = Dispatcher::load(
             store.clone(),
             policy.clone(),
@@ -138,10 +138,11 @@ impl Core {
             seen,
             publisher.clone(),
             announcer.clone(),
+            queues,
         )
         .await
         .context("cannot load the open commands")?;
-        tasks.spawn("the command dispatcher", dispatcher.run(requests));
+        tasks.spawn("the command dispatcher", dispatcher.run());
         let keeper = SiteKeeper::new(
             store.clone(),
             site,
@@ -240,6 +241,7 @@ impl Core {
         certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
     ) -> axum::Router {
         observability::router(Observed {
+            separation: self.store.separation(),
             live: self.live.clone(),
             alarms: self.alarms.clone(),
             publisher: self.publisher.clone(),

@@ -27,6 +27,7 @@
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
 //! | `transport` | roads to the broker that it does not build itself: SockJS, Socket.IO |
+//! | `settled` | when what lies in a file is taken |
 //! | `wire` | reading what others send |
 //! | `http` | routes, pages, API |
 
@@ -62,6 +63,7 @@ mod live;
 mod mailbox;
 mod observability;
 mod personal;
+mod settled;
 pub mod site;
 pub mod store;
 mod tasks;

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::alarm::AlarmHandle;
 use crate::live::LiveHandle;
+use crate::store::Separation;
 pub(crate) use listener::{Refused, count_refused};
 
 const EVENTS: &str = "landside_events_total";
@@ -36,6 +37,7 @@ const ALARMS: &str = "landside_open_alarms";
 const AUDIT_FAILURES: &str = "landside_audit_failures_total";
 const AUDIT_BROKEN: &str = "landside_audit_broken";
 const AUDIT_JOURNALED: &str = "landside_audit_journal_waits";
+const AUDIT_SEPARATE: &str = "landside_audit_separate";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +80,15 @@ pub(crate) fn show_journaled(waits: bool) {
     gauge!(AUDIT_JOURNALED).set(f64::from(u8::from(waits)));
 }
 
+/// Whether the database keeps this server from changing its audit.
+fn show_separation(separation: Separation) {
+    let is_separate = match separation {
+        Separation::Login | Separation::Role => 1,
+        Separation::None => 0,
+    };
+    gauge!(AUDIT_SEPARATE).set(f64::from(is_separate));
+}
+
 /// The process' recorder: installed once, however many servers a test runs in one process.
 fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -102,6 +113,10 @@ fn recorder() -> &'static PrometheusHandle {
             AUDIT_JOURNALED,
             "1 while rows of the audit wait in the local journal."
         );
+        describe_gauge!(
+            AUDIT_SEPARATE,
+            "1 while the database keeps the server from changing its audit."
+        );
         broker::describe();
         sockjs::describe();
         listener::describe();
@@ -112,6 +127,7 @@ fn recorder() -> &'static PrometheusHandle {
 /// Where the states come from.
 #[derive(Clone)]
 pub(crate) struct Observed {
+    pub(crate) separation: Separation,
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
     pub(crate) publisher: Publisher,
@@ -125,6 +141,7 @@ pub(crate) struct Observed {
 /// The one route of the metrics' own listener, which is not meant for the public.
 pub(crate) fn router(observed: Observed) -> Router {
     recorder(); // Before anything is counted.
+    show_separation(observed.separation);
     Router::new()
         .route("/metrics", get(scrape))
         .with_state(observed)

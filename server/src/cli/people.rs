@@ -8,9 +8,8 @@ use contract::{Role, ZoneId};
 use server::config::Config;
 use server::identity::admission::{Invitee, invite};
 use server::identity::principal::Zones;
-use server::store::Store;
 
-use super::run::reach;
+use super::database::with_store;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum PeopleCommand {
@@ -58,14 +57,8 @@ impl PeopleCommand {
             role: *role,
             zones,
         };
-        let (url, cluster) = reach(config).await?;
-        let store = Store::open(&url).await.context("cannot use the database")?;
-        let made = invite(&store, invitee).await;
-        store.close().await;
-        if let Some(cluster) = cluster {
-            cluster.stop().await?;
-        }
+        let made = with_store(config, async |store| Ok(invite(store, invitee).await?)).await?;
         let base = config.public_url.as_str().trim_end_matches('/');
-        Ok(format!("{base}{}", made?))
+        Ok(format!("{base}{made}"))
     }
 }

@@ -169,6 +169,11 @@ impl Access {
             .find(|principal| principal.subject == subject)
     }
 
+    /// The people whom the file names.
+    pub(crate) fn people(&self) -> impl Iterator<Item = &Principal> {
+        self.people.iter().map(|entry| &entry.principal)
+    }
+
     /// Rights and revocations go by name: nobody may have another's.
     fn named_twice(&self) -> Option<&str> {
         let mut seen = HashSet::new();

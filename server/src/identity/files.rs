@@ -1,7 +1,8 @@
-//! The files that say who may do what, looked at every second: what changes in them takes effect without a restart, and
-//! for whoever is connected.
+//! The files that say who may do what, looked at twice a second: what changes in them takes effect without a restart, and
+//! for whoever is connected, when two looks found the same.
 //!
-//! A file that cannot be read, or is wrong, is told in the log once, and what was in force before goes on.
+//! A file that cannot be read, or is wrong, or would shut everybody out, is told in the log and in the audit once, and what
+//! was in force before goes on.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -18,15 +19,17 @@ use tokio_util::sync::CancellationToken;
 use super::access::Access;
 use super::authenticator::Authenticator;
 use super::digest::of_text;
-use super::policy::Policy;
+use super::policy::{Permission, Place, Policy};
+use super::principal::Principal;
 use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
+use crate::settled::Settled;
 use crate::store::{Store, StoreError};
 
-/// How often the files are looked at: a right that is taken away is gone within about a second.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are looked at: a right that is taken away is gone within about a second, which is two looks.
+const LOOK: Duration = Duration::from_millis(500);
 
-/// A site's file has some kilobytes; it is read every second.
+/// A site's file has some kilobytes; it is read at every look.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Where secrets that files name are found.
@@ -86,6 +89,15 @@ pub(crate) async fn record_policy(store: &Store, policy: &Policy) -> Result<(), 
 enum NoEffect {
     #[error("{0}")]
     Wrong(#[from] ConfigError),
+    /// As a program leaves it that empties a file before it writes it, and then fails.
+    #[error(
+        "it is empty, which would shut everybody out: write the new one beside it, then move it into its place"
+    )]
+    Empty,
+    #[error(
+        "it would leave nobody who may do people.manage: name somebody with that right and every zone, or restart the server with it"
+    )]
+    NobodyLeft,
     /// Tried again at the next look.
     #[error("{0}")]
     NotRecorded(#[from] StoreError),
@@ -97,6 +109,9 @@ pub(crate) struct FileWatch {
     store: Store,
     authenticator: Authenticator,
     in_force: watch::Sender<Arc<Policy>>,
+    /// The hash of what each file says.
+    policy: Settled<String>,
+    access: Settled<String>,
     /// What was said of the policy file and of the access file last, so that it is said once.
     said: [Option<String>; 2],
 }
@@ -109,7 +124,11 @@ impl FileWatch {
         authenticator: Authenticator,
         in_force: watch::Sender<Arc<Policy>>,
     ) -> Self {
+        let policy = Settled::new(in_force.borrow().hash().to_owned());
+        let applied = files.access.as_ref().map(|(_, applied)| applied.clone());
         Self {
+            policy,
+            access: Settled::new(applied.unwrap_or_default()),
             files,
             store,
             authenticator,
@@ -128,45 +147,53 @@ impl FileWatch {
                 () = shutdown.cancelled() => return,
             }
             let policy = self.look_at_policy().await;
-            self.say(
-                0,
-                policy,
-                "the policy file has no effect; the policy before goes on",
-            );
+            self.say(0, "policy.refuse", policy).await;
             let access = self.look_at_access().await;
-            self.say(
-                1,
-                access,
-                "the access file has no effect; what it said before goes on",
-            );
+            self.say(1, "access.refuse", access).await;
         }
     }
 
-    fn say(&mut self, which: usize, looked: Result<(), NoEffect>, consequence: &'static str) {
+    async fn say(&mut self, which: usize, action: &'static str, looked: Result<(), NoEffect>) {
         let Some(said) = self.said.get_mut(which) else {
             return;
         };
-        let wrong = looked.err().map(|why| why.to_string());
-        if let Some(reason) = wrong
-            .as_deref()
-            .filter(|wrong| said.as_deref() != Some(*wrong))
-        {
-            tracing::error!(reason, "{consequence}");
+        let before = said.take();
+        let Err(refused) = looked else {
+            return;
+        };
+        let reason = refused.to_string();
+        if before.as_ref() != Some(&reason) {
+            tracing::error!(
+                reason,
+                action,
+                "a changed file has no effect; what was in force before goes on"
+            );
+            if !matches!(refused, NoEffect::NotRecorded(_)) {
+                let access = self.files.access.as_ref().map(|(path, _)| path);
+                let path = [self.files.policy.as_ref(), access].get(which).copied();
+                let path = path
+                    .flatten()
+                    .map_or_else(String::new, |path| path.display().to_string());
+                let entry = AuditEntry::new(SERVER, "file", action, &path).outcome(&reason);
+                if let Err(error) = self.store.audit_alone(entry).await {
+                    tracing::error!(%error, "that a file was refused is not in the audit");
+                }
+            }
         }
-        *said = wrong;
+        *said = Some(reason);
     }
 
-    async fn look_at_policy(&self) -> Result<(), NoEffect> {
+    async fn look_at_policy(&mut self) -> Result<(), NoEffect> {
         let Some(path) = self.files.policy.clone() else {
             return Ok(());
         };
-        let text = read_apart(&path).await?;
-        if of_text(&text) == self.in_force.borrow().hash() {
+        let Some(text) = look(&mut self.policy, &path).await? else {
             return Ok(());
-        }
+        };
         let policy = Policy::read(&path, &text)?;
         record_policy(&self.store, &policy).await?;
         let (file, hash) = (policy.name().to_owned(), policy.hash().to_owned());
+        self.policy.decide(hash.clone());
         self.in_force.send_replace(Arc::new(policy));
         let sessions = self.authenticator.publisher.all_rights_changed();
         tracing::info!(file, hash, sessions, "a new policy is in force");
@@ -174,24 +201,57 @@ impl FileWatch {
     }
 
     async fn look_at_access(&mut self) -> Result<(), NoEffect> {
-        let Some((path, applied)) = self.files.access.clone() else {
+        let Some((path, _)) = self.files.access.clone() else {
             return Ok(());
         };
-        let text = read_apart(&path).await?;
-        let found = of_text(&text);
-        if found == applied {
+        let Some(text) = look(&mut self.access, &path).await? else {
             return Ok(());
-        }
+        };
+        let found = of_text(&text);
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
+        self.somebody_is_left(&access).await?;
         let applied = access.apply(&self.store).await?;
         self.authenticator.take_effect(&applied.called_back);
         for change in applied.changes {
             tracing::info!(subject = change.subject, what = ?change.what, "the access file changed somebody");
         }
-        self.files.access = Some((path, found));
+        self.access.decide(found);
         Ok(())
     }
+
+    /// Refuses what would leave nobody who could let others in, where there is somebody now.
+    async fn somebody_is_left(&self, access: &Access) -> Result<(), NoEffect> {
+        let policy = Arc::clone(&self.in_force.borrow());
+        let may = |who: &Principal| policy.entitles(who, Permission::PeopleManage, Place::Anywhere);
+        let people = self.store.people().await?;
+        let able = people
+            .iter()
+            .filter(|person| !person.disabled && may(&person.principal));
+        let (of_file, of_others): (Vec<_>, Vec<_>) = able.partition(|person| person.from_file);
+        if of_file.is_empty() || !of_others.is_empty() || access.people().any(may) {
+            return Ok(());
+        }
+        Err(NoEffect::NobodyLeft)
+    }
+}
+
+/// What is to be decided on, if two looks found it.
+async fn look(settled: &mut Settled<String>, path: &Path) -> Result<Option<String>, NoEffect> {
+    let text = match read_apart(path).await {
+        Ok(text) => text,
+        Err(error) => {
+            settled.look_failed();
+            return Err(error.into());
+        }
+    };
+    if !settled.look(of_text(&text)) {
+        return Ok(None);
+    }
+    if text.trim().is_empty() {
+        return Err(NoEffect::Empty);
+    }
+    Ok(Some(text))
 }
 
 /// Reads a file where a slow disk holds up nobody.

@@ -42,6 +42,23 @@ impl Database {
             .to_string()
     }
 
+    /// The URLs of two logins: one that owns the database, and one that may only what the server's role may.
+    pub(crate) async fn two_logins(&self) -> (String, String) {
+        for sql in [
+            "do $$ begin create role landside_server nologin;
+             exception when duplicate_object or unique_violation then null; end $$",
+            "create role {}_owner; create role {}_app; grant landside_server to {}_app",
+            "alter database {} owner to {}_owner",
+        ] {
+            self.as_admin(sql).await;
+        }
+        let of = |login: &str| {
+            let (url, name) = (self.url(), &self.name);
+            format!("{url}&options[role]={name}_{login}")
+        };
+        (of("owner"), of("app"))
+    }
+
     /// Does something to the database behind the server's back.
     pub(crate) async fn run(&self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
@@ -131,6 +148,11 @@ impl Database {
         let mut connection: PgConnection = self.admin.connect().await.unwrap();
         let drop = format!("drop database {} with (force)", self.name);
         sqlx::raw_sql(sqlx::AssertSqlSafe(drop))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let logins = format!("drop role if exists {0}_owner, {0}_app", self.name);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(logins))
             .execute(&mut connection)
             .await
             .unwrap();

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::agent::FakeAgent;
 use crate::database::Database;
 use crate::stomp_client::StompClient;
+use crate::swallowing::Road;
 
 /// Nothing that a test waits for takes this long unless it never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,6 +79,8 @@ pub(crate) struct TestServer {
     pub(crate) database: Database,
     directory: TempDir,
     server: Option<Server>,
+    /// By which the server reaches the database.
+    database_url: String,
 }
 
 impl TestServer {
@@ -101,11 +104,31 @@ impl TestServer {
         Self::start_as(&format!("{CONFIG}[identity]\n{identity}\n{tables}\n"), &[]).await
     }
 
+    /// Starts one that reaches its database by a road that can swallow.
+    pub(crate) async fn start_on_a_road() -> (Self, Road) {
+        let database = Database::create().await;
+        let road = Road::to(&database.url()).await;
+        let url = road.url(&database.url());
+        (Self::start_on(database, url, CONFIG, &[]).await, road)
+    }
+
     async fn start_as(config: &str, files: &[(&str, &str)]) -> Self {
+        let database = Database::create().await;
+        let url = database.url();
+        Self::start_on(database, url, config, files).await
+    }
+
+    async fn start_on(
+        database: Database,
+        database_url: String,
+        config: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
         let mut server = Self {
-            database: Database::create().await,
+            database,
             directory: tempfile::tempdir().unwrap(),
             server: None,
+            database_url,
         };
         server.write("server.toml", config);
         server.write("access.toml", &access());
@@ -144,7 +167,7 @@ impl TestServer {
     pub(crate) async fn another(&self) -> Server {
         let environment = |name: &str| (name == "SECRET").then(|| PASSWORD.to_owned());
         let config = Config::load(&self.config(), &environment).unwrap();
-        let store = Store::open(&self.database.url()).await.unwrap();
+        let store = Store::open(&self.database_url).await.unwrap();
         let listeners = Listeners {
             http: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             stomp: TcpListener::bind("127.0.0.1:0").await.unwrap(),

@@ -51,9 +51,13 @@ impl Talkative {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let listen = format!(
-            "[http]\nlisten = \"{http}\"\n[stomp]\nlisten = \"{stomp}\"\npasscodes = true\n[metrics]\nlisten = \"{metrics}\"\n"
+            "[stomp]\nlisten = \"{stomp}\"\npasscodes = true\n[metrics]\nlisten = \"{metrics}\"\n"
         );
-        let config = format!("{CONFIG}{listen}{}", provider.section());
+        // The provider's section says in `[http]` where browsers come back to.
+        let more = provider
+            .section()
+            .replace("[http]\n", &format!("[http]\nlisten = \"{http}\"\n"));
+        let config = format!("{CONFIG}{listen}{more}");
         std::fs::write(root.join("server.toml"), config).unwrap();
         std::fs::write(root.join("access.toml"), access() + APPLICATION).unwrap();
         std::fs::write(root.join("policy.toml"), Policy::DEFAULT).unwrap();

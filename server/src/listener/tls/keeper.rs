@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{Contents, FileError, Fingerprint};
 use super::{Material, TlsError, TlsFiles};
+use crate::settled::Settled;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -42,10 +43,10 @@ pub(crate) struct Keeper {
     stomp: watch::Sender<Arc<ServerConfig>>,
     begins: DateTime<Utc>,
     expires: watch::Sender<DateTime<Utc>>,
-    /// What was decided on last, whether it was taken or not.
-    decided: Fingerprint,
-    /// What the last look saw, or could not.
-    seen: Result<Fingerprint, FileError>,
+    /// What was decided on last, whether it was taken or not, and what the last look saw.
+    seen: Settled<Fingerprint>,
+    /// Why the last look saw nothing.
+    failed: Option<FileError>,
     reminded: Option<DateTime<Utc>>,
 }
 
@@ -60,15 +61,14 @@ impl Keeper {
         let (http, http_seen) = watch::channel(material.http);
         let (stomp, stomp_seen) = watch::channel(material.stomp);
         let (expires, expires_seen) = watch::channel(material.expires);
-        let decided = contents.fingerprint();
         let keeper = Self {
             files,
             http,
             stomp,
             begins: material.begins,
             expires,
-            decided,
-            seen: Ok(decided),
+            seen: Settled::new(contents.fingerprint()),
+            failed: None,
             reminded: None,
         };
         let served = Served {
@@ -99,20 +99,20 @@ impl Keeper {
         let contents = match look {
             Ok(contents) => contents,
             Err(error) => {
-                if self.seen.as_ref() != Err(&error) {
+                if self.failed.as_ref() != Some(&error) {
                     tracing::error!(%error, "the certificate cannot be read again; the one before goes on");
-                    self.seen = Err(error);
                 }
+                self.failed = Some(error);
+                self.seen.look_failed();
                 return;
             }
         };
+        self.failed = None;
         let fingerprint = contents.fingerprint();
-        let is_settled = self.seen == Ok(fingerprint);
-        self.seen = Ok(fingerprint);
-        if fingerprint == self.decided || !is_settled {
+        if !self.seen.look(fingerprint) {
             return;
         }
-        self.decided = fingerprint;
+        self.seen.decide(fingerprint);
         match self.files.assemble(&contents) {
             Ok(material) => self.take(material),
             Err(error) => {
