@@ -14,7 +14,7 @@ use network::network;
 use super::key_file::KeyFile;
 use super::lockout::{Attempt, Factor, Lockout, Place};
 use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
-use super::tally::{Sum, Tally, WINDOW};
+use super::tally::{OTHERS, Sum, Tally, WINDOW};
 use super::totp;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
@@ -199,6 +199,29 @@ impl Gate {
         }
         let entry =
             AuditEntry::new(trial.name, trial.peer, "login.begin", trial.name).outcome(outcome);
+        self.store.audit_alone(entry).await
+    }
+
+    /// A sign-in at the identity provider failed: it stands under nobody's name, since nobody here is known by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be written down.
+    pub(crate) async fn failed_elsewhere(
+        &self,
+        peer: &str,
+        detail: serde_json::Value,
+        outcome: &str,
+    ) -> Result<(), StoreError> {
+        let is_single = {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.is_single(OTHERS, peer, false, Instant::now())
+        };
+        if !is_single {
+            return Ok(());
+        }
+        let entry = AuditEntry::new(OTHERS, peer, "login.begin", OTHERS)
+            .detail(detail)
+            .outcome(outcome);
         self.store.audit_alone(entry).await
     }
 

@@ -1,7 +1,8 @@
 //! A person who signs in at the provider: authorization code with PKCE (RFC 7636), `state` and `nonce` (OpenID Connect Core 1.0,
 //! section 3.1).
 
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::StatusCode;
 use base64::Engine;
@@ -18,6 +19,10 @@ use super::mapping::{self, Stranger, Visitor};
 use super::pending::Pending;
 use super::{NoKey, Provider, lock, unix};
 use crate::identity::password::random;
+
+/// Where a second factor shown over there counts here, the provider asks for it again when the last sign-in there is older:
+/// shorter than any time for which a policy would take it as recent.
+const FACTOR_AGE: Duration = Duration::from_secs(300);
 
 /// Where a browser is sent, and the cookie by which it is known when it comes back.
 pub(crate) struct Begun {
@@ -57,9 +62,9 @@ pub(crate) enum Failure {
     /// What the provider answered cannot be believed.
     #[error("the answer of the identity provider is not accepted: {0}")]
     Unbelievable(&'static str),
-    /// They are nobody here.
-    #[error("{0}")]
-    Stranger(#[from] Stranger),
+    /// They are nobody here: who, at the provider, and why.
+    #[error("{1}")]
+    Stranger(String, Stranger),
 }
 
 impl From<Away> for Failure {
@@ -101,6 +106,12 @@ impl Provider {
             .append_pair("nonce", &nonce)
             .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(hash(&verifier)))
             .append_pair("code_challenge_method", "S256");
+        if self.config.trusts_second_factor {
+            // Whoever is asked for it must tell when the person signed in (OpenID Connect Core 1.0, section 3.1.2.1).
+            location
+                .query_pairs_mut()
+                .append_pair("max_age", &FACTOR_AGE.as_secs().to_string());
+        }
         let pending = Pending {
             browser: hash(&cookie),
             nonce,
@@ -119,7 +130,7 @@ impl Provider {
     /// # Errors
     /// [`Failure`], why the person does not get in.
     pub(crate) async fn finish(
-        &self,
+        self: &Arc<Self>,
         returning: Returning,
         cookie: Option<&str>,
     ) -> Result<Returned, Failure> {
@@ -150,8 +161,11 @@ impl Provider {
             self.ask_for_more(&metadata, tokens.access_token, &mut claims)
                 .await?;
         }
+        let visitor = mapping::visitor(&claims, &self.config).map_err(|why| {
+            Failure::Stranger(text(&claims, "sub").unwrap_or_default().to_owned(), why)
+        })?;
         Ok(Returned {
-            visitor: mapping::visitor(&claims, &self.config)?,
+            visitor,
             next: pending.next,
         })
     }
@@ -209,7 +223,7 @@ impl Provider {
     }
 
     /// The claims of an ID token that was made for this sign-in.
-    async fn believe(&self, id_token: &str, nonce: &str) -> Result<Claims, Failure> {
+    async fn believe(self: &Arc<Self>, id_token: &str, nonce: &str) -> Result<Claims, Failure> {
         let unverified =
             Unverified::read(id_token, &self.config.algorithms).map_err(Failure::Unbelievable)?;
         let key = self
@@ -258,8 +272,10 @@ impl Provider {
             return Err(Failure::Unbelievable("it speaks of somebody else"));
         }
         for (name, value) in more {
-            // What is signed stays as it is.
-            claims.entry(name).or_insert(value);
+            // What is signed stays as it is; and how somebody signed in must be.
+            if !mapping::SIGNED_ONLY.contains(&name.as_str()) {
+                claims.entry(name).or_insert(value);
+            }
         }
         Ok(())
     }
