@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use tokio::process::Child;
 
 use crate::agent::event;
 use crate::database::Database;
-use crate::harness::{Browser, CONFIG, PASSWORD, TestServer, access, policy};
+use crate::harness::{Browser, CONFIG, PASSWORD, PATIENCE, TestServer, access, policy};
 use crate::stomp_client::StompClient;
 
 /// What the server may answer to what nobody may do. Whatever else it says is no refusal.
@@ -221,7 +221,22 @@ struct Talkative {
 }
 
 impl Talkative {
+    /// Ports that are free now may be somebody's when the server listens: then with others.
     async fn start() -> Self {
+        let database = Database::create().await;
+        let mut server = Self::launch(database);
+        let mut said = String::new();
+        for _ in 0..5 {
+            if server.is_ready().await {
+                return server;
+            }
+            said += &server.log();
+            server = Self::launch(server.database);
+        }
+        panic!("the server ended each time, which said:\n{said}");
+    }
+
+    fn launch(database: Database) -> Self {
         let free = || {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.local_addr().unwrap()
@@ -235,7 +250,6 @@ impl Talkative {
         std::fs::write(root.join("server.toml"), format!("{CONFIG}{listen}")).unwrap();
         std::fs::write(root.join("access.toml"), access()).unwrap();
         std::fs::write(root.join("policy.toml"), policy()).unwrap();
-        let database = Database::create().await;
         let log = std::fs::File::create(root.join("log")).unwrap();
         let process = tokio::process::Command::new(env!("CARGO_BIN_EXE_landside-server"))
             .args(["run", "--config"])
@@ -249,25 +263,40 @@ impl Talkative {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let server = Self {
+        Self {
             database,
             directory,
             http,
             stomp,
             process,
-        };
-        let ready = server.url("/readyz");
-        let up = async {
-            while !reqwest::get(&ready)
+        }
+    }
+
+    /// Waits until it answers; `false` when it has ended.
+    async fn is_ready(&mut self) -> bool {
+        let ready = self.url("/readyz");
+        let begun = Instant::now();
+        loop {
+            if reqwest::get(&ready)
                 .await
                 .is_ok_and(|it| it.status() == 200)
             {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                return true;
             }
-        };
-        let up = tokio::time::timeout(Duration::from_secs(60), up).await;
-        up.expect("the server is ready in time");
-        server
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "it is not ready: {}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
     fn url(&self, path: &str) -> String {
@@ -276,7 +305,7 @@ impl Talkative {
 
     async fn stop(mut self) -> String {
         self.process.kill().await.unwrap();
-        let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap();
+        let log = self.log();
         self.database.drop().await;
         log
     }
