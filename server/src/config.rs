@@ -190,11 +190,11 @@ pub struct Config {
     pub metrics: SocketAddr,
     /// `[tls]`: certificates; without, nothing is encrypted here.
     pub tls: Option<Tls>,
-    /// `[limits]`: what bounds whoever comes, as `arrival_seconds`, `body_seconds`, `idle_seconds`, `connections` and
-    /// `connections_per_address`.
+    /// `[limits]`: what bounds whoever comes, as `arrival_seconds`, `body_seconds`, `answer_seconds`,
+    /// `idle_seconds`, `connections` and `connections_per_address`.
     pub limits: Limits,
-    /// `[identity] consoles`: addresses of the control room, as in `consoles = ["10.0.0.5"]`. Connections and permissions
-    /// are reserved for them, as for this machine, which nobody else can use up.
+    /// `[identity] consoles`: addresses of the control room, as in `consoles = ["10.0.0.5"]`. Some connections and sessions
+    /// are kept for them and for this machine alone, which nobody else can use up.
     pub consoles: Vec<IpAddr>,
     /// The zones, in the order in which they are shown.
     pub zones: Vec<Zone>,

@@ -91,7 +91,10 @@ pub(super) async fn finish(
     };
     let pending = match visitors.provider.take(&returning, cookie(&headers, COOKIE)) {
         Ok(pending) => pending,
-        Err(failure) => return with_cookie(&app, "", 0, refuse(&app, &headers, &failure, "/")),
+        Err(failure) => {
+            write_down(&app, visitors, &peer, &failure).await;
+            return with_cookie(&app, "", 0, refuse(&app, &headers, &failure, "/"));
+        }
     };
     let returned = visitors.provider.finish(returning, &pending).await;
     let next = own_path(Some(&pending.next));
@@ -99,7 +102,10 @@ pub(super) async fn finish(
         (Purpose::SignIn, Ok(returned), _) => {
             enter(&app, visitors, &returned, &peer, &headers, next).await
         }
-        (Purpose::SignIn, Err(failure), _) => refuse(&app, &headers, &failure, "/"),
+        (Purpose::SignIn, Err(failure), _) => {
+            write_down(&app, visitors, &peer, &failure).await;
+            refuse(&app, &headers, &failure, "/")
+        }
         (Purpose::Prove(login), Ok(returned), Ok(EvenLocked(viewer))) => {
             proved(&app, visitors, &viewer, (login, &returned), next).await
         }
@@ -211,6 +217,13 @@ async fn begin_login(
 ) -> Result<Entry, StoreError> {
     // A program has tokens, and nothing to do on pages.
     let Some(role) = visitor.role() else {
+        let issuer = &visitors.provider.config().issuer;
+        let detail = json!({"issuer": issuer, "sub": visitor.sub});
+        let outcome = "a program has nothing to do on pages";
+        app.entrance
+            .gate
+            .failed_elsewhere(peer, detail, outcome)
+            .await?;
         return Ok(Entry::Refused(SignInProblem::ProviderNoRole));
     };
     let mut unit = app.store.begin().await?;
@@ -263,17 +276,38 @@ async fn begin_login(
     Ok(entry)
 }
 
+/// What somebody brought back from the provider and was not let in with. Whoever brings nothing tried nothing, and is only in
+/// the log.
+async fn write_down(app: &App, visitors: &Visitors, peer: &str, failure: &Failure) {
+    let issuer = &visitors.provider.config().issuer;
+    let detail = match failure {
+        Failure::Away(_) | Failure::NotUnderWay => return,
+        Failure::Refused | Failure::Unbelievable(_) => json!({"issuer": issuer}),
+        Failure::Stranger(sub, _) => json!({"issuer": issuer, "sub": sub}),
+    };
+    let outcome = failure.to_string();
+    if let Err(error) = app
+        .entrance
+        .gate
+        .failed_elsewhere(peer, detail, &outcome)
+        .await
+    {
+        tracing::error!(%error, "a failed sign-in at the identity provider could not be written down");
+    }
+}
+
 fn refuse(app: &App, headers: &HeaderMap, failure: &Failure, next: &str) -> Response {
-    tracing::warn!(%failure, "a sign-in at the identity provider failed");
+    // Anybody can make it fail: what is wrong with the provider is told where it was asked.
+    tracing::info!(%failure, "a sign-in at the identity provider failed");
     let (status, problem) = match failure {
         Failure::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, SignInProblem::ProviderAway),
         Failure::NotUnderWay => (StatusCode::FORBIDDEN, SignInProblem::ProviderAgain),
         Failure::Refused => (StatusCode::FORBIDDEN, SignInProblem::ProviderRefused),
         Failure::Unbelievable(_) => (StatusCode::FORBIDDEN, SignInProblem::ProviderUnbelievable),
-        Failure::Stranger(Stranger::Roleless | Stranger::Zoneless) => {
+        Failure::Stranger(_, Stranger::Roleless | Stranger::Zoneless) => {
             (StatusCode::FORBIDDEN, SignInProblem::ProviderNoRole)
         }
-        Failure::Stranger(Stranger::Nameless) => {
+        Failure::Stranger(_, Stranger::Nameless) => {
             (StatusCode::FORBIDDEN, SignInProblem::ProviderNameTaken)
         }
     };

@@ -48,11 +48,14 @@ pub(super) fn routes(app: &App) -> Router<App> {
 
 /// RFC 6749 section 5.2.
 fn refuse(status: StatusCode, error: &str, description: &str) -> Response {
-    let mut response = (
+    refuse_with(
         status,
-        Json(json!({"error": error, "error_description": description})),
+        json!({"error": error, "error_description": description}),
     )
-        .into_response();
+}
+
+fn refuse_with(status: StatusCode, body: serde_json::Value) -> Response {
+    let mut response = (status, Json(body)).into_response();
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(
             header::WWW_AUTHENTICATE,

@@ -98,6 +98,8 @@ impl Kind {
         match path {
             "/login/prove" => Some(Self::SignIn),
             _ if path == "/sign-in" || path.starts_with("/sign-in/") => Some(Self::SignIn),
+            // It asks for no login, as little as signing in does.
+            "/language" => Some(Self::SignIn),
             "/login/token" => Some(Self::Token),
             _ if path.starts_with("/oauth/") => Some(Self::Token),
             "/api/v1/revocations" => Some(Self::Act),
@@ -265,6 +267,7 @@ mod tests {
         for (method, path, expected) in [
             (Method::POST, "/sign-in", Some(Kind::SignIn)),
             (Method::GET, "/sign-in", None),
+            (Method::POST, "/language", Some(Kind::SignIn)),
             (Method::POST, "/oauth/token", Some(Kind::Token)),
             (Method::POST, "/oauth/revoke", Some(Kind::Token)),
             (Method::POST, "/login/token", Some(Kind::Token)),

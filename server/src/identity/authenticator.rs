@@ -25,10 +25,22 @@ impl Authenticator {
     /// # Errors
     /// [`TokenError`] when it is neither ours nor of the provider whom we trust, not for us, not yet or no longer good, or was called back.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
+        self.authenticate_at(token, "").await
+    }
+
+    /// The same for somebody at `peer`, which is written down when they come for the first time.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub(crate) async fn authenticate_at(
+        &self,
+        token: &str,
+        peer: &str,
+    ) -> Result<Checked, TokenError> {
         // Who made it is what it says; whether that is true is for the keys of that one issuer to tell.
         let checked = match &self.external {
             Some(visitors) if visitors.provider.is_issuer_of(token) => {
-                visitors.authenticate(token).await?
+                visitors.authenticate(token, peer).await?
             }
             _ => self.tokens.check(token)?,
         };

@@ -25,9 +25,13 @@ impl Visitors {
     ///
     /// # Errors
     /// [`TokenError`] when it is not good, when its holder is nobody here, or when neither can be found out now.
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
+    pub(crate) async fn authenticate(
+        &self,
+        token: &str,
+        peer: &str,
+    ) -> Result<Checked, TokenError> {
         let vouched = self.provider.check(token).await?;
-        let known = self.recognize(&vouched.visitor).await.map_err(|error| {
+        let known = self.recognize(&vouched.visitor, peer).await.map_err(|error| {
             tracing::warn!(%error, "whose a token of the identity provider is could not be looked up");
             TokenError::Unavailable
         })?;
@@ -59,9 +63,9 @@ impl Visitors {
         })
     }
 
-    async fn recognize(&self, visitor: &Visitor) -> Result<Known, StoreError> {
+    async fn recognize(&self, visitor: &Visitor, peer: &str) -> Result<Known, StoreError> {
         let mut unit = self.store.begin().await?;
-        let known = self.settle(&mut unit, visitor, "").await?;
+        let known = self.settle(&mut unit, visitor, peer).await?;
         unit.commit().await?;
         Ok(known)
     }

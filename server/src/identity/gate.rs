@@ -221,6 +221,29 @@ impl Gate {
         self.store.audit_alone(entry).await
     }
 
+    /// A sign-in at the identity provider failed: it stands under nobody's name, since nobody here is known by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be written down.
+    pub(crate) async fn failed_elsewhere(
+        &self,
+        peer: &str,
+        detail: serde_json::Value,
+        outcome: &str,
+    ) -> Result<(), StoreError> {
+        let is_single = {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.is_single(OTHERS, peer, false, Instant::now())
+        };
+        if !is_single {
+            return Ok(());
+        }
+        let entry = AuditEntry::new(OTHERS, peer, "login.begin", OTHERS)
+            .detail(detail)
+            .outcome(outcome);
+        self.store.audit_alone(entry).await
+    }
+
     /// Writes the sums of failures down, until the end.
     pub(crate) async fn run(&self, shutdown: CancellationToken) {
         loop {

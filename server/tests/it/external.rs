@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::fake_provider::{AUDIENCE, FakeProvider, SigningKey, now};
-use crate::harness::{Browser, TestServer, access};
+use crate::harness::{Browser, PATIENCE, TestServer, access};
 use crate::stomp_client::StompClient;
 
 const APPLICATION: &str = r#"
@@ -136,6 +136,7 @@ async fn tokens_with_keys_that_do_not_exist_do_not_hammer_the_provider() {
 /// Somebody on their way: their browser, and what the server told the provider.
 struct Trip {
     browser: Browser,
+    asked: Url,
     state: String,
     nonce: String,
 }
@@ -169,7 +170,16 @@ impl Trip {
             state: value("state"),
             nonce: value("nonce"),
             browser,
+            asked: location,
         }
+    }
+
+    /// A parameter of the question to the provider.
+    fn asked(&self, name: &str) -> Option<String> {
+        let mut pairs = self.asked.query_pairs();
+        pairs
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
     }
 
     async fn end(&self) -> Response {
@@ -190,6 +200,10 @@ async fn come_back(provider: &FakeProvider, trip: &Trip, changes: Value) -> Resp
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
+    claims
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null());
     provider.answers(provider.key.sign("JWT", &claims));
     trip.end().await
 }
@@ -205,6 +219,10 @@ async fn an_id_token_is_checked_before_anybody_is_believed() {
             "made for another",
             json!({"aud": ["landside", "other"], "azp": "other"}),
         ),
+        (
+            "made for nobody knows which of two",
+            json!({"aud": ["landside", "other"]}),
+        ),
         ("of another issuer", json!({"iss": "https://id.example"})),
         ("an old one", json!({"iat": now() - 700, "exp": now() - 61})),
         ("one that was kept", json!({"iat": now() - 400})),
@@ -218,8 +236,117 @@ async fn an_id_token_is_checked_before_anybody_is_believed() {
     let claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
     provider.answers(SigningKey::new("one", 2).sign("JWT", &claims));
     assert_eq!(trip.end().await.status(), 403, "another key of that name");
+    let shared = EncodingKey::from_secret(&provider.key.public());
+    let header = Header {
+        kid: Some("one".to_owned()),
+        ..Header::default()
+    };
+    for is_signed in [true, false] {
+        let trip = Trip::begin(&server).await;
+        let claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
+        provider.answers(if is_signed {
+            jsonwebtoken::encode(&header, &claims, &shared).unwrap()
+        } else {
+            let [none, claims] =
+                [r#"{"alg":"none"}"#, &claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+            format!("{none}.{claims}.")
+        });
+        assert_eq!(trip.end().await.status(), 403, "signed: {is_signed}");
+    }
     let logins = server.database.count("select count(*) from login").await;
     assert_eq!(logins, 0);
+    // The first few as they are, the rest as a sum; nobody is named whom nobody vouched for.
+    let rows = "select count(*) from audit where action = 'login.begin' and actor = '*' and peer = '127.0.0.1'
+                and detail->>'issuer' is not null and outcome like 'the answer of the identity provider is not accepted%'";
+    assert_eq!(server.database.count(rows).await, 5);
+    let sums = "select count(*) from audit where action = 'login.failures' and actor = '*'";
+    server.halt_and_drop(sums, 1).await;
+}
+
+#[tokio::test]
+async fn whoever_is_nobody_here_is_in_the_audit_by_their_sub() {
+    let (provider, server) = start().await;
+    let (_, answer) = sign_in(&provider, &server, json!({"groups": ["canteen"]})).await;
+    assert_eq!(answer.status(), 403);
+    let rows =
+        "select peer || ' ' || (detail->>'sub') || ' ' || outcome from audit where actor = '*'";
+    let expected = "127.0.0.1 7 the provider gives nobody of this token a role here";
+    assert_eq!(server.database.texts(rows).await, [expected]);
+    // Who comes first by a token is written down with where from.
+    let token = provider.key.sign("at+jwt", &provider.claims(&json!({})));
+    StompClient::connect(server.stomp_address(), &token).await;
+    let rows =
+        "select actor || ' ' || peer from audit where action = 'person.create' and actor = 'kim'";
+    assert_eq!(server.database.texts(rows).await, ["kim 127.0.0.1"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_names_its_issuer_and_comes_to_the_browser_that_went() {
+    let names = json!({"authorization_response_iss_parameter_supported": true});
+    let provider = FakeProvider::start_with(&names).await;
+    let server = TestServer::start_with(&provider.section(), &[]).await;
+    let own = format!("&iss={}", provider.issuer);
+    for (issuer, status) in [("", 403), ("&iss=https://id.example", 403), (&own, 303)] {
+        let trip = Trip::begin(&server).await;
+        let claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
+        provider.answers(provider.key.sign("JWT", &claims));
+        let path = format!(
+            "/sign-in/external/return?code=x&state={}{issuer}",
+            trip.state
+        );
+        assert_eq!(trip.browser.get(&path).await.status(), status, "{issuer}");
+    }
+    let (thief, victim) = (Trip::begin(&server).await, Trip::begin(&server).await);
+    let claims = provider.claims(&json!({"aud": "landside", "nonce": thief.nonce}));
+    provider.answers(provider.key.sign("JWT", &claims));
+    let path = format!("/sign-in/external/return?code=x&state={}{own}", thief.state);
+    assert_eq!(victim.browser.get(&path).await.status(), 403);
+    assert_eq!(victim.browser.get("/").await.status(), 303, "no login");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_signed_fills_gaps_and_proves_nothing() {
+    let provider = FakeProvider::start().await;
+    let trusting = "trusts_second_factor = true\naudience";
+    let section = provider.section().replacen("audience", trusting, 1);
+    let server = TestServer::start_with(&section, &[]).await;
+    let gap = || json!({"groups": null});
+    provider.says(json!({"sub": "8", "groups": ["operators"]}));
+    let (_, answer) = sign_in(&provider, &server, gap()).await;
+    assert_eq!(answer.status(), 403, "of somebody else");
+    let factor = json!({"sub": "7", "groups": ["operators"], "amr": ["mfa"], "auth_time": now()});
+    provider.says(factor);
+    let (trip, answer) = sign_in(&provider, &server, gap()).await;
+    assert_eq!(answer.status(), 303);
+    assert!(
+        trip.asked("max_age").is_some(),
+        "when somebody signed in there must be told"
+    );
+    let shown = "select count(*) from login where second_factor_at is not null";
+    assert_eq!(server.database.count(shown).await, 0);
+    let signed = json!({"amr": ["mfa"], "auth_time": now() - 120});
+    let (_, answer) = sign_in(&provider, &server, signed).await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(server.database.count(shown).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_took_away_counts_no_more() {
+    let (provider, server) = start().await;
+    let (old, new) = (provider.key.clone(), SigningKey::new("two", 2));
+    let token = |key: &SigningKey| key.sign("at+jwt", &provider.claims(&json!({})));
+    assert_eq!(api(&server, &token(&old)).await, 200);
+    provider.rotates_to(&new);
+    // The provider is asked for a key that is new to us once in some seconds at most.
+    let begun = std::time::Instant::now();
+    while api(&server, &token(&new)).await != 200 {
+        assert!(begun.elapsed() < PATIENCE, "the new key is found");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(api(&server, &token(&old)).await, 401);
     server.stop().await;
 }
 

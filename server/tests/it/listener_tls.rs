@@ -56,7 +56,7 @@ impl Authority {
     }
 }
 
-const TLS: &str = "\n[stomp]\nlisten_tls = \"127.0.0.1:0\"\n[limits]\narrival_seconds = 1\nbody_seconds = 1\nidle_seconds = 20\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+const TLS: &str = "\n[stomp]\nlisten_tls = \"127.0.0.1:0\"\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
 
 async fn start(more: &str, server: &Pair, clients: Option<&Authority>) -> TestServer {
     let authority = clients.map(Authority::pem).unwrap_or_default();
@@ -197,7 +197,8 @@ async fn everything_is_served_over_tls() {
 #[tokio::test]
 async fn whoever_does_not_finish_a_handshake_is_cut_off() {
     let authority = Authority::new();
-    let server = start("", &authority.pair("localhost"), None).await;
+    let short = "[limits]\narrival_seconds = 1\n";
+    let server = start(short, &authority.pair("localhost"), None).await;
     for address in [server.http_address(), server.stomp_tls_address()] {
         for sent in [
             &b""[..],

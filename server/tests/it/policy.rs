@@ -24,14 +24,6 @@ fn replaced(text: &str, edits: &[(&str, &str)]) -> String {
 /// The rule of alarms, as each role of people has it.
 const ALARMS: &str = "{ to = \"/topic/alarms\", zones = \"all\" },";
 
-/// The files are looked at each second; the rest is for a busy machine.
-const SOON: Duration = Duration::from_secs(5);
-
-#[track_caller]
-fn is_soon(since: Instant) {
-    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
-}
-
 const POLICIES_REFUSED: &str = "select count(*) from audit where action = 'policy.refuse'";
 const ACCESS_REFUSED: &str = "select count(*) from audit where action = 'access.refuse'";
 const ACCESS_TOLD: &str =
@@ -69,10 +61,8 @@ async fn a_right_that_is_taken_away_ends_a_live_subscription() {
     alarms.subscribe("/topic/alarms").await;
     let mut zone = server.stomp("program").await;
     zone.subscribe("/topic/zones/p1/alarms").await;
-    let since = Instant::now();
     server.write("policy.toml", &edited(&[(ALARMS, "")]));
     assert_eq!(alarms.error().await, "forbidden");
-    is_soon(since);
     assert!(!subscribes(&server, "program", "/topic/alarms").await);
     // A broken file changes nothing, and neither does one that grants what nobody may have, or an empty one.
     for (times, broken) in [
@@ -199,11 +189,9 @@ async fn an_edited_access_file_is_applied_to_whoever_is_connected() {
             ("name = \"vera\"", "name = \"vera-2\""),
         ],
     );
-    let since = Instant::now();
     server.write("access.toml", &rest);
     assert_eq!(removed.error().await, "token-revoked");
     assert_eq!(lowered.error().await, "token-revoked");
-    is_soon(since);
     assert_eq!(server.ask_for_token("program-p2").await.status(), 401);
     assert!(!subscribes(&server, "program", "/topic/alarms").await);
     assert!(subscribes(&server, "program", "/topic/zones/p1/alarms").await);

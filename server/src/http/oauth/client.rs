@@ -5,7 +5,10 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{App, bad_request, refuse, unavailable};
+use serde_json::json;
+
+use super::{App, bad_request, refuse, refuse_with, unavailable};
+use crate::identity::certificates::Mismatch;
 use crate::identity::grant::Application;
 use crate::identity::principal::Principal;
 use crate::identity::record::How;
@@ -116,7 +119,7 @@ pub(super) async fn authenticate(
             })?;
             if let Client::Program(program) = &client {
                 let matching = app.entrance.certificates.check(program, peer);
-                matching.map_err(|mismatch| wrong(&mismatch.to_string()))?;
+                matching.map_err(not_its_certificate)?;
             }
             Ok(client)
         }
@@ -125,6 +128,16 @@ pub(super) async fn authenticate(
 
 fn wrong(description: &str) -> Response {
     refuse(StatusCode::UNAUTHORIZED, "invalid_client", description)
+}
+
+/// Told apart from a wrong secret by `code`, as on every other road.
+fn not_its_certificate(mismatch: Mismatch) -> Response {
+    let body = json!({
+        "error": "invalid_client",
+        "error_description": mismatch.to_string(),
+        "code": mismatch.code(),
+    });
+    refuse_with(StatusCode::UNAUTHORIZED, body)
 }
 
 #[cfg(test)]

@@ -18,6 +18,12 @@ const SECOND_FACTOR_CONTEXTS: [&str; 4] = [
     "https://refeds.org/profile/mfa",
 ];
 
+/// When somebody showed a second factor whose provider does not tell when: 1970. They have shown one, and not recently.
+const LONG_AGO: u64 = 0;
+
+/// Claims that count only where they are signed: a login is believed by them.
+pub(super) const SIGNED_ONLY: [&str; 3] = ["amr", "acr", "auth_time"];
+
 /// Somebody whom the provider knows, as they would be here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Visitor {
@@ -31,7 +37,8 @@ pub(crate) struct Visitor {
     pub(crate) roles: Vec<Role>,
     /// Where.
     pub(crate) zones: Zones,
-    /// When they showed a second factor, in seconds since 1970, if the provider is believed in that.
+    /// When they showed a second factor, in seconds since 1970, if the provider is believed in that: when they signed in
+    /// over there, which may be long before the token was made; 0 where it does not tell.
     pub(crate) second_factor_at: Option<u64>,
 }
 
@@ -108,9 +115,7 @@ pub(super) fn visitor(claims: &Claims, config: &ProviderConfig) -> Result<Visito
         full_name: full_name.take(NAME_CHARS_MAX).collect(),
         roles,
         zones,
-        second_factor_at: believed
-            .then(|| seconds(claims, "auth_time").or_else(|| seconds(claims, "iat")))
-            .flatten(),
+        second_factor_at: believed.then(|| seconds(claims, "auth_time").unwrap_or(LONG_AGO)),
     })
 }
 

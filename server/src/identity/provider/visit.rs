@@ -1,7 +1,8 @@
 //! A person who signs in at the provider: authorization code with PKCE (RFC 7636), `state` and `nonce` (OpenID Connect Core 1.0,
 //! section 3.1).
 
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::StatusCode;
 use base64::Engine;
@@ -19,6 +20,10 @@ use super::{NoKey, Provider, lock};
 use crate::identity::digest::of_secret;
 use crate::identity::random::secret;
 use crate::identity::seconds::second_of;
+
+/// Where a second factor shown over there counts here, the provider asks for it again when the last sign-in there is older:
+/// shorter than any time for which a policy would take it as recent.
+const FACTOR_AGE: Duration = Duration::from_secs(300);
 
 /// Where a browser is sent, and the cookie by which it is known when it comes back.
 pub(crate) struct Begun {
@@ -59,9 +64,9 @@ pub(crate) enum Failure {
     /// What the provider answered cannot be believed.
     #[error("the answer of the identity provider is not accepted: {0}")]
     Unbelievable(&'static str),
-    /// They are nobody here.
-    #[error("{0}")]
-    Stranger(#[from] Stranger),
+    /// They are nobody here: who, at the provider, and why.
+    #[error("{1}")]
+    Stranger(String, Stranger),
 }
 
 impl From<Away> for Failure {
@@ -98,12 +103,20 @@ impl Provider {
                 &URL_SAFE_NO_PAD.encode(of_secret(&verifier)),
             )
             .append_pair("code_challenge_method", "S256");
-        if let Purpose::Prove(_) = purpose {
+        let max_age = match purpose {
             // Whoever passes by must not be vouched for by the session that somebody has over there.
+            Purpose::Prove(_) => {
+                location.query_pairs_mut().append_pair("prompt", "login");
+                Some(0)
+            }
+            // Whoever is asked for it must tell when the person signed in (OpenID Connect Core 1.0, section 3.1.2.1).
+            Purpose::SignIn if self.config.trusts_second_factor => Some(FACTOR_AGE.as_secs()),
+            Purpose::SignIn => None,
+        };
+        if let Some(max_age) = max_age {
             location
                 .query_pairs_mut()
-                .append_pair("prompt", "login")
-                .append_pair("max_age", "0");
+                .append_pair("max_age", &max_age.to_string());
         }
         let pending = Pending {
             browser: of_secret(&cookie),
@@ -144,7 +157,7 @@ impl Provider {
     /// # Errors
     /// [`Failure`], why the person is not believed.
     pub(crate) async fn finish(
-        &self,
+        self: &Arc<Self>,
         returning: Returning,
         pending: &Pending,
     ) -> Result<Returned, Failure> {
@@ -167,8 +180,11 @@ impl Provider {
             self.ask_for_more(&metadata, tokens.access_token, &mut claims)
                 .await?;
         }
+        let visitor = mapping::visitor(&claims, &self.config).map_err(|why| {
+            Failure::Stranger(text(&claims, "sub").unwrap_or_default().to_owned(), why)
+        })?;
         Ok(Returned {
-            visitor: mapping::visitor(&claims, &self.config)?,
+            visitor,
             is_fresh: is_since(&claims, pending.begun),
         })
     }
@@ -226,7 +242,7 @@ impl Provider {
     }
 
     /// The claims of an ID token that was made for this sign-in.
-    async fn believe(&self, id_token: &str, nonce: &str) -> Result<Claims, Failure> {
+    async fn believe(self: &Arc<Self>, id_token: &str, nonce: &str) -> Result<Claims, Failure> {
         let unverified =
             Unverified::read(id_token, &self.config.algorithms).map_err(Failure::Unbelievable)?;
         let key = self
@@ -275,17 +291,19 @@ impl Provider {
             return Err(Failure::Unbelievable("it speaks of somebody else"));
         }
         for (name, value) in more {
-            // What is signed stays as it is.
-            claims.entry(name).or_insert(value);
+            // What is signed stays as it is; and how somebody signed in must be.
+            if !mapping::SIGNED_ONLY.contains(&name.as_str()) {
+                claims.entry(name).or_insert(value);
+            }
         }
         Ok(())
     }
 }
 
-/// Whether somebody signed in over there at `begun` or later, as far as the clocks agree.
+/// Whether somebody signed in over there at `begun` or later, as far as the clocks agree. When they did must be told to whoever
+/// asks for `max_age` (OpenID Connect Core 1.0, section 2).
 fn is_since(claims: &Claims, begun: u64) -> bool {
-    let at = seconds(claims, "auth_time").or_else(|| seconds(claims, "iat"));
-    at.is_some_and(|at| at.saturating_add(CLOCK_SKEW.as_secs()) >= begun)
+    seconds(claims, "auth_time").is_some_and(|at| at.saturating_add(CLOCK_SKEW.as_secs()) >= begun)
 }
 
 /// The `error` of RFC 6749 section 5.2, if it is one: these are words of a protocol, everything else is a stranger's text.

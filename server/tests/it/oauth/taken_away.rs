@@ -2,7 +2,6 @@
 //! other servers on the same database, and for what applications hold.
 
 use std::path::Path;
-use std::time::Instant;
 
 use contract::{Role, ZoneId};
 use serde_json::json;
@@ -11,7 +10,7 @@ use server::identity::admission::{Invitee, invite};
 use server::identity::principal::Zones;
 use server::store::Store;
 
-use super::{APPLICATIONS, AT_ONCE, claims, family, may_use, refresh, server, text};
+use super::{APPLICATIONS, claims, family, may_use, refresh, server, text};
 use crate::harness::{Browser, PASSWORD, TestServer, access};
 use crate::stomp_client::StompClient;
 
@@ -224,9 +223,7 @@ roles = ["viewer"]
 zones = ["p1"]
 "#;
     server.write("access.toml", &with_field_app(narrowed));
-    let begun = Instant::now();
     assert_eq!(live.error().await, "token-revoked");
-    assert!(begun.elapsed() < 4 * AT_ONCE, "{:?}", begun.elapsed());
     assert!(!may_use(&server, &text(&first, "access_token")).await);
     let (status, second) = refresh(&server, &text(&first, "refresh_token")).await;
     assert_eq!(status, 200, "{second}");
