@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use server::identity::key_file::KeyFile;
 use server::store::{Separation, Store};
 use tokio::process::Command;
 
@@ -13,6 +14,10 @@ async fn command(url: &str, arguments: &[&str]) -> (bool, String) {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("server.toml");
     std::fs::write(&config, "data = \"data\"").unwrap();
+    // As the server that runs here made it: new signing keys are sealed with it.
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    KeyFile::open(&data).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_landside-server"));
     command.args(arguments).arg("--config").arg(&config);
     let output = command
