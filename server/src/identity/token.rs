@@ -20,6 +20,7 @@ use super::standing::{REVOCATION_KEPT, Revoked};
 use crate::store::{Store, StoreError};
 use known::{Known, fingerprint};
 
+mod es256;
 mod known;
 
 /// Whom the tokens are for.
@@ -194,6 +195,7 @@ impl Tokens {
     }
 
     fn new(issuer: String, life: Duration, ring: Ring) -> Self {
+        es256::install();
         let mut validation = Validation::new(Algorithm::ES256);
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
