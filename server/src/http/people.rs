@@ -229,7 +229,15 @@ async fn known_person(app: &App, viewer: &Viewer, name: &str) -> Result<Principa
 /// The link that was made, which is shown once; or why there is none.
 async fn shown<F>(app: &App, sent: &Sent<F>, made: Result<Made, Refusal>) -> Response {
     match made {
-        Ok(made) => page(app, &sent.viewer, Some(&made), None).await,
+        Ok(made) => {
+            // What refreshes itself or changes the language goes back to the page, not to where the form was sent.
+            let path = PAGE.to_owned();
+            let viewer = Viewer {
+                path,
+                ..sent.viewer.clone()
+            };
+            page(app, &viewer, Some(&made), None).await
+        }
         Err((status, notice)) => sent.answer(status, &notice),
     }
 }

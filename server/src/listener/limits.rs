@@ -21,7 +21,7 @@ pub struct Limits {
     pub arrival: Duration,
     /// How long the body of a request may take to come. 30 s: longer than SockJS and Socket.IO give those of theirs.
     pub body: Duration,
-    /// How long the client may take to take [`ANSWER_PIECE`] of an answer. 30 s: 2 KiB a second, what a bad mobile network
+    /// How long the client may take to take 64 KiB of an answer. 30 s: 2 KiB a second, what a bad mobile network
     /// still carries. It bounds whole answers with their length, and streams by what they have to say.
     pub answer: Duration,
     /// How long a connection may wait for its next request. 75 s: longer than browsers and proxies keep one, so that it is
