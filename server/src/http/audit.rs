@@ -19,6 +19,7 @@ use super::page::{Scene, error_page, html};
 use super::second_factor;
 use super::viewer::{Awake, Viewer};
 use crate::audit::AuditEntry;
+use crate::identity::idle_lock::admit;
 use crate::identity::policy::Denial;
 use crate::store::StoreError;
 use crate::store::audit_list::{AuditFilter, AuditRow};
@@ -219,6 +220,8 @@ pub(super) async fn api(
     Caller(actor): Caller,
     Asked(query): Asked<AuditQuery>,
 ) -> Result<Json<Rows>, Problem> {
+    // It gives away what the table gives, though it changes nothing.
+    admit(app.is_locked(&actor).await)?;
     app.may_read_audit(&actor.principal)?;
     let filter = query.filter(app.offset).map_err(bad_time)?;
     let limit = query.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX);

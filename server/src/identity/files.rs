@@ -35,11 +35,15 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Where secrets that files name are found.
 pub(crate) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The whole text of a file that is not too long.
+/// The whole text of a file that is not too long. A pipe is not even opened: nobody may ever write into it, and whoever waited
+/// for that would look at no file any more.
 ///
 /// # Errors
-/// The file cannot be read, or is no text of at most 1 MiB.
+/// The file cannot be read, or is no regular file with text of at most 1 MiB.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
     let length = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
@@ -95,7 +99,7 @@ enum NoEffect {
     )]
     Empty,
     #[error(
-        "it would leave nobody who may do people.manage: name somebody with that right and every zone, or restart the server with it"
+        "it would leave nobody who may do people.manage: leave that right, with every zone, to somebody who is there, or restart the server with it"
     )]
     NobodyLeft,
     /// Tried again at the next look.
@@ -191,6 +195,7 @@ impl FileWatch {
             return Ok(());
         };
         let policy = Policy::read(&path, &text)?;
+        self.somebody_still_manages(&policy).await?;
         record_policy(&self.store, &policy).await?;
         let (file, hash) = (policy.name().to_owned(), policy.hash().to_owned());
         self.policy.decide(hash.clone());
@@ -220,7 +225,23 @@ impl FileWatch {
         Ok(())
     }
 
-    /// Refuses what would leave nobody who could let others in, where there is somebody now.
+    /// Refuses a policy by which nobody could let others in any more.
+    async fn somebody_still_manages(&self, policy: &Policy) -> Result<(), NoEffect> {
+        let before = Arc::clone(&self.in_force.borrow());
+        let people = self.store.people().await?;
+        let is_anybody_able = |policy: &Policy| {
+            let mut able = people.iter().filter(|person| !person.disabled);
+            able.any(|person| {
+                policy.entitles(&person.principal, Permission::PeopleManage, Place::Anywhere)
+            })
+        };
+        if is_anybody_able(&before) && !is_anybody_able(policy) {
+            return Err(NoEffect::NobodyLeft);
+        }
+        Ok(())
+    }
+
+    /// Refuses an access file that would leave nobody who could let others in, where there is somebody now.
     async fn somebody_is_left(&self, access: &Access) -> Result<(), NoEffect> {
         let policy = Arc::clone(&self.in_force.borrow());
         let may = |who: &Principal| policy.entitles(who, Permission::PeopleManage, Place::Anywhere);
@@ -260,4 +281,21 @@ async fn read_apart(path: &Path) -> Result<String, ConfigError> {
     let text = tokio::task::spawn_blocking(move || read(&owned)).await;
     let text = text.unwrap_or_else(|error| Err(io::Error::other(error)));
     text.map_err(|source| ConfigError::read(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.toml");
+        std::fs::write(&path, "text").unwrap();
+        assert_eq!(read(&path).unwrap(), "text");
+        for other in [directory.path(), Path::new("/dev/null")] {
+            let error = read(other).unwrap_err().to_string();
+            assert_eq!(error, "it is no regular file", "{}", other.display());
+        }
+    }
 }

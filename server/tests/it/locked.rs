@@ -94,6 +94,9 @@ async fn no_route_that_changes_something_works_at_a_locked_console_but_those_nam
     }
     let answer = ada.get("/audit.csv").await;
     assert_eq!(answer.headers()["location"], "/audit?notice=locked");
+    let answer = ada.get("/api/v1/audit?limit=1000").await;
+    assert_eq!(answer.status(), 403);
+    assert!(answer.text().await.unwrap().contains("\"code\":\"locked\""));
     for (path, status) in [
         ("/login/active", 200),
         ("/login/token", 200),

@@ -69,6 +69,7 @@ async fn a_right_that_is_taken_away_ends_a_live_subscription() {
         (1, "[role.operator".to_owned()),
         (2, edited(&[("\"/app/auth\"", "\"/topic/**\"")])),
         (3, String::new()),
+        (4, edited(&[("\"people.manage\", ", "")])),
     ] {
         server.write("policy.toml", &broken);
         are_refused(&server, POLICIES_REFUSED, times).await;
