@@ -100,6 +100,8 @@ impl AuditKeeper {
     }
 
     async fn try_publish(&mut self) -> Result<(), PublishError> {
+        // Before what was published is looked at: what is rewritten in between is found, and not published.
+        let head = self.store.audit_head().await?;
         if let Some(published) = self.published
             && self.store.audit_hash(published.number).await? != Some(published.hash)
         {
@@ -110,7 +112,7 @@ impl AuditKeeper {
                 self.published.map_or(0, |head| head.number),
             ));
         }
-        let Some(head) = self.store.audit_head().await? else {
+        let Some(head) = head else {
             return Ok(());
         };
         if self.published != Some(head) {
