@@ -60,7 +60,7 @@ async fn verify(config: &Config, heads: Option<&Path>) -> anyhow::Result<(Vec<St
             place.display()
         ));
     }
-    let (url, cluster) = super::run::reach(config).await?;
+    let (url, cluster) = super::database::reach(config).await?;
     let read = read_chain(&url, |row| verifier.take(row)).await;
     let stopped = match cluster {
         Some(cluster) => cluster.stop().await,

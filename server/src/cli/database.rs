@@ -31,7 +31,7 @@ pub(super) async fn with_store<T>(
 }
 
 /// The database: the one that is named, that of a server which runs, or a private one for as long as this takes.
-async fn reach(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> {
+pub(super) async fn reach(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> {
     if config.database_url.is_none() {
         let place = config.data.join("postgres");
         let running = Cluster::running(&place, "landside").await;

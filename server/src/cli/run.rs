@@ -99,20 +99,6 @@ pub(crate) async fn database(config: &Config) -> anyhow::Result<(String, Option<
     Ok((url, Some(cluster)))
 }
 
-/// The database: the one that is named, that of a server which runs, or a private one for as long as this takes.
-pub(crate) async fn reach(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> {
-    if config.database_url.is_none() {
-        let place = config.data.join("postgres");
-        let running = Cluster::running(&place, "landside").await;
-        let running =
-            running.map_err(|error| anyhow!("cannot look at {}: {error}", place.display()));
-        if let Some(url) = running? {
-            return Ok((url, None));
-        }
-    }
-    database(config).await
-}
-
 async fn ended(cluster: Option<&Cluster>) {
     match cluster {
         Some(cluster) => cluster.ended().await,
