@@ -73,6 +73,7 @@ pub(crate) struct Given {
     pub(crate) tokens: TokenSettings,
     /// Who else says who somebody is.
     pub(crate) external: Option<Visitors>,
+    pub(crate) record: Arc<Record>,
 }
 
 /// What is followed while the server runs.
@@ -97,6 +98,7 @@ impl Core {
             broker,
             tokens,
             external,
+            record,
         } = given;
         let tokens = Tokens::open(&store, tokens)
             .await
@@ -151,7 +153,7 @@ impl Core {
             publisher.clone(),
         );
         Ok(Self {
-            record: Arc::new(Record::new(store.clone())),
+            record,
             store,
             policy,
             keeper: Arc::new(keeper),

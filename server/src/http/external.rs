@@ -15,6 +15,7 @@ use super::error::log_unavailable;
 use super::form::{answer, not_recording, own_path};
 use super::viewer::{EvenLocked, Peer, Viewer};
 use super::{idle, sign_in};
+use crate::identity::call_back::CallBack;
 use crate::identity::external::Visitors;
 use crate::identity::provider::{
     Begun, Failure, PENDING_KEPT, Purpose, Returned, Returning, Stranger, Visitor,
@@ -142,7 +143,7 @@ async fn proved(
         let mut unit = app.store.begin().await?;
         let known = Store::external_person(&mut unit, issuer, sub).await?;
         let name = &viewer.principal().subject;
-        let is_same = matches!(&known, Some(Known::Person(known, _)) if known == name);
+        let is_same = matches!(&known, Some(Known::Person(known)) if known.subject == *name);
         if !is_same || viewer.login.id != login || !returned.is_fresh {
             return Ok(false);
         }
@@ -226,12 +227,15 @@ async fn begin_login(
             .await?;
         return Ok(Entry::Refused(SignInProblem::ProviderNoRole));
     };
-    let mut unit = app.store.begin().await?;
+    let mut back = CallBack::begin(&app.store).await?;
     let mut login = None;
-    let known = visitors.settle(&mut unit, visitor, peer).await?;
+    let known = visitors.settle(&mut back.unit, visitor, peer).await?;
     let (name, outcome, entry) = match known {
-        Known::Person(name, generation) => {
-            Store::refresh_external_person(&mut unit, &visitors.describe(visitor)).await?;
+        Known::Person(person) => {
+            let generation = visitors
+                .take_away(&mut back, visitor, &person, peer)
+                .await?;
+            let name = person.subject;
             let awaits_second_factor = visitor.second_factor_at.is_none()
                 && sign_in::needs_second_factor(app, &name, &[role]).await?;
             let begun = sign_in::Begun {
@@ -241,11 +245,12 @@ async fn begin_login(
                 now,
                 awaits_second_factor,
             };
-            let Some((id, cookie)) = sign_in::write_login(&mut unit, begun).await? else {
+            let Some((id, cookie)) = sign_in::write_login(&mut back.unit, begun).await? else {
                 // Something was taken from them at this moment: what the provider said may be of before.
                 return Ok(Entry::Refused(SignInProblem::ProviderAgain));
             };
-            vouch(&mut unit, id, visitor, now).await?;
+            Store::refresh_external_person(&mut back.unit, &visitors.describe(visitor)).await?;
+            vouch(&mut back.unit, id, visitor, now).await?;
             login = Some(id);
             let entered = sign_in::Entered {
                 cookie,
@@ -271,8 +276,8 @@ async fn begin_login(
         Some(id) => row.login(id),
         None => row,
     };
-    Store::audit(&mut unit, row).await?;
-    unit.commit().await?;
+    Store::audit(&mut back.unit, row).await?;
+    back.commit(&app.authenticator).await?;
     Ok(entry)
 }
 

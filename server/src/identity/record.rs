@@ -40,6 +40,8 @@ pub(crate) enum How {
     Secret,
     /// By login and passcode, in CONNECT.
     Passcode,
+    /// By a token of the identity provider; whoever it is that shows it.
+    External,
 }
 
 impl How {
@@ -47,6 +49,7 @@ impl How {
         match self {
             Self::Secret => "token.issue",
             Self::Passcode => "passcode.begin",
+            Self::External => "token.external",
         }
     }
 
@@ -54,6 +57,7 @@ impl How {
         match self {
             Self::Secret => "token.failures",
             Self::Passcode => "passcode.failures",
+            Self::External => "token.external_failures",
         }
     }
 
@@ -61,6 +65,7 @@ impl How {
         match self {
             Self::Secret => "wrong client id or secret",
             Self::Passcode => "wrong login or passcode",
+            Self::External => "a token of the identity provider that is not accepted",
         }
     }
 }
@@ -90,6 +95,7 @@ struct Kept {
     admitted: HashMap<(String, How), VecDeque<IpAddr>>,
     secrets: Tally,
     passcodes: Tally,
+    external: Tally,
     waiting: VecDeque<Row>,
 }
 
@@ -98,6 +104,7 @@ impl Kept {
         match how {
             How::Secret => &mut self.secrets,
             How::Passcode => &mut self.passcodes,
+            How::External => &mut self.external,
         }
     }
 
@@ -146,7 +153,7 @@ impl Kept {
 
     /// Sums that are due, or at the end all of them, are rows like others.
     fn sum_up(&mut self, now: Option<Instant>) {
-        for how in [How::Secret, How::Passcode] {
+        for how in [How::Secret, How::Passcode, How::External] {
             let tally = self.tally(how);
             let sums = match now {
                 Some(now) => tally.due(now),
