@@ -4,6 +4,10 @@
 //! in as this person before, a console of the control room, and everywhere else. Whoever guesses from elsewhere fills the
 //! buckets of elsewhere; the person at the console, or at their own browser, has others.
 //!
+//! Passwords may be tried again for ever where a person belongs, since a control room must never be out for long. Codes have
+//! six digits: whoever tries them knows the password already, and in the places where a person belongs all of them together
+//! count for a week.
+//!
 //! An attempt counts as wrong from the moment that it is let in, until it turns out right: many at once are no way around.
 
 use std::collections::HashMap;
@@ -56,34 +60,47 @@ pub struct Locked(pub Duration);
 struct Allowance {
     free: u32,
     delay_max: Duration,
+    /// What nobody tried for this long is forgotten.
+    forgotten: Duration,
 }
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// People mistype; a browser that is known, and the control room, must never be out for long.
 const KNOWN: Allowance = Allowance {
     free: 5,
     delay_max: Duration::from_secs(30),
+    forgotten: HOUR,
 };
 
 /// Several people share a console's address.
 const CONSOLE: Allowance = Allowance {
     free: 50,
     delay_max: Duration::from_secs(5),
+    forgotten: HOUR,
 };
 
 /// As whom somebody unknown tries: all strangers of the world share it.
 const PERSON: Allowance = Allowance {
     free: 5,
     delay_max: Duration::from_secs(15 * 60),
+    forgotten: HOUR,
 };
 
 /// A whole office may stand behind one address.
 const ADDRESS: Allowance = Allowance {
     free: 30,
     delay_max: Duration::from_secs(15 * 60),
+    forgotten: HOUR,
 };
 
-/// What nobody tried for this long is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// Wrong codes of one person in a row, where they are known and in the control room together: 96 a day at most, where three of
+/// a million are right at each moment.
+const CODES: Allowance = Allowance {
+    free: 20,
+    delay_max: Duration::from_secs(15 * 60),
+    forgotten: Duration::from_secs(7 * 24 * 3600),
+};
 
 /// Buckets of one kind: 100 bytes each, so that a flood of names or addresses costs a megabyte. When it is full, whoever is
 /// new counts in one of [`SHARED`] with others: a flood makes nothing forgotten.
@@ -146,7 +163,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
             self.shared.resize(SHARED, None);
             self.shared[place].get_or_insert(new)
         };
-        if now.saturating_duration_since(bucket.last) > FORGOTTEN {
+        if now.saturating_duration_since(bucket.last) > self.allowance.forgotten {
             bucket.wrong = 0;
         }
         bucket.wrong = bucket.wrong.saturating_add(1);
@@ -156,8 +173,9 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     fn has_room(&mut self, now: Instant) -> bool {
         if self.buckets.len() >= BUCKETS_MAX {
+            let forgotten = self.allowance.forgotten;
             self.buckets
-                .retain(|_, bucket| now.saturating_duration_since(bucket.last) <= FORGOTTEN);
+                .retain(|_, bucket| now.saturating_duration_since(bucket.last) <= forgotten);
         }
         self.buckets.len() < BUCKETS_MAX
     }
@@ -188,6 +206,7 @@ pub struct Lockout {
     devices: Table<(Uuid, String, Factor)>,
     console_people: Table<(String, Factor)>,
     consoles: Table<IpAddr>,
+    codes: Table<String>,
     people: Table<(String, Factor)>,
     addresses: Table<IpAddr>,
 }
@@ -198,10 +217,17 @@ impl Default for Lockout {
             devices: Table::new(KNOWN),
             console_people: Table::new(KNOWN),
             consoles: Table::new(CONSOLE),
+            codes: Table::new(CODES),
             people: Table::new(PERSON),
             addresses: Table::new(ADDRESS),
         }
     }
+}
+
+/// Whose code is guessed where they belong.
+fn code_of(attempt: Attempt<'_>) -> Option<String> {
+    let is_code = attempt.factor == Factor::Code && attempt.place != Place::Elsewhere;
+    is_code.then(|| attempt.name.to_owned())
 }
 
 impl Lockout {
@@ -224,8 +250,16 @@ impl Lockout {
                 .wait(&who(), now)
                 .max(self.addresses.wait(&attempt.address, now)),
         };
+        let code = code_of(attempt);
+        let wait = match &code {
+            Some(name) => wait.max(self.codes.wait(name, now)),
+            None => wait,
+        };
         if !wait.is_zero() {
             return Err(Locked(wait));
+        }
+        if let Some(name) = code {
+            self.codes.count(name, now);
         }
         match attempt.place {
             Place::Device(id) => {
@@ -247,6 +281,9 @@ impl Lockout {
     /// What was let in was not looked at: it does not count.
     pub fn withdraw(&mut self, attempt: Attempt<'_>, now: Instant) {
         let who = (attempt.name.to_owned(), attempt.factor);
+        if let Some(name) = code_of(attempt) {
+            self.codes.take_back(&name, now);
+        }
         match attempt.place {
             Place::Device(id) => self.devices.take_back(&(id, who.0, who.1), now),
             Place::Console => {
@@ -264,6 +301,9 @@ impl Lockout {
     /// one back, or a guesser would be let in each time that the person comes by.
     pub fn was_right(&mut self, attempt: Attempt<'_>, now: Instant) {
         let who = (attempt.name.to_owned(), attempt.factor);
+        if let Some(name) = code_of(attempt) {
+            self.codes.buckets.remove(&name);
+        }
         match attempt.place {
             Place::Device(id) => {
                 self.devices.buckets.remove(&(id, who.0, who.1));
@@ -279,6 +319,8 @@ impl Lockout {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn attempt(name: &str, address: [u8; 4], place: Place) -> Attempt<'_> {
@@ -392,7 +434,7 @@ mod tests {
         let later = start + seconds(1);
         assert_eq!(lockout.admit(stranger, later), Ok(()));
         assert_eq!(lockout.admit(stranger, later), Err(Locked(seconds(2))));
-        let much_later = later + FORGOTTEN + seconds(3);
+        let much_later = later + PERSON.forgotten + seconds(3);
         for _ in 0..5 {
             assert_eq!(lockout.admit(stranger, much_later), Ok(()));
         }
@@ -422,6 +464,55 @@ mod tests {
             ..away
         };
         assert_eq!(lockout.admit(code, now), Ok(()), "codes count apart");
+    }
+
+    proptest! {
+        /// Whoever knows the password and guesses codes, from the control room and from browsers that are known, gets no
+        /// further than this, however they go about it; and no password waits for that.
+        #[test]
+        fn codes_are_not_guessed_for_ever_where_somebody_belongs(
+            tries in prop::collection::vec((0_usize..4, 1_u64..2000), 1..400),
+        ) {
+            let start = Instant::now();
+            let devices = [1, 2, 3].map(|number| Place::Device(Uuid::from_u128(number)));
+            let places = [Place::Console, devices[0], devices[1], devices[2]];
+            let (mut lockout, mut now, mut admitted) = (Lockout::default(), start, 0);
+            for (place, pause) in tries {
+                let password = attempt("ada", HOME, places[place]);
+                let code = Attempt { factor: Factor::Code, ..password };
+                admitted += u64::from(lockout.admit(code, now).is_ok());
+                prop_assert!(lockout.admit(password, now).is_ok());
+                lockout.was_right(password, now);
+                now += seconds(pause);
+            }
+            // Until the delay is a quarter of an hour, ten more get in.
+            let most = u64::from(CODES.free) + 10 + (now - start).as_secs() / (15 * 60);
+            prop_assert!(admitted <= most, "{admitted} of {most}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_right_ends_the_row_of_wrong_ones() {
+        let (mut lockout, mut now) = (Lockout::default(), Instant::now());
+        let code = Attempt {
+            factor: Factor::Code,
+            ..attempt("ada", HOME, Place::Console)
+        };
+        for _ in 0..40 {
+            now += CODES.delay_max;
+            assert_eq!(lockout.admit(code, now), Ok(()));
+        }
+        let device = Attempt {
+            place: Place::Device(Uuid::from_u128(1)),
+            ..code
+        };
+        assert_eq!(lockout.admit(device, now), Err(Locked(CODES.delay_max)));
+        now += CODES.delay_max;
+        assert_eq!(lockout.admit(device, now), Ok(()));
+        lockout.was_right(device, now);
+        now += KNOWN.delay_max;
+        assert_eq!(lockout.admit(device, now), Ok(()));
+        assert_eq!(lockout.admit(code, now), Ok(()));
     }
 
     #[test]
