@@ -151,7 +151,12 @@ pub(crate) async fn invite(server: &TestServer, ada: &Browser, name: &str, role:
     ];
     let answer = ada.post("/people/invite", &form).await;
     assert_eq!(answer.status(), 200, "{name}");
-    let path = link(&answer.text().await.unwrap());
+    let made = answer.text().await.unwrap();
+    assert!(
+        made.contains("http://127.0.0.1:8080/invitation/"),
+        "it leads where `public_url` says, not where the request was for"
+    );
+    let path = link(&made);
     let page = server.nobody().page(&path).await;
     assert!(page.contains(name));
     path
