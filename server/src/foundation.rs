@@ -26,10 +26,9 @@ use crate::identity::call_back;
 use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::files::{FileWatch, Files};
-use crate::identity::in_force::InForce;
+use crate::identity::in_force::{Enact, InForce};
 use crate::identity::key_file::KeyFile;
 use crate::identity::passcode::Passcodes;
-use crate::identity::policy::Policy;
 use crate::identity::record::Record;
 use crate::identity::rotation;
 use crate::identity::secret::Secrets;
@@ -80,7 +79,7 @@ pub(crate) struct Given {
 pub(crate) struct Followed {
     pub(crate) files: Files,
     /// Where a new policy is put.
-    pub(crate) in_force: watch::Sender<Arc<Policy>>,
+    pub(crate) in_force: Enact,
     pub(crate) sealing: Arc<KeyFile>,
     pub(crate) key_age: Duration,
     pub(crate) passcodes: Option<Arc<Passcodes>>,

@@ -50,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 pub mod alarm;
 mod announce;
+mod apart;
 pub mod audit;
 pub mod command;
 pub mod config;
