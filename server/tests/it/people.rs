@@ -110,6 +110,7 @@ async fn ones_other_logins_end_at_once() {
     live.subscribe("/topic/alarms").await;
     let page = here.page("/account").await;
     assert_eq!(page.matches("/end\"").count(), 1, "one other login: {page}");
+    assert!(!page.contains("id=\"failures\""), "nobody guessed");
     let csrf = field(&page, "csrf");
     let other = page.split("/account/logins/").nth(1).unwrap();
     let path = format!("/account/logins/{}", other.split('"').next().unwrap());
@@ -201,6 +202,8 @@ async fn an_invitation_is_good_once_and_its_password_can_be_changed() {
     }
     assert_eq!(other.get("/").await.status(), 303, "other logins ended");
     assert_eq!(other.sign_in("nina", NEW_PASSWORD).await.status(), 401);
+    let page = nina.page("/account").await;
+    assert!(page.contains("코드가 2번 입력"), "{page}");
     // The access file's passwords are changed there.
     let csrf = ada.csrf().await;
     let form = [
