@@ -105,6 +105,12 @@ pub(super) async fn finish(
         }
         (Purpose::SignIn, Err(failure), _) => {
             write_down(&app, visitors, &peer, &failure).await;
+            if let Failure::Stranger(sub, Stranger::Roleless | Stranger::Zoneless) = &failure {
+                let shut_out = visitors.shut_out(&app.authenticator, sub, &peer).await;
+                if let Err(error) = shut_out {
+                    log_unavailable(&error);
+                }
+            }
             refuse(&app, &headers, &failure, "/")
         }
         (Purpose::Prove(login), Ok(returned), Ok(EvenLocked(viewer))) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use contract::Role;
 use serde_json::json;
 
+use super::authenticator::Authenticator;
 use super::call_back::CallBack;
 use super::principal::{Holder, Principal};
 use super::provider::{Provider, Visitor};
@@ -132,6 +133,31 @@ impl Visitors {
             Store::audit(&mut back.unit, lost).await?;
         }
         Ok(generation)
+    }
+
+    /// Ends the logins of somebody to whom the provider gives nothing here any more, if they had any, and calls back everything
+    /// that they hold.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub(crate) async fn shut_out(
+        &self,
+        authenticator: &Authenticator,
+        sub: &str,
+        peer: &str,
+    ) -> Result<(), StoreError> {
+        let issuer = &self.provider.config().issuer;
+        let mut back = CallBack::begin(&self.store).await?;
+        let known = Store::external_person(&mut back.unit, issuer, sub).await?;
+        let Some(Known::Person(Principal { subject: name, .. })) = known else {
+            return Ok(());
+        };
+        back.subject(&name).await?;
+        Store::end_logins(&mut back.unit, &name).await?;
+        let ended = AuditEntry::new(SERVER, peer, "person.end_logins", &name)
+            .detail(json!({"issuer": issuer, "sub": sub}));
+        Store::audit(&mut back.unit, ended).await?;
+        back.commit(authenticator).await
     }
 
     /// The record of somebody.

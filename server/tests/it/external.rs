@@ -319,6 +319,15 @@ async fn whoever_is_lowered_over_there_holds_nothing_of_before() {
         let token = server.page_token(browser).await;
         assert_eq!(api(&server, &token).await, 200, "with the rights of now");
     }
+    let nobody = json!({"groups": ["canteen"]});
+    let (_, answer) = sign_in(&provider, &server, nobody).await;
+    assert_eq!(answer.status(), 403);
+    let page = lowered.browser.get("/").await;
+    assert_eq!(
+        page.status(),
+        303,
+        "whoever is nobody there any more is out"
+    );
     let people =
         "select name || ' ' || role || ' ' || zones[1] from person where issuer is not null";
     assert_eq!(server.database.texts(people).await, ["kim viewer *"]);
