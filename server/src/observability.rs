@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::alarm::AlarmHandle;
 use crate::live::LiveHandle;
 use crate::store::Separation;
-pub(crate) use listener::{Refused, count_refused};
+pub(crate) use listener::{Unserved, count_unserved};
 
 const EVENTS: &str = "landside_events_total";
 const READINGS: &str = "landside_reading_reports_total";

@@ -194,10 +194,10 @@ async fn enter(
 ) -> Response {
     let now = app.viewing(headers).now;
     let problem = match begin_login(app, visitors, &returned.visitor, peer, now).await {
-        Ok(Entry::Login(name, entered)) => {
+        Ok(Arrived::Login(name, entered)) => {
             return sign_in::welcome(app, headers, &name, &entered, next);
         }
-        Ok(Entry::Refused(problem)) => problem,
+        Ok(Arrived::Refused(problem)) => problem,
         Err(error) => {
             log_unavailable(&error);
             let problem = Some(SignInProblem::Unavailable);
@@ -208,7 +208,7 @@ async fn enter(
     sign_in::page(app, headers, StatusCode::FORBIDDEN, Some(problem), "", next)
 }
 
-enum Entry {
+enum Arrived {
     /// Whose login was begun.
     Login(String, sign_in::Entered),
     Refused(SignInProblem),
@@ -221,7 +221,7 @@ async fn begin_login(
     visitor: &Visitor,
     peer: &str,
     now: DateTime<Utc>,
-) -> Result<Entry, StoreError> {
+) -> Result<Arrived, StoreError> {
     // A program has tokens, and nothing to do on pages.
     let Some(role) = visitor.role() else {
         let issuer = &visitors.provider.config().issuer;
@@ -231,7 +231,7 @@ async fn begin_login(
             .gate
             .failed_elsewhere(peer, detail, outcome)
             .await?;
-        return Ok(Entry::Refused(SignInProblem::ProviderNoRole));
+        return Ok(Arrived::Refused(SignInProblem::ProviderNoRole));
     };
     let mut back = CallBack::begin(&app.store).await?;
     let mut login = None;
@@ -253,7 +253,7 @@ async fn begin_login(
             };
             let Some((id, cookie)) = sign_in::write_login(&mut back.unit, begun).await? else {
                 // Something was taken from them at this moment: what the provider said may be of before.
-                return Ok(Entry::Refused(SignInProblem::ProviderAgain));
+                return Ok(Arrived::Refused(SignInProblem::ProviderAgain));
             };
             Store::refresh_external_person(&mut back.unit, &visitors.describe(visitor)).await?;
             vouch(&mut back.unit, id, visitor, now).await?;
@@ -262,15 +262,19 @@ async fn begin_login(
                 cookie,
                 awaits_second_factor,
             };
-            (name.clone(), entered.outcome(), Entry::Login(name, entered))
+            (
+                name.clone(),
+                entered.outcome(),
+                Arrived::Login(name, entered),
+            )
         }
         Known::Disabled(name) => (
             name,
             "disabled",
-            Entry::Refused(SignInProblem::ProviderDisabled),
+            Arrived::Refused(SignInProblem::ProviderDisabled),
         ),
         Known::NameTaken => {
-            let taken = Entry::Refused(SignInProblem::ProviderNameTaken);
+            let taken = Arrived::Refused(SignInProblem::ProviderNameTaken);
             (visitor.name.clone(), "the name is taken", taken)
         }
     };

@@ -28,7 +28,7 @@ pub enum Factor {
 
 /// Where somebody tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum TrialPlace {
     /// A browser that has signed in as this person before: its id. Of a program's passcode, where it has come from before.
     Device(Uuid),
     /// An address of the control room.
@@ -47,7 +47,7 @@ pub struct Attempt<'a> {
     /// From where: what counts as one address.
     pub address: IpAddr,
     /// From what kind of place.
-    pub place: Place,
+    pub place: TrialPlace,
 }
 
 /// Not before this much time has passed.
@@ -226,7 +226,7 @@ impl Default for Lockout {
 
 /// Whose code is guessed where they belong.
 fn code_of(attempt: Attempt<'_>) -> Option<String> {
-    let is_code = attempt.factor == Factor::Code && attempt.place != Place::Elsewhere;
+    let is_code = attempt.factor == Factor::Code && attempt.place != TrialPlace::Elsewhere;
     is_code.then(|| attempt.name.to_owned())
 }
 
@@ -238,14 +238,14 @@ impl Lockout {
     pub fn admit(&mut self, attempt: Attempt<'_>, now: Instant) -> Result<(), Locked> {
         let who = || (attempt.name.to_owned(), attempt.factor);
         let wait = match attempt.place {
-            Place::Device(id) => self
+            TrialPlace::Device(id) => self
                 .devices
                 .wait(&(id, attempt.name.to_owned(), attempt.factor), now),
-            Place::Console => self
+            TrialPlace::Console => self
                 .console_people
                 .wait(&who(), now)
                 .max(self.consoles.wait(&attempt.address, now)),
-            Place::Elsewhere => self
+            TrialPlace::Elsewhere => self
                 .people
                 .wait(&who(), now)
                 .max(self.addresses.wait(&attempt.address, now)),
@@ -262,15 +262,15 @@ impl Lockout {
             self.codes.count(name, now);
         }
         match attempt.place {
-            Place::Device(id) => {
+            TrialPlace::Device(id) => {
                 self.devices
                     .count((id, attempt.name.to_owned(), attempt.factor), now);
             }
-            Place::Console => {
+            TrialPlace::Console => {
                 self.console_people.count(who(), now);
                 self.consoles.count(attempt.address, now);
             }
-            Place::Elsewhere => {
+            TrialPlace::Elsewhere => {
                 self.people.count(who(), now);
                 self.addresses.count(attempt.address, now);
             }
@@ -285,12 +285,12 @@ impl Lockout {
             self.codes.take_back(&name, now);
         }
         match attempt.place {
-            Place::Device(id) => self.devices.take_back(&(id, who.0, who.1), now),
-            Place::Console => {
+            TrialPlace::Device(id) => self.devices.take_back(&(id, who.0, who.1), now),
+            TrialPlace::Console => {
                 self.console_people.take_back(&who, now);
                 self.consoles.take_back(&attempt.address, now);
             }
-            Place::Elsewhere => {
+            TrialPlace::Elsewhere => {
                 self.people.take_back(&who, now);
                 self.addresses.take_back(&attempt.address, now);
             }
@@ -305,14 +305,14 @@ impl Lockout {
             self.codes.buckets.remove(&name);
         }
         match attempt.place {
-            Place::Device(id) => {
+            TrialPlace::Device(id) => {
                 self.devices.buckets.remove(&(id, who.0, who.1));
             }
-            Place::Console => {
+            TrialPlace::Console => {
                 self.console_people.buckets.remove(&who);
                 self.consoles.take_back(&attempt.address, now);
             }
-            Place::Elsewhere => self.withdraw(attempt, now),
+            TrialPlace::Elsewhere => self.withdraw(attempt, now),
         }
     }
 }
@@ -323,7 +323,7 @@ mod tests {
 
     use super::*;
 
-    fn attempt(name: &str, address: [u8; 4], place: Place) -> Attempt<'_> {
+    fn attempt(name: &str, address: [u8; 4], place: TrialPlace) -> Attempt<'_> {
         Attempt {
             name,
             factor: Factor::Password,
@@ -363,23 +363,23 @@ mod tests {
         let mut admitted = 0;
         for number in 0..10_000_u32 {
             let [_, a, b, c] = number.to_be_bytes();
-            let flood = attempt("ada", [192, a, b, c], Place::Elsewhere);
+            let flood = attempt("ada", [192, a, b, c], TrialPlace::Elsewhere);
             admitted += u32::from(lockout.admit(flood, now).is_ok());
         }
         assert_eq!(admitted, 5);
-        let device = Place::Device(Uuid::new_v4());
+        let device = TrialPlace::Device(Uuid::new_v4());
         assert_eq!(
-            lockout.admit(attempt("ada", HOME, Place::Console), now),
+            lockout.admit(attempt("ada", HOME, TrialPlace::Console), now),
             Ok(())
         );
         assert_eq!(lockout.admit(attempt("ada", AWAY, device), now), Ok(()));
         assert!(
             lockout
-                .admit(attempt("ada", HOME, Place::Elsewhere), now)
+                .admit(attempt("ada", HOME, TrialPlace::Elsewhere), now)
                 .is_err()
         );
         assert_eq!(
-            lockout.admit(attempt("bea", HOME, Place::Elsewhere), now),
+            lockout.admit(attempt("bea", HOME, TrialPlace::Elsewhere), now),
             Ok(())
         );
     }
@@ -395,16 +395,16 @@ mod tests {
         for number in 0..BUCKETS_MAX {
             let (name, address) = junk(number);
             for _ in 0..2 {
-                let _ = lockout.admit(attempt(&name, address, Place::Elsewhere), now);
+                let _ = lockout.admit(attempt(&name, address, TrialPlace::Elsewhere), now);
             }
         }
         let mut admitted = 0;
         for number in 0..1000_usize {
             let [.., a, b] = number.to_be_bytes();
-            let guess = attempt("ada", [192, 0, a, b], Place::Elsewhere);
+            let guess = attempt("ada", [192, 0, a, b], TrialPlace::Elsewhere);
             admitted += u32::from(lockout.admit(guess, now).is_ok());
             let (name, address) = junk(BUCKETS_MAX + number);
-            let _ = lockout.admit(attempt(&name, address, Place::Elsewhere), now);
+            let _ = lockout.admit(attempt(&name, address, TrialPlace::Elsewhere), now);
         }
         assert!(admitted <= PERSON.free, "{admitted}");
     }
@@ -415,7 +415,7 @@ mod tests {
         let names: Vec<String> = (0..100).map(|number| format!("name{number}")).collect();
         let admitted = names.iter().filter(|name| {
             lockout
-                .admit(attempt(name, AWAY, Place::Elsewhere), now)
+                .admit(attempt(name, AWAY, TrialPlace::Elsewhere), now)
                 .is_ok()
         });
         assert_eq!(admitted.count(), 30);
@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn too_early_is_not_made_later_and_each_delay_lets_one_in() {
         let (mut lockout, start) = (Lockout::default(), Instant::now());
-        let stranger = attempt("ada", AWAY, Place::Elsewhere);
+        let stranger = attempt("ada", AWAY, TrialPlace::Elsewhere);
         for _ in 0..5 {
             assert_eq!(lockout.admit(stranger, start), Ok(()));
         }
@@ -445,8 +445,8 @@ mod tests {
     fn what_was_right_counts_for_nothing_and_frees_no_stranger() {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         let (home, away) = (
-            attempt("ada", HOME, Place::Console),
-            attempt("ada", AWAY, Place::Elsewhere),
+            attempt("ada", HOME, TrialPlace::Console),
+            attempt("ada", AWAY, TrialPlace::Elsewhere),
         );
         for _ in 0..1000 {
             assert_eq!(lockout.admit(home, now), Ok(()));
@@ -474,8 +474,8 @@ mod tests {
             tries in prop::collection::vec((0_usize..4, 1_u64..2000), 1..400),
         ) {
             let start = Instant::now();
-            let devices = [1, 2, 3].map(|number| Place::Device(Uuid::from_u128(number)));
-            let places = [Place::Console, devices[0], devices[1], devices[2]];
+            let devices = [1, 2, 3].map(|number| TrialPlace::Device(Uuid::from_u128(number)));
+            let places = [TrialPlace::Console, devices[0], devices[1], devices[2]];
             let (mut lockout, mut now, mut admitted) = (Lockout::default(), start, 0);
             for (place, pause) in tries {
                 let password = attempt("ada", HOME, places[place]);
@@ -496,14 +496,14 @@ mod tests {
         let (mut lockout, mut now) = (Lockout::default(), Instant::now());
         let code = Attempt {
             factor: Factor::Code,
-            ..attempt("ada", HOME, Place::Console)
+            ..attempt("ada", HOME, TrialPlace::Console)
         };
         for _ in 0..40 {
             now += CODES.delay_max;
             assert_eq!(lockout.admit(code, now), Ok(()));
         }
         let device = Attempt {
-            place: Place::Device(Uuid::from_u128(1)),
+            place: TrialPlace::Device(Uuid::from_u128(1)),
             ..code
         };
         assert_eq!(lockout.admit(device, now), Err(Locked(CODES.delay_max)));
@@ -519,17 +519,17 @@ mod tests {
     fn names_without_end_neither_grow_it_nor_free_who_is_guessed_at() {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         for _ in 0..6 {
-            let _ = lockout.admit(attempt("ada", AWAY, Place::Elsewhere), now);
+            let _ = lockout.admit(attempt("ada", AWAY, TrialPlace::Elsewhere), now);
         }
         for number in 0..20_000_u32 {
             let [_, a, b, c] = number.to_be_bytes();
             let name = format!("n{number}");
-            let _ = lockout.admit(attempt(&name, [10, a, b, c], Place::Elsewhere), now);
+            let _ = lockout.admit(attempt(&name, [10, a, b, c], TrialPlace::Elsewhere), now);
         }
         assert_eq!(lockout.people.buckets.len(), BUCKETS_MAX);
         assert!(
             lockout
-                .admit(attempt("ada", HOME, Place::Elsewhere), now)
+                .admit(attempt("ada", HOME, TrialPlace::Elsewhere), now)
                 .is_err()
         );
     }
