@@ -240,7 +240,7 @@ async fn an_edited_access_file_is_applied_to_whoever_is_connected() {
     assert_eq!(
         server.database.texts(promoted).await,
         [
-            r#"{"roles": ["technician"], "zones": ["*"]}{"roles": ["administrator"], "zones": ["*"]}"#
+            r#"{"roles": ["technician"], "zones": ["*"]}{"roles": ["supervisor"], "zones": ["*"]}"#
         ]
     );
     server.stop().await;
