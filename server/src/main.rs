@@ -17,6 +17,12 @@ use cli::keys::KeysCommand;
 /// `EX_USAGE` of sysexits: what was asked for is wrong, and nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
 
+/// What the log tells unless `RUST_LOG` says otherwise. That a migration finds something done already is no news.
+const TOLD: &str = "info,sqlx::postgres::notice=warn";
+
+/// Of a command beside the server, whose answer is what somebody waits for: what went wrong.
+const TOLD_BESIDE: &str = "warn";
+
 #[derive(Parser)]
 #[command(
     name = "landside-server",
@@ -94,7 +100,17 @@ fn main() -> ExitCode {
         return explain(question);
     }
     let path = arguments.command.config();
-    let config = match Config::load(path, &|name| std::env::var(name).ok()) {
+    let environment = |name: &str| std::env::var(name).ok();
+    let is_beside = !matches!(
+        arguments.command,
+        Command::Run { .. } | Command::Check { .. }
+    );
+    let loaded = if is_beside {
+        Config::load_for_command(path, &environment)
+    } else {
+        Config::load(path, &environment)
+    };
+    let config = match loaded {
         Ok(config) => config,
         Err(error) => {
             let is_audit = matches!(arguments.command, Command::Audit { .. });
@@ -111,10 +127,12 @@ fn main() -> ExitCode {
         say(&format!("{} is good\n{missing}", path.display()));
         return ExitCode::SUCCESS;
     }
+    let told = match arguments.command {
+        Command::Run { .. } => TOLD,
+        _ => TOLD_BESIDE,
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(told)))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

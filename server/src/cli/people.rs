@@ -9,7 +9,7 @@ use server::config::Config;
 use server::identity::admission::{Invitee, invite};
 use server::identity::principal::Zones;
 
-use super::database::with_store;
+use super::database::{Missing, with_store};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum PeopleCommand {
@@ -57,7 +57,7 @@ impl PeopleCommand {
             role: *role,
             zones,
         };
-        let made = with_store(config, async |store| Ok(invite(store, invitee).await?)).await?;
+        let made = with_store(config, Missing::Made, async |store| Ok(invite(store, invitee).await?)).await?;
         let base = config.public_url.as_str().trim_end_matches('/');
         Ok(format!("{base}{made}"))
     }
