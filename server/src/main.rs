@@ -149,9 +149,10 @@ fn main() -> ExitCode {
         return code;
     }
     let outcome = match &arguments.command {
-        Command::People { command } => runtime
-            .block_on(command.run(&config))
-            .map(|link| say(&link)),
+        Command::People { command } => runtime.block_on(command.run(&config)).map(|told| {
+            told.remarks.iter().for_each(|remark| add(remark));
+            say(&told.answer);
+        }),
         Command::Keys { command } => runtime
             .block_on(command.run(&config))
             .map(|sentence| say(&sentence)),
@@ -182,6 +183,15 @@ fn explain(question: &Question) -> ExitCode {
 )]
 fn say(text: &str) {
     println!("{}", text.trim_end());
+}
+
+/// Beside the answer, which a script may want alone.
+#[expect(
+    clippy::print_stderr,
+    reason = "what a person should know of the answer of `people` and `check`"
+)]
+fn add(remark: &str) {
+    eprintln!("{remark}");
 }
 
 #[expect(
