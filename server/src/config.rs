@@ -73,6 +73,14 @@ impl ConfigError {
         ))
     }
 
+    /// As a program leaves a file that empties it before it writes it, and then fails.
+    pub(crate) fn empty(path: &Path) -> Self {
+        Self(format!(
+            "{}: it is empty, which would shut everybody out: write the new one beside it, then move it into its place",
+            path.display()
+        ))
+    }
+
     pub(crate) fn invalid(path: &Path, key: &str, wrong: &str) -> Self {
         Self(format!("{}: {key}: {wrong}", path.display()))
     }
@@ -391,7 +399,9 @@ impl Config {
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    files::read(path).map_err(|source| ConfigError::read(path, source))
+    let text = files::read(path).map_err(|source| ConfigError::read(path, source))?;
+    files::not_empty(path, &text)?;
+    Ok(text)
 }
 
 fn database_url(

@@ -242,6 +242,9 @@ async fn take_up(config: &mut Config, store: &Store) -> anyhow::Result<()> {
     files::record_policy(store, &config.policy)
         .await
         .context("cannot record which policy is in force")?;
+    files::tell_whether_somebody_is_left(store, &config.policy)
+        .await
+        .context("cannot look who there is")?;
     store
         .put_zones(&config.zones)
         .await

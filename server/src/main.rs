@@ -122,11 +122,6 @@ fn main() -> ExitCode {
             return complain(&error.to_string(), code);
         }
     };
-    if matches!(arguments.command, Command::Check { .. }) {
-        let missing = config.policy.missing_words();
-        say(&format!("{} is good\n{missing}", path.display()));
-        return ExitCode::SUCCESS;
-    }
     let told = match arguments.command {
         Command::Run { .. } => TOLD,
         _ => TOLD_BESIDE,
@@ -143,6 +138,17 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
+    if matches!(arguments.command, Command::Check { .. }) {
+        let missing = config.policy.missing_words();
+        return match runtime.block_on(cli::check::check(config, path)) {
+            Ok(remarks) => {
+                say(&format!("{} is good\n{missing}", path.display()));
+                remarks.iter().for_each(|remark| add(remark));
+                ExitCode::SUCCESS
+            }
+            Err(wrong) => complain(&wrong, EXIT_CONFIGURATION),
+        };
+    }
     if let Command::Audit { command } = &arguments.command {
         let (lines, code) = runtime.block_on(command.run(&config));
         lines.iter().for_each(|line| say(line));

@@ -208,16 +208,71 @@ fn a_wrong_policy_file_is_told_by_both_checks() {
         "landside-server: policy.toml: line 3: role.viewer.send \"/topic/**\": nobody may SEND there, what topics tell comes from the server only; grant destinations below /app, /queue or /reply-queue\n"
     );
     // `check` needs the secrets too, which the access file names.
-    std::fs::write(directory.path().join("access.toml"), "").unwrap();
+    std::fs::write(directory.path().join("access.toml"), "# nobody").unwrap();
     let (code, same) = ask(directory.path(), "check");
     assert_eq!((code, same), (64, wrong));
-    std::fs::write(directory.path().join("policy.toml"), "[role.viewer]\n").unwrap();
+    let managed = "[role.administrator]\nmay = [\"people.manage\"]\n";
+    std::fs::write(directory.path().join("policy.toml"), managed).unwrap();
     let (code, good) = ask(directory.path(), "check");
     assert_eq!(code, 0);
     assert!(
         good.starts_with("server.toml is good\nwithout any rights, since policy.toml"),
         "{good}"
     );
+    assert!(
+        good.contains("was not looked at: it does not run"),
+        "{good}"
+    );
+}
+
+#[test]
+fn what_a_server_that_runs_would_refuse_is_not_good() {
+    let client = "[[client]]\nid = \"reports\"\nroles = [\"program\"]\nzones = [\"*\"]\nsecret_env = \"REPORTS\"\n";
+    for (file, text, command, code, words) in [
+        (
+            "access.toml",
+            " \n",
+            "check",
+            64,
+            "access.toml: it is empty, which would shut everybody out",
+        ),
+        ("policy.toml", "", "check", 64, "policy.toml: it is empty"),
+        (
+            "policy.toml",
+            "",
+            "policy check",
+            64,
+            "policy.toml: it is empty",
+        ),
+        (
+            "policy.toml",
+            "[role.viewer]\nmay = [\"see\"]\n",
+            "check",
+            64,
+            "nobody who may do people.manage",
+        ),
+        (
+            "access.toml",
+            &client.replace("REPORTS", "NOT_THERE"),
+            "check",
+            64,
+            "start the server again",
+        ),
+        (
+            "access.toml",
+            client,
+            "check",
+            0,
+            "the secret of reports can be guessed",
+        ),
+    ] {
+        let directory = files(Policy::DEFAULT);
+        std::fs::write(directory.path().join("access.toml"), "# nobody").unwrap();
+        std::fs::write(directory.path().join(file), text).unwrap();
+        let (got, said) = ask(directory.path(), command);
+        assert_eq!(got, code, "{file} {text:?}: {said}");
+        assert!(said.contains(words), "{file} {text:?}: {said}");
+    }
 }
 
 #[test]
