@@ -73,8 +73,10 @@ pub(super) async fn running(config: &Config) -> anyhow::Result<Option<String>> {
     running.map_err(|error| anyhow!("cannot look at {}: {error}", place.display()))
 }
 
+/// Whole, since a wrong `data` is what somebody may have to find.
 fn place(config: &Config) -> PathBuf {
-    config.data.join("postgres")
+    let place = config.data.join("postgres");
+    std::path::absolute(&place).unwrap_or(place)
 }
 
 /// How people call the database.
