@@ -3,6 +3,7 @@
 //! Functions are named after the question they answer; rows never leave this module, only domain types do. Whatever
 //! must happen together happens in one transaction, which the caller opens with `Store::begin`.
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 use std::str::FromStr;
@@ -117,6 +118,15 @@ impl StoreError {
         )
     }
 
+    /// Whether it was what is to be stored that the database does not take: data exceptions, and broken constraints.
+    pub(crate) fn is_refused_value(&self) -> bool {
+        let (Self::Database(error) | Self::Audit(error)) = self else {
+            return false;
+        };
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    }
+
     /// The database was not waited for any longer.
     pub(crate) fn away() -> Self {
         Self::Database(sqlx::Error::PoolTimedOut)
@@ -169,7 +179,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         // Without the pool, which would try again until its time is over and then not say why; and without the
         // time-outs of daily work, since a migration may take as long as it needs.
-        let owner = PgConnectOptions::from_str(owner)?;
+        let owner = in_schema(PgConnectOptions::from_str(owner)?);
         let login = owner.get_username().to_owned();
         let mut connection = owner.connect().await?;
         let schema = schema::look(&mut connection, &login).await?;
@@ -182,7 +192,7 @@ impl Store {
         separation::prepare(&mut connection).await?;
         connection.close().await?;
         let (options, separation) =
-            separation::connect_as(PgConnectOptions::from_str(url)?).await?;
+            separation::connect_as(in_schema(PgConnectOptions::from_str(url)?)).await?;
         let options = options.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
@@ -232,6 +242,12 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Every table of ours is in `public`. By default a schema that is called like the login would come first, and whoever may make
+/// one could put another audit there.
+fn in_schema(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("search_path", "public")])
 }
 
 /// Reads a column of text as one of our types.

@@ -239,9 +239,7 @@ async fn an_edited_access_file_is_applied_to_whoever_is_connected() {
     let promoted = "select concat(detail->'from', detail->'to') from audit where action = 'access.change' and subject = 'tess' and detail->>'change' = 'raised'";
     assert_eq!(
         server.database.texts(promoted).await,
-        [
-            r#"{"roles": ["technician"], "zones": ["*"]}{"roles": ["supervisor"], "zones": ["*"]}"#
-        ]
+        [r#"{"roles": ["technician"], "zones": ["*"]}{"roles": ["supervisor"], "zones": ["*"]}"#]
     );
     server.stop().await;
 }
