@@ -100,7 +100,8 @@ impl Visitors {
             return Ok(known);
         }
         let known = Store::put_external_person(unit, &self.describe(visitor)).await?;
-        if let Known::Person(Principal { subject: name, .. }) = &known {
+        if let Known::Person(person) = &known {
+            let name = &person.subject;
             let entry = AuditEntry::new(name, peer, "person.create", name)
                 .detail(json!({"issuer": issuer, "sub": visitor.sub}));
             Store::audit(unit, entry).await?;
@@ -149,9 +150,10 @@ impl Visitors {
         let issuer = &self.provider.config().issuer;
         let mut back = CallBack::begin(&self.store).await?;
         let known = Store::external_person(&mut back.unit, issuer, sub).await?;
-        let Some(Known::Person(Principal { subject: name, .. })) = known else {
+        let Some(Known::Person(person)) = known else {
             return Ok(());
         };
+        let name = person.subject;
         back.subject(&name).await?;
         Store::end_logins(&mut back.unit, &name).await?;
         let ended = AuditEntry::new(SERVER, peer, "person.end_logins", &name)

@@ -24,7 +24,7 @@ pub(crate) struct External<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Known {
     /// A person, with the rights that the provider gave them when they signed in last, and their generation.
-    Person(Principal),
+    Person(Box<Principal>),
     /// The person of this name, who may not come in.
     Disabled(String),
     /// Nobody, for the name belongs to somebody else: a person of this server or of the provider, a program, or an application.
@@ -55,13 +55,13 @@ impl Store {
                 row if row.disabled => Known::Disabled(row.name),
                 // A program or an application of this name came later: one of the two would act as the other.
                 row if row.taken => Known::NameTaken,
-                row => Known::Person(principal(
+                row => Known::Person(Box::new(principal(
                     row.name,
                     row.full_name,
                     &[row.role],
                     &row.zones,
                     row.generation,
-                )?),
+                )?)),
             })
         })
         .transpose()
@@ -92,7 +92,7 @@ impl Store {
             let (role, zones) = (external.role.to_string(), external.zones.to_words());
             let full_name = external.full_name.to_owned();
             return principal(name, full_name, &[role], &zones, FIRST_GENERATION)
-                .map(Known::Person);
+                .map(|person| Known::Person(Box::new(person)));
         }
         // Perhaps the same person came twice at once.
         let known = Self::external_person(unit, external.issuer, external.sub).await?;
