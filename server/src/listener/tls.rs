@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker::Certificate;
 use chrono::{DateTime, Utc};
-use pem_files::FileError;
+use pem_files::{FileError, is_open};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use url::Host;
 
 mod certificate;
 mod files;
@@ -47,6 +48,51 @@ impl TlsFiles {
     /// One sentence: which file, what is wrong, what to do.
     pub fn check(&self) -> Result<(), TlsError> {
         self.assemble(&self.read()?, Utc::now()).map(drop)
+    }
+
+    /// What would be served, and what clients of a server that is called so would make of it: remarks.
+    ///
+    /// # Errors
+    /// As [`Self::check`], and where no client would take it.
+    pub fn judge(
+        &self,
+        host: Option<Host<&str>>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<String>, TlsError> {
+        let contents = self.read()?;
+        let Material {
+            begins, expires, ..
+        } = self.assemble(&contents, now)?;
+        let wrong = |wrong: String| Err(FileError::new(&self.certificate, wrong));
+        if now < begins || expires <= now {
+            return wrong(format!(
+                "the server's certificate holds from {begins} to {expires} only, so clients refuse it now: put another there, or set this machine's clock"
+            ));
+        }
+        let chain = pem_files::certificates(&self.certificate, &contents.certificate)?;
+        let leaf = chain
+            .first()
+            .filter(|leaf| !certificate::is_authority(leaf));
+        let Some(leaf) = leaf else {
+            return wrong(
+                "the server's certificate is one of an authority, which agents refuse: name one made with basicConstraints=CA:FALSE"
+                    .to_owned(),
+            );
+        };
+        let mut remarks = Vec::new();
+        if let Some(host) = host.filter(|host| !certificate::has_name(leaf, host)) {
+            remarks.push(format!(
+                "{}: it does not have the name {host} of public_url, so clients that come by it refuse it: put that name into it, or the right one into public_url",
+                self.certificate.display()
+            ));
+        }
+        if is_open(&self.key) {
+            remarks.push(format!(
+                "{}: everybody on this machine may read the key: take that right away",
+                self.key.display()
+            ));
+        }
+        Ok(remarks)
     }
 
     fn assemble(&self, contents: &Contents, now: DateTime<Utc>) -> Result<Material, FileError> {

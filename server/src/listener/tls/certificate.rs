@@ -1,9 +1,14 @@
 //! What a certificate says (RFC 5280): until when, and whose it is. Pure.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+use url::Host;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::ObjectIdentifier;
@@ -34,6 +39,18 @@ pub(super) fn is_authority(der: &[u8]) -> bool {
         constraints,
         Some(Ok(Some((_, BasicConstraints { ca: true, .. }))))
     )
+}
+
+/// Whether a server of this name may show it.
+pub(super) fn has_name(der: &CertificateDer<'_>, host: &Host<&str>) -> bool {
+    let name = match host {
+        Host::Domain(name) => ServerName::try_from(*name).ok(),
+        Host::Ipv4(address) => Some(ServerName::from(IpAddr::from(*address))),
+        Host::Ipv6(address) => Some(ServerName::from(IpAddr::from(*address))),
+    };
+    let parsed = ParsedCertificate::try_from(der);
+    name.zip(parsed.ok())
+        .is_some_and(|(name, certificate)| verify_server_name(&certificate, &name).is_ok())
 }
 
 /// Until when a certificate may say who else is good: it is an authority's, and holds now.
