@@ -16,6 +16,8 @@ pub enum SignInProblem {
     Locked(DateTime<Utc>),
     /// The login has ended.
     Ended,
+    /// The form was sent from another address than the server's own.
+    Elsewhere,
     /// The person signed out.
     SignedOut,
     /// Logins cannot be checked now.
@@ -48,6 +50,8 @@ pub struct SignIn<'a> {
     pub name: &'a str,
     /// Where to go afterwards: a path of this site.
     pub next: &'a str,
+    /// Where this page is to be reached.
+    pub address: &'a str,
     /// What the button of the identity provider says, where there is one.
     pub external: Option<&'a str>,
     /// A token that only this page can send along, for browsers that do not say where a form comes from.
@@ -69,6 +73,10 @@ impl SignIn<'_> {
                 );
             }
             SignInProblem::Ended => words.sign_in_ended,
+            SignInProblem::Elsewhere => {
+                let address = [("address", self.address)];
+                return Some(self.viewing.sentence(words.sign_in_elsewhere, &address));
+            }
             SignInProblem::SignedOut => words.sign_in_signed_out,
             SignInProblem::Unavailable => words.sign_in_unavailable,
             SignInProblem::ProviderAway => words.sign_in_provider_away,

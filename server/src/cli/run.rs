@@ -69,7 +69,7 @@ pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         () = ended(cluster.as_ref()) => Err(anyhow!("the private Postgres cluster ended; its log tells why")),
         name = server.failed() => Err(anyhow!("{name} ended by itself")),
     };
-    tracing::info!("stopping");
+    tracing::info!(longest = ?DRAIN, "stopping: what is under way ends first, and a database that is away is waited for");
     if tokio::time::timeout(DRAIN, server.stop()).await.is_err() {
         tracing::warn!("some connections did not end in time and were cut off");
     }
