@@ -15,6 +15,7 @@ mod command_line;
 mod commands;
 mod cross_site;
 mod database;
+mod duty;
 mod external;
 mod fake_provider;
 mod harness;
