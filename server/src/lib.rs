@@ -148,6 +148,7 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let addresses = listeners.addresses()?;
         take_up(&mut config, &store).await?;
+        let sealing = Arc::new(KeyFile::of_store(&config.data, &store).await?);
         let mut tasks = Tasks::new();
         let journal = Journal::new(config.audit.journal.clone());
         let settler = Settler::new(store.clone(), journal.clone());
@@ -156,7 +157,6 @@ impl Server {
         let days = config.number_plates_days;
         let eraser = personal::eraser::run(store.clone(), days, tasks.shutdown());
         tasks.spawn("the eraser of number plates", eraser);
-        let sealing = Arc::new(KeyFile::open(&config.data)?);
         let (in_force, policy) = InForce::new(Arc::new(std::mem::take(&mut config.policy)));
         let given = given(&mut config, &store, policy, journal, &sealing)?;
         let core = Core::load(given, &mut tasks).await?;
@@ -242,6 +242,9 @@ async fn take_up(config: &mut Config, store: &Store) -> anyhow::Result<()> {
     files::record_policy(store, &config.policy)
         .await
         .context("cannot record which policy is in force")?;
+    files::tell_whether_somebody_is_left(store, &config.policy)
+        .await
+        .context("cannot look who there is")?;
     store
         .put_zones(&config.zones)
         .await

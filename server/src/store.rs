@@ -78,6 +78,11 @@ pub enum StoreError {
         "the database schema is that of another version: start this version's server once, then give the command again"
     )]
     OtherVersion,
+    /// A command beside the server that makes nothing.
+    #[error(
+        "there is nothing of Landside in this database: was another one meant? Start the server once, which makes it"
+    )]
+    Nothing,
     /// A row holds what this version cannot read.
     #[error("{table} holds {what}, which this version cannot read: was it written by a newer one?")]
     Corrupt {
@@ -133,6 +138,7 @@ impl StoreError {
 pub struct Store {
     pool: PgPool,
     separation: Separation,
+    was_empty: bool,
 }
 
 /// Everything done with it is stored when it is committed, or nothing is.
@@ -153,25 +159,33 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_with_owner(url: &str, owner: &str) -> Result<Self, StoreError> {
-        Self::open_as(url, owner, true).await
+        Self::open_as(url, owner, true, true).await
     }
 
-    /// For a command beside the server: an empty database gets its schema, and no other one is changed.
+    /// For a command beside the server: an empty database gets its schema if the command `makes` one, and no other one is
+    /// changed.
     ///
     /// # Errors
-    /// As [`Self::open`], and [`StoreError::OtherVersion`].
-    pub async fn open_for_command(url: &str, owner: &str) -> Result<Self, StoreError> {
-        Self::open_as(url, owner, false).await
+    /// As [`Self::open`], [`StoreError::OtherVersion`], and [`StoreError::Nothing`].
+    pub async fn open_for_command(url: &str, owner: &str, makes: bool) -> Result<Self, StoreError> {
+        Self::open_as(url, owner, makes, false).await
     }
 
-    async fn open_as(url: &str, owner: &str, upgrades: bool) -> Result<Self, StoreError> {
+    async fn open_as(
+        url: &str,
+        owner: &str,
+        makes: bool,
+        upgrades: bool,
+    ) -> Result<Self, StoreError> {
         // Without the pool, which would try again until its time is over and then not say why; and without the
         // time-outs of daily work, since a migration may take as long as it needs.
         let owner = in_schema(PgConnectOptions::from_str(owner)?);
         let login = owner.get_username().to_owned();
         let mut connection = owner.connect().await?;
-        match schema::look(&mut connection, &login).await? {
+        let schema = schema::look(&mut connection, &login).await?;
+        match schema {
             Schema::Current => {}
+            Schema::None if !makes => return Err(StoreError::Nothing),
             Schema::Other if !upgrades => return Err(StoreError::OtherVersion),
             Schema::Other | Schema::None => schema::migrate(&mut connection, &login).await?,
         }
@@ -188,7 +202,16 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options)
             .await?;
-        Ok(Self { pool, separation })
+        Ok(Self {
+            pool,
+            separation,
+            was_empty: schema == Schema::None,
+        })
+    }
+
+    /// Whether there was nothing of ours in the database when it was opened.
+    pub fn was_empty(&self) -> bool {
+        self.was_empty
     }
 
     /// How far the database keeps this server from the audit's past.

@@ -86,6 +86,10 @@ pub enum Notice {
     PersonDisabled,
     /// A program has this name.
     NameTaken,
+    /// People would take this name for another's.
+    NameLooksAlike,
+    /// Whoever was here once is not taken out of the list.
+    HasComeIn,
     /// Anything else that is the server's fault.
     Unavailable,
 }
@@ -131,6 +135,8 @@ impl Notice {
             Self::NoSuchPerson => "no-such-person",
             Self::PersonDisabled => "person-disabled",
             Self::NameTaken => "name-taken",
+            Self::NameLooksAlike => "name-looks-alike",
+            Self::HasComeIn => "has-come-in",
             Self::Unavailable => "unavailable",
         }
     }
@@ -175,6 +181,8 @@ impl Notice {
             Self::NoSuchPerson,
             Self::PersonDisabled,
             Self::NameTaken,
+            Self::NameLooksAlike,
+            Self::HasComeIn,
             Self::Unavailable,
         ]
         .into_iter()
@@ -249,6 +257,8 @@ impl Notice {
             Self::NoSuchPerson => words.notice_no_such_person,
             Self::PersonDisabled => words.notice_person_disabled,
             Self::NameTaken => words.notice_name_taken,
+            Self::NameLooksAlike => words.notice_name_looks_alike,
+            Self::HasComeIn => words.notice_has_come_in,
             Self::Unavailable => words.notice_unavailable,
         }
         .to_owned()

@@ -154,6 +154,7 @@ words! {
     save: "저장", "Save";
     enable: "사용 재개", "Enable";
     disable: "사용 중지", "Disable";
+    withdraw: "초대 취소", "Withdraw the invitation";
     invite: "초대", "Invite";
     invite_hint: "초대하면 한 번만 쓸 수 있는 링크가 만들어집니다. 받은 사람이 하루 안에 비밀번호를 정합니다.", "Inviting makes a link that is good once, for a day. Whoever gets it chooses a password.";
     zones_rule: "구역은 ID를 띄어쓰기로 구분해 적습니다. *는 모든 구역입니다.", "Zones are ids with spaces between them; * is every zone.";
@@ -191,6 +192,8 @@ words! {
     notice_no_such_person: "그런 사용자가 없어 처리하지 않았습니다.", "Nobody has this name, so nothing was done.";
     notice_person_disabled: "사용이 중지된 사용자입니다. 먼저 사용을 재개하십시오.", "This person is disabled: enable them first.";
     notice_name_taken: "프로그램이나 에이전트가 쓰는 이름입니다. 다른 이름을 쓰십시오.", "That is the name of a program or an agent: choose another.";
+    notice_name_looks_alike: "이미 있는 이름과 혼동되는 이름입니다. 다른 이름을 쓰십시오.", "That name looks like one that is here already: choose another.";
+    notice_has_come_in: "한 번이라도 로그인한 사용자는 목록에서 지울 수 없습니다. 대신 사용 중지하십시오.", "Whoever has come in stays in the list: disable them instead.";
 
     // Counts and zones.
     active: "발생 중", "Active";

@@ -9,6 +9,8 @@ use server::audit::verify::{Verdict, Verifier};
 use server::config::Config;
 use server::store::audit_chain::read_chain;
 
+use super::database::{Missing, reach};
+
 /// Something is wrong with the audit.
 const EXIT_FOUND: u8 = 1;
 
@@ -61,15 +63,8 @@ impl AuditCommand {
 
 async fn verify(config: &Config, heads: Vec<Head>) -> anyhow::Result<Verdict> {
     let mut verifier = Verifier::new(heads);
-    let place = config.data.join("postgres");
     // Making an empty one to say that it is whole would be no answer.
-    if config.database_url.is_none() && !place.exists() {
-        return Err(anyhow!(
-            "DATABASE_URL is not set, and there is no private cluster at {}",
-            place.display()
-        ));
-    }
-    let (url, cluster) = super::database::reach(config).await?;
+    let (url, cluster) = reach(config, Missing::Refused).await?;
     let read = read_chain(&url, |row| verifier.take(row)).await;
     let stopped = match cluster {
         Some(cluster) => cluster.stop().await,

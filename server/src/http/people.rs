@@ -18,16 +18,16 @@ use super::page::{PageQuery, Scene, error_page, html};
 use super::second_factor;
 use super::sent::Sent;
 use super::viewer::Viewer;
+use crate::identity::admission::{AdmissionError, Invitee};
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::invitation;
-use crate::identity::name::is_name;
+use crate::identity::name::BadName;
 use crate::identity::policy::{Denial, Permission};
-use crate::identity::principal::{Principal, Proof, Zones};
+use crate::identity::principal::{Principal, Zones};
 use crate::identity::random::secret;
 use crate::store::people::{InviteError, KeptBy};
 use crate::store::{Store, StoreError, Unit};
-use crate::wire;
 
 const PAGE: &str = "/people";
 
@@ -171,22 +171,33 @@ pub(super) async fn invite(
 async fn invitee(app: &App, viewer: &Viewer, form: &InviteForm) -> Result<Principal, Refusal> {
     let name = form.name.trim().to_owned();
     about_another(app, viewer, &name)?;
-    let full_name = wire::clean(&form.full_name).trim().to_owned();
-    let zones = read_zones(app, &form.zones).ok_or(BAD_INPUT)?;
-    if !is_name(&name) || full_name.is_empty() || !form.role.is_for_people() {
-        return Err(BAD_INPUT);
-    }
-    let known = app.store.kept_by(&name).await;
+    let invitee = Invitee {
+        name,
+        full_name: form.full_name.clone(),
+        role: form.role,
+        zones: read_zones(app, &form.zones).ok_or(BAD_INPUT)?,
+    };
+    let person = invitee.check(&app.store).await.map_err(not_admitted)?;
+    let known = app.store.kept_by(&person.subject).await;
     if known.map_err(|error| not_recording(&error))?.is_some() {
         return Err((StatusCode::CONFLICT, Notice::PersonExists));
     }
-    Ok(Principal {
-        subject: name,
-        full_name,
-        roles: vec![form.role],
-        zones,
-        proof: Proof::default(),
-    })
+    Ok(person)
+}
+
+/// Why nobody is invited, or taken back.
+fn not_admitted(error: AdmissionError) -> Refusal {
+    let conflict = |notice| (StatusCode::CONFLICT, notice);
+    match error {
+        AdmissionError::Name(BadName::Alike(..)) => conflict(Notice::NameLooksAlike),
+        AdmissionError::Name(_) | AdmissionError::FullName | AdmissionError::Role(_) => BAD_INPUT,
+        AdmissionError::Exists(_) | AdmissionError::Disabled(_) => conflict(Notice::PersonExists),
+        AdmissionError::NotAwaited(_) => conflict(Notice::HasComeIn),
+        AdmissionError::Invite(InviteError::NotAPerson(_)) => conflict(Notice::NameTaken),
+        AdmissionError::Invite(InviteError::FromFile(_)) => conflict(Notice::KeptByFile),
+        AdmissionError::Invite(InviteError::FromProvider(_)) => conflict(Notice::KeptByProvider),
+        AdmissionError::Invite(InviteError::Store(error)) => not_recording(&error),
+    }
 }
 
 #[derive(Deserialize)]
@@ -258,12 +269,8 @@ async fn make_link(
         back.commit(&app.authenticator).await?;
         Ok::<_, InviteError>(())
     };
-    made.await.map_err(|error| match error {
-        InviteError::NotAPerson(_) => (StatusCode::CONFLICT, Notice::NameTaken),
-        InviteError::FromFile(_) => (StatusCode::CONFLICT, Notice::KeptByFile),
-        InviteError::FromProvider(_) => (StatusCode::CONFLICT, Notice::KeptByProvider),
-        InviteError::Store(error) => not_recording(&error),
-    })?;
+    made.await
+        .map_err(|error| not_admitted(AdmissionError::Invite(error)))?;
     Ok(Made {
         url: format!("{}{}", base(app, headers), invitation::path(&token)),
         name: person.subject,
@@ -314,6 +321,35 @@ pub(super) async fn enable(State(app): State<App>, sent: Sent<NameForm>) -> Resp
 pub(super) async fn end_logins(State(app): State<App>, sent: Sent<NameForm>) -> Response {
     let made = change(&app, &sent.viewer, &sent.fields.name, Change::EndLogins).await;
     told(&sent, made)
+}
+
+/// Takes somebody back who was invited and has never come in.
+pub(super) async fn withdraw(State(app): State<App>, sent: Sent<NameForm>) -> Response {
+    let made = take_back(&app, &sent.viewer, &sent.fields.name).await;
+    told(&sent, made)
+}
+
+async fn take_back(app: &App, viewer: &Viewer, name: &str) -> Result<(), Refusal> {
+    about_another(app, viewer, name)?;
+    let known = app.store.kept_by(name).await;
+    if known.map_err(|error| not_recording(&error))?.is_none() {
+        return Err((StatusCode::NOT_FOUND, Notice::NoSuchPerson));
+    }
+    let made = async {
+        let mut unit = app.store.begin().await?;
+        if !Store::withdraw(&mut unit, name).await? {
+            return Ok(false);
+        }
+        let entry = entry(viewer, "person.withdraw", name, json!({}));
+        Store::audit(&mut unit, entry).await?;
+        unit.commit().await?;
+        Ok(true)
+    };
+    match made.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err((StatusCode::CONFLICT, Notice::HasComeIn)),
+        Err(error) => Err(not_recording(&error)),
+    }
 }
 
 fn told<F>(sent: &Sent<F>, made: Result<(), Refusal>) -> Response {
