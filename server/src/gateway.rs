@@ -84,8 +84,8 @@ impl Guard for Doorkeeper {
                 "a token is needed; send it as `passcode`, or behind `Bearer` in `Authorization` (in Socket.IO as `token`)",
             )
         })?;
-        let from = peer.address.ip().to_string();
-        let checked = self.authenticator.authenticate_at(token, &from).await;
+        let from = peer.address.ip();
+        let checked = self.authenticator.authenticate(token, from).await;
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
             TokenError::Revoked(revoked) => token_revoked(&revoked),

@@ -48,6 +48,7 @@ use tokio_rustls::server::TlsStream;
 
 pub mod alarm;
 mod announce;
+mod apart;
 pub mod audit;
 pub mod command;
 pub mod config;
@@ -81,6 +82,7 @@ use identity::gate::{Gate, GateConfig};
 use identity::in_force::InForce;
 use identity::key_file::KeyFile;
 use identity::provider::Provider;
+use identity::record::Record;
 use identity::token::TokenSettings;
 use listener::Settings;
 use listener::limits::Limits;
@@ -261,8 +263,10 @@ fn given(
     sealing: &Arc<KeyFile>,
 ) -> anyhow::Result<Given> {
     let days = u64::from(config.number_plates_days);
+    let record = Arc::new(Record::new(store.clone()));
     Ok(Given {
-        external: visitors(config.provider.take(), store)?,
+        external: visitors(config.provider.take(), store, &record)?,
+        record,
         store: store.clone(),
         policy,
         journal,
@@ -422,11 +426,16 @@ async fn shake_hands(
     Ok((stream, peer))
 }
 
-fn visitors(provider: Option<ProviderConfig>, store: &Store) -> anyhow::Result<Option<Visitors>> {
+fn visitors(
+    provider: Option<ProviderConfig>,
+    store: &Store,
+    record: &Arc<Record>,
+) -> anyhow::Result<Option<Visitors>> {
     let provider = provider.map(Provider::new).transpose()?;
     Ok(provider.map(|provider| Visitors {
         provider: Arc::new(provider),
         store: store.clone(),
+        record: Arc::clone(record),
     }))
 }
 

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use cli::audit::{AuditCommand, EXIT_UNVERIFIED};
@@ -16,6 +17,9 @@ use cli::keys::KeysCommand;
 
 /// `EX_USAGE` of sysexits: what was asked for is wrong, and nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
+
+/// Everything has ended by then, or was cut off. What a hanging file system keeps must not keep the process.
+const LEFT_OVER: Duration = Duration::from_secs(1);
 
 /// What the log tells unless `RUST_LOG` says otherwise. That a migration finds something done already is no news.
 const TOLD: &str = "info,sqlx::postgres::notice=warn";
@@ -164,6 +168,7 @@ fn main() -> ExitCode {
             .map(|sentence| say(&sentence)),
         _ => runtime.block_on(cli::run::run(config, path)),
     };
+    runtime.shutdown_timeout(LEFT_OVER);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),

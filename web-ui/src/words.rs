@@ -131,6 +131,7 @@ words! {
     show_second_factor: "2단계 인증하기", "Show it now";
     connect_first: "이 로그인에는 2단계 인증이 필요합니다. 인증 앱이 설치된 전화기를 준비한 뒤 계속하십시오.", "This login takes a second factor. Have a telephone with an authenticator app at hand, then go on.";
     offer_minutes: "이 그림은 10분 동안만 쓸 수 있습니다.", "The picture is good for ten minutes.";
+    sign_in_failures: "최근 7일 동안 이 이름으로 잘못된 비밀번호나 코드가 {n}번 입력되었습니다. 본인이 아니면 비밀번호를 변경하고 관리자에게 알리십시오.", "Within seven days, a wrong password or code was shown {n} times in this name. If that was not you, change your password and tell an administrator.";
     recovery_left: "남은 복구 코드는 {n}개입니다.", "{n} recovery codes are left.";
     renew_recovery: "복구 코드 새로 만들기", "New recovery codes";
     code: "인증 코드", "Code";

@@ -2,7 +2,7 @@
 //! sessions that live.
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use contract::Role;
@@ -155,13 +155,9 @@ fn read_zones(app: &App, typed: &str) -> Option<Zones> {
     known(&zones).then_some(zones)
 }
 
-pub(super) async fn invite(
-    State(app): State<App>,
-    headers: HeaderMap,
-    sent: Sent<InviteForm>,
-) -> Response {
+pub(super) async fn invite(State(app): State<App>, sent: Sent<InviteForm>) -> Response {
     let made = match invitee(&app, &sent.viewer, &sent.fields).await {
-        Ok(person) => make_link(&app, &sent.viewer, &headers, person, "person.invite").await,
+        Ok(person) => make_link(&app, &sent.viewer, person, "person.invite").await,
         Err(refusal) => Err(refusal),
     };
     shown(&app, &sent, made).await
@@ -206,13 +202,9 @@ pub(super) struct NameForm {
 }
 
 /// A new link for somebody who is there: what they knew before is void.
-pub(super) async fn link(
-    State(app): State<App>,
-    headers: HeaderMap,
-    sent: Sent<NameForm>,
-) -> Response {
+pub(super) async fn link(State(app): State<App>, sent: Sent<NameForm>) -> Response {
     let made = match known_person(&app, &sent.viewer, &sent.fields.name).await {
-        Ok(person) => make_link(&app, &sent.viewer, &headers, person, "person.link").await,
+        Ok(person) => make_link(&app, &sent.viewer, person, "person.link").await,
         Err(refusal) => Err(refusal),
     };
     shown(&app, &sent, made).await
@@ -252,7 +244,6 @@ async fn shown<F>(app: &App, sent: &Sent<F>, made: Result<Made, Refusal>) -> Res
 async fn make_link(
     app: &App,
     viewer: &Viewer,
-    headers: &HeaderMap,
     person: Principal,
     action: &'static str,
 ) -> Result<Made, Refusal> {
@@ -272,23 +263,15 @@ async fn make_link(
     made.await
         .map_err(|error| not_admitted(AdmissionError::Invite(error)))?;
     Ok(Made {
-        url: format!("{}{}", base(app, headers), invitation::path(&token)),
+        url: format!("{}{}", base(app), invitation::path(&token)),
         name: person.subject,
         until,
     })
 }
 
-/// The address under which the administrator reached this page.
-fn base(app: &App, headers: &HeaderMap) -> String {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let scheme = if app.entrance.secure_cookies {
-        "https"
-    } else {
-        "http"
-    };
-    host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
+/// Where links lead: as configured, and not as the request says, which whoever brought it here could have chosen.
+fn base(app: &App) -> &str {
+    app.entrance.public_url.as_str().trim_end_matches('/')
 }
 
 #[derive(Deserialize)]

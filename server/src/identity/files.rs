@@ -2,7 +2,7 @@
 //! for whoever is connected, when two looks found the same.
 //!
 //! A file that cannot be read, or is wrong, or would shut everybody out, is told in the log and in the audit once, and what
-//! was in force before goes on.
+//! was in force before goes on. So is one that hangs, and readiness says so.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use contract::ZoneId;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::authenticator::Authenticator;
 use super::digest::of_text;
+use super::in_force::Enact;
 use super::policy::{Permission, Place, Policy};
 use super::principal::Principal;
+use crate::apart::Apart;
 use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
 use crate::settled::Settled;
@@ -121,7 +122,9 @@ pub(crate) struct FileWatch {
     files: Files,
     store: Store,
     authenticator: Authenticator,
-    in_force: watch::Sender<Arc<Policy>>,
+    in_force: Enact,
+    /// Where they are read.
+    reading: [Apart<io::Result<String>>; 2],
     /// The hash of what each file says.
     policy: Settled<String>,
     access: Settled<String>,
@@ -135,9 +138,9 @@ impl FileWatch {
         files: Files,
         store: Store,
         authenticator: Authenticator,
-        in_force: watch::Sender<Arc<Policy>>,
+        in_force: Enact,
     ) -> Self {
-        let policy = Settled::new(in_force.borrow().hash().to_owned());
+        let policy = Settled::new(in_force.policy.borrow().hash().to_owned());
         let applied = files.access.as_ref().map(|(_, applied)| applied.clone());
         Self {
             policy,
@@ -146,6 +149,7 @@ impl FileWatch {
             store,
             authenticator,
             in_force,
+            reading: [Apart::new("policy"), Apart::new("access")],
             said: [None, None],
         }
     }
@@ -162,6 +166,8 @@ impl FileWatch {
             let policy = self.look_at_policy().await;
             self.say(0, "policy.refuse", policy).await;
             let access = self.look_at_access().await;
+            let hangs = self.reading.iter().any(Apart::hangs);
+            self.in_force.hangs.send_replace(hangs);
             self.say(1, "access.refuse", access).await;
         }
     }
@@ -200,7 +206,7 @@ impl FileWatch {
         let Some(path) = self.files.policy.clone() else {
             return Ok(());
         };
-        let Some(text) = look(&mut self.policy, &path).await? else {
+        let Some(text) = look(&mut self.policy, &mut self.reading[0], &path).await? else {
             return Ok(());
         };
         let policy = Policy::read(&path, &text)?;
@@ -208,7 +214,7 @@ impl FileWatch {
         record_policy(&self.store, &policy).await?;
         let (file, hash) = (policy.name().to_owned(), policy.hash().to_owned());
         self.policy.decide(hash.clone());
-        self.in_force.send_replace(Arc::new(policy));
+        self.in_force.policy.send_replace(Arc::new(policy));
         let sessions = self.authenticator.publisher.all_rights_changed();
         tracing::info!(file, hash, sessions, "a new policy is in force");
         Ok(())
@@ -218,13 +224,13 @@ impl FileWatch {
         let Some((path, _)) = self.files.access.clone() else {
             return Ok(());
         };
-        let Some(text) = look(&mut self.access, &path).await? else {
+        let Some(text) = look(&mut self.access, &mut self.reading[1], &path).await? else {
             return Ok(());
         };
         let found = of_text(&text);
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
-        let policy = Arc::clone(&self.in_force.borrow());
+        let policy = Arc::clone(&self.in_force.policy.borrow());
         self.somebody_is_left(&policy, Some(&access)).await?;
         let applied = access.apply(&self.store).await?;
         self.authenticator.take_effect(&applied.called_back);
@@ -241,7 +247,7 @@ impl FileWatch {
         policy: &Policy,
         access: Option<&Access>,
     ) -> Result<(), NoEffect> {
-        let before = Arc::clone(&self.in_force.borrow());
+        let before = Arc::clone(&self.in_force.policy.borrow());
         let people = self.store.people().await?;
         if is_somebody_left(&people, &before, None) && !is_somebody_left(&people, policy, access) {
             return Err(NoEffect::NobodyLeft);
@@ -312,12 +318,17 @@ pub(crate) async fn tell_whether_somebody_is_left(
 }
 
 /// What is to be decided on, if two looks found it.
-async fn look(settled: &mut Settled<String>, path: &Path) -> Result<Option<String>, NoEffect> {
-    let text = match read_apart(path).await {
+async fn look(
+    settled: &mut Settled<String>,
+    reading: &mut Apart<io::Result<String>>,
+    path: &Path,
+) -> Result<Option<String>, NoEffect> {
+    let owned = path.to_owned();
+    let text = match reading.look(move || read(&owned)).await.flatten() {
         Ok(text) => text,
-        Err(error) => {
+        Err(source) => {
             settled.look_failed();
-            return Err(error.into());
+            return Err(ConfigError::read(path, source).into());
         }
     };
     if !settled.look(of_text(&text)) {
@@ -325,14 +336,6 @@ async fn look(settled: &mut Settled<String>, path: &Path) -> Result<Option<Strin
     }
     not_empty(path, &text)?;
     Ok(Some(text))
-}
-
-/// Reads a file where a slow disk holds up nobody.
-async fn read_apart(path: &Path) -> Result<String, ConfigError> {
-    let owned = path.to_owned();
-    let text = tokio::task::spawn_blocking(move || read(&owned)).await;
-    let text = text.unwrap_or_else(|error| Err(io::Error::other(error)));
-    text.map_err(|source| ConfigError::read(path, source))
 }
 
 #[cfg(test)]

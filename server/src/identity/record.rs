@@ -43,6 +43,8 @@ pub(crate) enum How {
     Secret,
     /// By login and passcode, in CONNECT.
     Passcode,
+    /// By a token of the identity provider; whoever it is that shows it.
+    External,
 }
 
 impl How {
@@ -50,6 +52,7 @@ impl How {
         match self {
             Self::Secret => "token.issue",
             Self::Passcode => "passcode.begin",
+            Self::External => "token.external",
         }
     }
 
@@ -57,6 +60,7 @@ impl How {
         match self {
             Self::Secret => "token.failures",
             Self::Passcode => "passcode.failures",
+            Self::External => "token.external_failures",
         }
     }
 
@@ -64,6 +68,7 @@ impl How {
         match self {
             Self::Secret => "wrong client id or secret",
             Self::Passcode => "wrong login or passcode",
+            Self::External => "a token of the identity provider that is not accepted",
         }
     }
 }
@@ -119,6 +124,7 @@ struct Kept {
     admitted: HashMap<(String, How), VecDeque<IpAddr>>,
     secrets: Tally,
     passcodes: Tally,
+    external: Tally,
     /// Of those who are known.
     refusals: Tally,
     /// Of the audit itself.
@@ -156,6 +162,7 @@ impl Kept {
         let tally = match how {
             How::Secret => &mut self.secrets,
             How::Passcode => &mut self.passcodes,
+            How::External => &mut self.external,
         };
         let peer = address.to_string();
         if tally.is_single(name, &peer, refused, now) {
@@ -181,6 +188,7 @@ impl Kept {
         for (sums, action, outcome) in [
             (sums(&mut self.secrets), How::Secret.failures(), wrong),
             (sums(&mut self.passcodes), How::Passcode.failures(), wrong),
+            (sums(&mut self.external), How::External.failures(), wrong),
             (sums(&mut self.refusals), "refusals", "refused"),
             (sums(&mut self.readings), "audit.exports", "done"),
         ] {

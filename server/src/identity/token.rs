@@ -18,7 +18,7 @@ use super::rotation;
 use super::seconds::second_of;
 use super::standing::{REVOCATION_KEPT, Revoked};
 use crate::store::{Store, StoreError};
-use known::{Known, fingerprint};
+use known::{KnownTokens, fingerprint};
 
 mod es256;
 mod known;
@@ -164,7 +164,7 @@ pub struct Tokens {
     life: Duration,
     validation: Validation,
     ring: RwLock<Arc<Ring>>,
-    known: Mutex<Known>,
+    known: Mutex<KnownTokens>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -215,7 +215,7 @@ impl Tokens {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> std::sync::MutexGuard<'_, KnownTokens> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,6 +1,7 @@
 //! What people did: one row for each action, in the transaction of the action itself, as its last statement: the chain is
 //! locked from then to the transaction's end.
 
+use chrono::{DateTime, Utc};
 use sqlx::Connection;
 
 use super::{Store, StoreError, Unit};
@@ -105,6 +106,25 @@ impl Store {
             written.map_err(not_written)?;
         }
         Ok(unit.commit().await?)
+    }
+
+    /// How often somebody showed a wrong password or code in this name since then: what stands alone, and what was summed up.
+    pub(crate) async fn failures(
+        &self,
+        name: &str,
+        since: DateTime<Utc>,
+    ) -> Result<i64, StoreError> {
+        let failures = sqlx::query_scalar!(
+            r#"select coalesce(sum(case when action <> 'login.failures' then 1
+                     else (detail->>'attempts')::bigint - (detail->>'refused')::bigint end), 0)::bigint as "failures!"
+               from audit where actor = $1 and at >= $2
+                 and (action = 'login.failures' or outcome in ('wrong name or password', 'wrong code'))"#,
+            name,
+            since
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(failures)
     }
 
     /// The last row of the chain.

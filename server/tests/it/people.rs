@@ -110,6 +110,7 @@ async fn ones_other_logins_end_at_once() {
     live.subscribe("/topic/alarms").await;
     let page = here.page("/account").await;
     assert_eq!(page.matches("/end\"").count(), 1, "one other login: {page}");
+    assert!(!page.contains("id=\"failures\""), "nobody guessed");
     let csrf = field(&page, "csrf");
     let other = page.split("/account/logins/").nth(1).unwrap();
     let path = format!("/account/logins/{}", other.split('"').next().unwrap());
@@ -151,7 +152,12 @@ pub(crate) async fn invite(server: &TestServer, ada: &Browser, name: &str, role:
     ];
     let answer = ada.post("/people/invite", &form).await;
     assert_eq!(answer.status(), 200, "{name}");
-    let path = link(&answer.text().await.unwrap());
+    let made = answer.text().await.unwrap();
+    assert!(
+        made.contains("http://127.0.0.1:8080/invitation/"),
+        "it leads where `public_url` says, not where the request was for"
+    );
+    let path = link(&made);
     let page = server.nobody().page(&path).await;
     assert!(page.contains(name));
     path
@@ -196,6 +202,8 @@ async fn an_invitation_is_good_once_and_its_password_can_be_changed() {
     }
     assert_eq!(other.get("/").await.status(), 303, "other logins ended");
     assert_eq!(other.sign_in("nina", NEW_PASSWORD).await.status(), 401);
+    let page = nina.page("/account").await;
+    assert!(page.contains("코드가 2번 입력"), "{page}");
     let rows = "select action || ' ' || outcome from audit where actor = 'nina' and action = 'person.password' order by number";
     let told = server.database.texts(rows).await;
     let wrong = "person.password wrong name or password";
