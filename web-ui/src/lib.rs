@@ -70,7 +70,7 @@ pub use account::{
 pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
 pub use askama::{Error, Template};
 pub use asset::{Asset, asset, assets, sockjs_client};
-pub use audit::{AuditFields, AuditLine, AuditPage};
+pub use audit::{AuditFields, AuditLine, AuditPage, AuditTime};
 pub use authorize::Authorize;
 pub use command::{Blocked, CommandList, CommandPanel, Offer};
 pub use device::{

@@ -282,12 +282,14 @@ words! {
     audit_subject: "대상", "On what";
     audit_reason: "사유", "Why";
     audit_outcome: "결과", "Result";
-    audit_done: "완료", "Done";
     audit_from: "시작", "From";
     audit_to: "끝", "Until";
     audit_search: "조회", "Show";
     audit_table: "CSV 내려받기", "Download as CSV";
     audit_older: "이전 기록 보기", "Older ones";
+    audit_no_time: "일시가 아닙니다. 2026-11-22T07:08처럼 적으십시오.", "This is no time: write it like 2026-11-22T07:08.";
+    audit_not_read: "조건을 읽을 수 없어 아무 기록도 표시하지 않습니다.", "The filter cannot be read, so nothing is shown.";
+    none: "없음", "none";
     audit_empty: "조건에 맞는 기록이 없습니다.", "Nothing in the audit fits this.";
 
     // Commands.
@@ -547,6 +549,8 @@ impl Words {
         }
     }
 }
+
+pub(crate) mod audit;
 
 #[cfg(test)]
 mod tests;

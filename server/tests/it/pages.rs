@@ -242,3 +242,29 @@ async fn what_one_may_not_see_or_do_is_not_there() {
     assert!(program.items("/api/v1/devices").await.is_empty() && program.alarms().await.is_empty());
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_filter_of_the_audit_that_cannot_be_read_shows_nothing() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    for (query, wrong, rows) in [
+        ("actor=ada", None, true),
+        ("actor=ada&to=nonsense", Some("to"), false),
+        ("from=%3Cx9%3E&actor=ada", Some("from"), false),
+    ] {
+        let answer = ada.get(&format!("/audit?{query}")).await;
+        let expected = if wrong.is_some() { 422 } else { 200 };
+        assert_eq!(answer.status(), expected, "{query}");
+        let page = answer.text().await.unwrap();
+        assert_eq!(page.contains("<table class=\"audit\">"), rows, "{query}");
+        assert_eq!(page.contains("/audit.csv"), rows, "{query}");
+        for field in ["from", "to"] {
+            let said = page.contains(&format!("id=\"wrong-{field}\""));
+            assert_eq!(said, wrong == Some(field), "{query}");
+        }
+        assert!(!page.contains("<x9>"), "{query}");
+        let table = ada.get(&format!("/audit.csv?{query}")).await;
+        assert_eq!(table.status(), expected, "{query}");
+    }
+    server.stop().await;
+}

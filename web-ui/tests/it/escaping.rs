@@ -58,7 +58,7 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
     };
     vec![
         audit_page(
-            &[audit_line(text)],
+            Some(&[audit_line(text)]),
             crate::sample::shell(language, &path, &zones, &alarms, None),
         ),
         overview(&airport, language),
