@@ -86,6 +86,8 @@ pub enum Notice {
     PersonDisabled,
     /// A program has this name.
     NameTaken,
+    /// Somebody would have no zone.
+    NoZone,
     /// Anything else that is the server's fault.
     Unavailable,
 }
@@ -131,6 +133,7 @@ impl Notice {
             Self::NoSuchPerson => "no-such-person",
             Self::PersonDisabled => "person-disabled",
             Self::NameTaken => "name-taken",
+            Self::NoZone => "no-zone",
             Self::Unavailable => "unavailable",
         }
     }
@@ -175,6 +178,7 @@ impl Notice {
             Self::NoSuchPerson,
             Self::PersonDisabled,
             Self::NameTaken,
+            Self::NoZone,
             Self::Unavailable,
         ]
         .into_iter()
@@ -197,7 +201,7 @@ impl Notice {
         )
     }
 
-    fn sentence(&self, viewing: &Viewing) -> String {
+    pub(crate) fn sentence(&self, viewing: &Viewing) -> String {
         let words = viewing.words();
         match self {
             Self::Acknowledged => words.notice_acknowledged,
@@ -249,6 +253,7 @@ impl Notice {
             Self::NoSuchPerson => words.notice_no_such_person,
             Self::PersonDisabled => words.notice_person_disabled,
             Self::NameTaken => words.notice_name_taken,
+            Self::NoZone => words.notice_no_zone,
             Self::Unavailable => words.notice_unavailable,
         }
         .to_owned()

@@ -188,7 +188,7 @@ async fn enter(
     let now = app.viewing(headers).now;
     let problem = match begin_login(app, visitors, &returned.visitor, peer, now).await {
         Ok(Entry::Login(name, entered)) => {
-            return sign_in::welcome(app, headers, &name, &entered, next);
+            return sign_in::welcome(app, headers, peer, &name, &entered, next).await;
         }
         Ok(Entry::Refused(problem)) => problem,
         Err(error) => {

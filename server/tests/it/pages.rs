@@ -52,6 +52,22 @@ async fn every_page_is_there_in_both_languages() {
     }
     assert_eq!(browser.get("/devices/gate-9").await.status(), 404);
     assert_eq!(browser.get("/no/such/page").await.status(), 404);
+    for (path, page) in [
+        ("/people/invite", "/people"),
+        ("/account/password", "/account"),
+        ("/alarms/1/acknowledge", "/alarms"),
+        ("/devices/gate-1/commands", "/devices/gate-1"),
+        ("/sign-out", "/"),
+        ("/login/unlock", "/"),
+    ] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.headers()["location"], page, "{path}");
+    }
+    assert_eq!(
+        browser.get("/").await.status(),
+        200,
+        "nobody is signed out by an address"
+    );
     let headers = browser.get("/").await.headers().clone();
     assert!(
         headers["content-security-policy"]
