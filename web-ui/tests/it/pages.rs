@@ -10,8 +10,9 @@ use uuid::Uuid;
 use web_ui::{
     AlarmRow, AlarmsPage, AuditFields, AuditLine, AuditPage, AuditTime, Authorize, Blocked,
     CommandList, CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage,
-    KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone, Permissions, PlatePage,
-    RowForm, Shell, SignIn, SignInProblem, Template, ZoneTile, alarm_order, asset,
+    InviteFields, KnownDevice, Notice, NoticeView, Offer, Overview, OverviewZone, PeoplePage,
+    Permissions, PersonRow, PlatePage, RowForm, Shell, SignIn, SignInProblem, Template, ZoneChoice,
+    ZoneTile, alarm_order, asset,
 };
 
 use crate::html::{Piece, assert_tags_close, attributes, pieces};
@@ -98,6 +99,44 @@ pub(crate) fn audit_page(lines: Option<&[AuditLine]>, shell: Shell<'_>) -> Strin
     page.render().unwrap()
 }
 
+fn people_page(is_wrong: bool, shell: Shell<'_>) -> String {
+    let airport = Airport::new();
+    let zones = airport.zones.iter().map(|zone| ZoneChoice {
+        id: &zone.id,
+        name: &zone.name,
+    });
+    let chosen = ["p1".to_owned()];
+    let row = |name, disabled| PersonRow {
+        name,
+        full_name: "Kim <x>",
+        role: contract::Role::Operator,
+        zones: &chosen,
+        from_file: false,
+        is_external: false,
+        disabled,
+        is_awaited: disabled,
+        invited_until: Some(ago(0)),
+        has_second_factor: false,
+        last_seen_at: None,
+        is_self: false,
+    };
+    let page = PeoplePage {
+        shell,
+        people: &[row("kim", false), row("lee@airport", true)],
+        changing: Some(if is_wrong { "lee@airport" } else { "kim" }),
+        link: None,
+        zones: &zones.collect::<Vec<_>>(),
+        invite: InviteFields {
+            name: "\"><b>",
+            wrong_name: is_wrong.then_some(&Notice::NameTaken),
+            wrong_full_name: is_wrong,
+            wrong_zones: is_wrong,
+            ..InviteFields::default()
+        },
+    };
+    page.render().unwrap()
+}
+
 fn every_page(language: Language) -> Vec<String> {
     let airport = Airport::new();
     let (zones, alarms) = (zone_ids(), alarms());
@@ -132,6 +171,7 @@ fn every_page(language: Language) -> Vec<String> {
         let device = airport.known(device.id.as_str());
         pages.push(device_page(device, &airport.zones[0].name, language));
     }
+    pages.extend([false, true].map(|is_wrong| people_page(is_wrong, shell(None))));
     for problem in [
         None,
         Some(SignInProblem::Locked(ago(0))),
@@ -509,6 +549,21 @@ fn the_audit_is_read_in_words_and_found_by_what_is_stored() {
         for part in expected {
             assert!(page.contains(part), "{part} in {page}");
         }
+    }
+}
+
+#[test]
+fn a_device_is_missed_only_where_one_was_asked_for() {
+    for (path, is_missed) in [("/devices/gate-9", true), ("/no/such", false)] {
+        let page = ErrorPage {
+            viewing: viewing(Language::En),
+            kind: ErrorKind::NotFound,
+            reference: None,
+            path,
+            shell: None,
+        };
+        let told = page.render().unwrap().contains("may have been removed");
+        assert_eq!(told, is_missed, "{path}");
     }
 }
 
