@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) mod engine;
 pub mod state;
 
+use crate::audit::readable;
 use crate::identity::principal::Principal;
 use crate::listener::rate::{Buckets, Rate};
 use crate::mailbox::Mailbox;
@@ -114,7 +115,7 @@ impl AlarmHandle {
     pub(crate) async fn acknowledge(
         &self,
         alarm: i64,
-        seen: Acknowledge,
+        mut seen: Acknowledge,
         actor: Actor,
     ) -> Result<AlarmView, AcknowledgeError> {
         let taken = {
@@ -122,6 +123,7 @@ impl AlarmHandle {
             paces.take(actor.principal.subject.clone(), Instant::now())
         };
         taken.map_err(AcknowledgeError::TooMany)?;
+        seen.note = seen.note.as_deref().and_then(readable);
         self.mailbox
             .ask(|reply| Request::Acknowledge {
                 alarm,

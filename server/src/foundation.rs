@@ -188,6 +188,7 @@ impl Core {
             commands: self.commands.clone(),
             approved_agents,
             identity,
+            record: Arc::clone(&self.record),
             arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
@@ -218,7 +219,7 @@ impl Core {
         tasks.spawn("the signing keys", keys);
         tasks.spawn("what others call back", called_back);
         let stop = tasks.shutdown();
-        tasks.spawn("the record of programs", async move {
+        tasks.spawn("the record of programs and refusals", async move {
             record.run(stop).await;
         });
         if let Some(passcodes) = passcodes {

@@ -47,6 +47,22 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The beginning of a text, without characters that a database or a reader's terminal does not take.
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+    let plain = |letter: char| {
+        if letter.is_control() {
+            '\u{fffd}'
+        } else {
+            letter
+        }
+    };
+    let mut short: String = text.chars().take(chars_max).map(plain).collect();
+    if text.chars().nth(chars_max).is_some() {
+        short.push('…');
+    }
+    short
+}
+
 /// Whether a time can be stored and shown. A device whose clock was never set says 1970, which is fine for that.
 pub(crate) fn is_storable(at: DateTime<Utc>) -> bool {
     (1970..=9999).contains(&at.year())

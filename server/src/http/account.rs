@@ -221,7 +221,7 @@ async fn new_hash(
     if let Some(notice) = password_problem(&form.new, &form.again, name) {
         return Err((StatusCode::UNPROCESSABLE_ENTITY, notice));
     }
-    right_password(app, viewer, form.old.clone()).await?;
+    right_password(app, viewer, "person.password", form.old.clone()).await?;
     let hash = app.entrance.gate.hash(form.new.clone()).await;
     hash.or(Err((StatusCode::SERVICE_UNAVAILABLE, Notice::TryLater)))
 }

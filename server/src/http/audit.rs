@@ -18,6 +18,7 @@ use super::error::{Problem, log_unavailable};
 use super::page::{Scene, error_page, html};
 use super::second_factor;
 use super::viewer::{Awake, Viewer};
+use crate::alarm::Actor;
 use crate::audit::AuditEntry;
 use crate::identity::idle_lock::admit;
 use crate::identity::policy::Denial;
@@ -155,7 +156,7 @@ pub(super) async fn page(
     Query(query): Query<AuditQuery>,
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
-    match app.may_read_audit(viewer.principal()) {
+    match app.may_read_audit(&viewer.actor()) {
         Ok(()) => {}
         Err(Denial::NotGranted) => {
             return error_page(&app, &scene, &viewer, ErrorKind::Forbidden, None);
@@ -262,15 +263,23 @@ pub(super) async fn api(
     Asked(query): Asked<AuditQuery>,
 ) -> Result<Json<Rows>, Problem> {
     // It gives away what the table gives, though it changes nothing.
-    admit(app.is_locked(&actor).await)?;
-    app.may_read_audit(&actor.principal)?;
+    admit(&app.record, app.is_locked(&actor).await, &actor, "audit")?;
+    app.may_read_audit(&actor)?;
     let filter = query.filter(app.offset)?;
     let limit = query.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX);
+    if app.record.is_single_reading(&actor) {
+        app.store.audit_alone(export(&actor, &query)).await?;
+    }
     let (items, next) = read(&app, &filter, limit).await?;
     Ok(Json(Rows {
         items,
         next: next.map(|number| number.to_string()),
     }))
+}
+
+/// What is taken away, as it stands in the audit before it is.
+fn export<'a>(actor: &'a Actor, query: &AuditQuery) -> AuditEntry<'a> {
+    AuditEntry::by(actor, "audit.export", "audit").detail(json!({"filter": query}))
 }
 
 /// The whole filtered audit as a table, a page at a time; that it was taken away is in the audit.
@@ -279,16 +288,14 @@ pub(super) async fn table(
     Awake(viewer): Awake,
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Problem> {
-    match app.may_read_audit(viewer.principal()) {
+    let actor = viewer.actor();
+    match app.may_read_audit(&actor) {
         Ok(()) => {}
         Err(Denial::SecondFactorNeeded) => return Ok(second_factor::lead(&viewer.path)),
         Err(denial @ Denial::NotGranted) => return Err(denial.into()),
     }
     let filter = query.filter(app.offset)?;
-    let actor = viewer.actor();
-    let entry = AuditEntry::by(&actor, "audit.export", "audit")
-        .detail(json!({"filter": serde_json::to_value(&query).unwrap_or_default()}));
-    app.store.audit_alone(entry).await?;
+    app.store.audit_alone(export(&actor, &query)).await?;
     let first = format!("{BYTE_ORDER_MARK}{HEADER}\r\n");
     let offset = app.offset;
     let pages = stream::unfold(Some((filter, Some(first))), move |state| {

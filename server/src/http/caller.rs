@@ -92,7 +92,8 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let EvenLocked(caller) = EvenLocked::<Self>::from_request_parts(parts, app).await?;
         if !parts.method.is_safe() {
-            admit(app.is_locked(&caller.0).await)?;
+            let locked = app.is_locked(&caller.0).await;
+            admit(&app.record, locked, &caller.0, parts.uri.path())?;
         }
         Ok(caller)
     }

@@ -24,7 +24,7 @@ use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::invitation;
 use crate::identity::name::{NAME_CHARS_MAX, is_name};
-use crate::identity::policy::{Denial, Permission, Place};
+use crate::identity::policy::{Denial, Permission};
 use crate::identity::principal::{Principal, Proof, Zones};
 use crate::identity::random::secret;
 use crate::store::people::{InviteError, KeptBy};
@@ -47,7 +47,7 @@ struct Beside {
 
 async fn page(app: &App, viewer: &Viewer, beside: Beside) -> Response {
     let scene = Scene::read(app, viewer.principal()).await;
-    match may_manage(app, viewer) {
+    match may_manage(app, viewer, PAGE) {
         Ok(()) => {}
         Err(Denial::NotGranted) => {
             return error_page(app, &scene, viewer, ErrorKind::Forbidden, None);
@@ -162,12 +162,8 @@ pub(super) async fn show(
 }
 
 /// Who is let in, and what they may, is said by whoever has all zones to give.
-fn may_manage(app: &App, viewer: &Viewer) -> Result<(), Denial> {
-    app.allow(
-        viewer.principal(),
-        Permission::PeopleManage,
-        Place::Anywhere,
-    )
+fn may_manage(app: &App, viewer: &Viewer, whom: &str) -> Result<(), Denial> {
+    app.demand(&viewer.actor(), Permission::PeopleManage, whom)
 }
 
 /// Why a form did nothing, as an answer.
@@ -175,7 +171,7 @@ type Refusal = (StatusCode, Notice);
 
 /// A form about this person, by somebody who may send it; nobody does any of this to themselves.
 fn about_another(app: &App, viewer: &Viewer, name: &str) -> Result<(), Refusal> {
-    may_manage(app, viewer).map_err(denied)?;
+    may_manage(app, viewer, name).map_err(denied)?;
     if name == viewer.principal().subject {
         return Err((StatusCode::CONFLICT, Notice::NotYourself));
     }

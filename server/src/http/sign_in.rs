@@ -42,35 +42,30 @@ const LANGUAGE_SECONDS: i64 = 365 * 24 * 3600;
 /// A browser is known for as long, counted from its last sign-in.
 const DEVICE_SECONDS: i64 = 365 * 24 * 3600;
 
-/// Somebody of this name who shows something.
-pub(super) fn trial_of<'a>(name: &'a str, peer: &'a str, device: Option<&'a str>) -> Trial<'a> {
+/// Somebody who is signed in and shows something once more, to do this.
+pub(super) fn trial<'a>(viewer: &'a Viewer, action: &'static str) -> Trial<'a> {
     Trial {
-        name,
-        peer,
-        device_cookie: device,
+        name: &viewer.principal().subject,
+        action,
+        peer: &viewer.peer,
+        device_cookie: viewer.device_cookie.as_deref(),
     }
 }
 
-/// Somebody who is signed in and shows something once more.
-pub(super) fn trial(viewer: &Viewer) -> Trial<'_> {
-    trial_of(
-        &viewer.principal().subject,
-        &viewer.peer,
-        viewer.device_cookie.as_deref(),
-    )
-}
-
-/// Whether this is the password of somebody who is signed in.
+/// Whether this is the password of somebody who is signed in, and wants to do this.
 pub(super) async fn right_password(
     app: &App,
     viewer: &Viewer,
+    action: &'static str,
     password: String,
 ) -> Result<(), (StatusCode, Notice)> {
     let stored = app.store.person(&viewer.principal().subject).await;
     let stored = stored.map_err(|error| not_recording(&error))?;
     let stored = stored.and_then(|person| person.password_hash);
     let gate = &app.entrance.gate;
-    let right = gate.password(&trial(viewer), password, stored).await;
+    let right = gate
+        .password(&trial(viewer, action), password, stored)
+        .await;
     if right.map_err(refusal)? {
         Ok(())
     } else {
@@ -169,7 +164,12 @@ pub(super) async fn enter(
         .take(NAME_CHARS_MAX)
         .collect();
     let device = shown_device(&app, &headers);
-    let trial = trial_of(&name, &peer, device.as_deref());
+    let trial = Trial {
+        name: &name,
+        action: "login.begin",
+        peer: &peer,
+        device_cookie: device.as_deref(),
+    };
     let (status, problem) = match sign_in(&app, &trial, form.password, viewing.now).await {
         Ok(Some(entered)) => return welcome(&app, &headers, &peer, &name, &entered, next).await,
         Ok(None) => (StatusCode::UNAUTHORIZED, SignInProblem::Wrong),

@@ -19,7 +19,7 @@ use super::idle;
 use super::page::html;
 use crate::alarm::Actor;
 use crate::identity::digest::of_secret;
-use crate::identity::idle_lock::is_locked;
+use crate::identity::idle_lock::{Asleep, admit, is_locked};
 use crate::identity::principal::Principal;
 use crate::listener::asker::Asker;
 use crate::store::StoreError;
@@ -144,6 +144,12 @@ impl Viewer {
         page_of(&self.path)
     }
 
+    /// Whether a locked console may not do this; it is written down.
+    pub(super) fn admit(&self, app: &App) -> Result<(), Asleep> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        admit(&app.record, Ok(self.is_locked), &self.actor(), path)
+    }
+
     fn refuse_locked(&self) -> Response {
         let page = Some(self.page());
         answer(self, page, StatusCode::FORBIDDEN, &Notice::Locked)
@@ -211,7 +217,7 @@ impl FromRequestParts<App> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let EvenLocked(viewer) = EvenLocked::<Self>::from_request_parts(parts, app).await?;
-        if viewer.is_locked && !parts.method.is_safe() {
+        if !parts.method.is_safe() && viewer.admit(app).is_err() {
             return Err(viewer.refuse_locked());
         }
         Ok(viewer)
@@ -223,7 +229,7 @@ impl FromRequestParts<App> for Awake {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let EvenLocked(viewer) = EvenLocked::<Viewer>::from_request_parts(parts, app).await?;
-        if viewer.is_locked {
+        if viewer.admit(app).is_err() {
             return Err(viewer.refuse_locked());
         }
         Ok(Self(viewer))

@@ -32,6 +32,8 @@ pub(crate) struct GateConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct Trial<'a> {
     pub(crate) name: &'a str,
+    /// What they want to do by it, as the audit says.
+    pub(crate) action: &'static str,
     /// As text, for the audit; an address, for what is counted.
     pub(crate) peer: &'a str,
     /// What the browser showed to be known by.
@@ -217,7 +219,7 @@ impl Gate {
             return Ok(());
         }
         let name = called(trial.name);
-        let entry = AuditEntry::new(name, trial.peer, "login.begin", name).outcome(outcome);
+        let entry = AuditEntry::new(name, trial.peer, trial.action, name).outcome(outcome);
         self.store.audit_alone(entry).await
     }
 

@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::database::Database;
 use crate::harness::{PASSWORD, PATIENCE, TestServer};
+use crate::stomp_client::StompClient;
 
 /// What the server's own role is refused.
 const REFUSED: [&str; 3] = [
@@ -372,4 +373,65 @@ async fn audits_that_wait_for_each_other_all_come_through() {
     assert_eq!(distinct.len(), numbers.len());
     assert!(numbers.len() >= 8);
     std::sync::Arc::into_inner(server).unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_stands_in_the_audit_whichever_way_they_tried() {
+    let mut server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.gate_is("closed").await;
+    let vera = server.browser("vera").await;
+    let csrf = vera.csrf().await;
+    let person = [
+        ("csrf", csrf.as_str()),
+        ("name", "kim"),
+        ("full_name", "Kim"),
+        ("role", "administrator"),
+        ("zones", "*"),
+    ];
+    assert_eq!(vera.post("/people/invite", &person).await.status(), 303);
+    for path in ["/audit.csv", "/api/v1/audit"] {
+        assert_eq!(vera.get(path).await.status(), 403, "{path}");
+    }
+    let token = server.page_token(&vera).await;
+    let command = json!({"key": uuid::Uuid::from_u128(9), "name": "open"});
+    for (destination, body) in [
+        ("/app/devices/gate-1/commands", &command),
+        ("/app/alarms/7/acknowledge", &json!({"occurrence": 1})),
+    ] {
+        let mut stomp = StompClient::connect(server.stomp_address(), &token).await;
+        stomp.cast(destination, body).await;
+        assert_eq!(stomp.error().await, "forbidden");
+    }
+    let program = server.program("program-p2").await;
+    for (path, body, status) in [
+        ("/api/v1/revocations", json!({"subject": "ada"}), 403),
+        ("/api/v1/devices/gate-1/commands", command, 404),
+        (
+            "/api/v1/devices/gate-1/points/plate/reveal",
+            json!({"reason": "x"}),
+            404,
+        ),
+    ] {
+        assert_eq!(program.post(path, body).await.0, status, "{path}");
+    }
+    let mut stomp = server.stomp("program-p2").await;
+    stomp.try_subscribe("/topic/zones/p1/alarms").await;
+    assert_eq!(stomp.error().await, "forbidden");
+    server.restart().await;
+    let refused = "select concat_ws(' ', actor, peer, action, subject) from audit
+        where outcome <> 'done' and actor in ('vera', 'program-p2') order by actor desc, detail->>'at', number";
+    let expected = [
+        "vera 127.0.0.1 people.manage kim",
+        "vera 127.0.0.1 audit.read audit",
+        "vera 127.0.0.1 audit.read audit",
+        "vera 127.0.0.1 command.give gate-1",
+        "vera 127.0.0.1 alarm.acknowledge 7",
+        "program-p2 127.0.0.1 token.revoke ada",
+        "program-p2 127.0.0.1 plate.reveal gate-1/plate",
+        "program-p2 127.0.0.1 message.subscribe /topic/zones/p1/alarms",
+        "program-p2 127.0.0.1 command.give gate-1",
+    ];
+    assert_eq!(server.database.texts(refused).await, expected);
+    server.stop().await;
 }

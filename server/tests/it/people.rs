@@ -202,6 +202,10 @@ async fn an_invitation_is_good_once_and_its_password_can_be_changed() {
     }
     assert_eq!(other.get("/").await.status(), 303, "other logins ended");
     assert_eq!(other.sign_in("nina", NEW_PASSWORD).await.status(), 401);
+    let rows = "select action || ' ' || outcome from audit where actor = 'nina' and action = 'person.password' order by number";
+    let told = server.database.texts(rows).await;
+    let wrong = "person.password wrong name or password";
+    assert_eq!(told, [wrong, "person.password done"]);
     // The access file's passwords are changed there.
     let csrf = ada.csrf().await;
     let form = [
@@ -495,6 +499,17 @@ async fn an_administrator_comes_in_with_a_second_factor_only() {
     assert_eq!(answer.status(), 200);
     let codes = answer.text().await.unwrap();
     assert_eq!(codes.matches("<li><code>").count(), totp::RECOVERY_CODES);
+    let rows = "select action || ' ' || outcome from audit where actor = 'ada' order by number";
+    assert_eq!(
+        server.database.texts(rows).await,
+        [
+            "login.begin second factor asked",
+            "person.second_factor_offer done",
+            "person.second_factor wrong code",
+            "person.second_factor done",
+            "login.second_factor done",
+        ]
+    );
     let recovery = codes.split("<li><code>").nth(1).unwrap();
     let recovery = recovery.split('<').next().unwrap().to_owned();
     assert_eq!(ada.get("/people").await.status(), 200);

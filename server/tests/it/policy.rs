@@ -188,6 +188,7 @@ async fn an_edited_access_file_is_applied_to_whoever_is_connected() {
                 "roles = [\"agent\"]\nzones = [\"p2\", \"p1\"]",
             ),
             ("name = \"vera\"", "name = \"vera-2\""),
+            ("role = \"technician\"", "role = \"supervisor\""),
         ],
     );
     server.write("access.toml", &rest);
@@ -226,12 +227,19 @@ async fn an_edited_access_file_is_applied_to_whoever_is_connected() {
         [
             "vera removed",
             "program-p2 removed",
+            "tess raised",
             "agent-p2 raised",
             "program lowered",
             "vera-2 removed",
+            "tess lowered",
             "agent-p2 lowered",
             "program raised",
         ]
+    );
+    let promoted = "select concat(detail->'from', detail->'to') from audit where action = 'access.change' and subject = 'tess' and detail->>'change' = 'raised'";
+    assert_eq!(
+        server.database.texts(promoted).await,
+        [r#"{"roles": ["technician"], "zones": ["*"]}{"roles": ["supervisor"], "zones": ["*"]}"#]
     );
     server.stop().await;
 }
