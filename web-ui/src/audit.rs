@@ -30,7 +30,7 @@ pub struct AuditLine {
     pub subject: String,
     /// Why; empty when nobody said.
     pub reason: String,
-    /// With which parameters: the name of each, and its values.
+    /// With which parameters: the name of each, `outer.inner` in another, and its values.
     pub detail: Vec<(String, Vec<String>)>,
     /// What came of it.
     pub outcome: String,
@@ -139,13 +139,14 @@ impl AuditPage<'_> {
         if let Some(begin) = value.get(..HASH_SHOWN).filter(|_| is_hash) {
             return format!("{begin}…");
         }
-        let word = match name {
+        let member = name.rsplit('.').next().unwrap_or(name);
+        let word = match member {
             "role" | "roles" => {
                 let role = value.parse::<Role>().ok();
                 role.map(|role| viewing.words().role(&role))
             }
             "zones" if value == "*" => Some(viewing.words().every_zone),
-            "change" | "kind" | "state" => terms::detail(value, viewing.language),
+            "change" | "kind" | "state" | "new_secret" => terms::detail(value, viewing.language),
             _ => None,
         };
         word.unwrap_or(value).to_owned()

@@ -222,13 +222,21 @@ fn line(row: AuditRow) -> AuditLine {
         subject: row.subject,
         reason: row.reason.unwrap_or_default(),
         detail: match row.detail {
-            Value::Object(members) => members
-                .iter()
-                .map(|(name, value)| (name.clone(), values(value)))
-                .collect(),
+            Value::Object(members) => members.iter().flat_map(member).collect(),
             other => vec![("detail".to_owned(), values(&other))],
         },
         outcome: row.outcome,
+    }
+}
+
+/// A member of a detail: one of its own, or each of the members in it.
+fn member((name, value): (&String, &Value)) -> Vec<(String, Vec<String>)> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(inner, value)| (format!("{name}.{inner}"), values(value)))
+            .collect(),
+        value => vec![(name.clone(), values(value))],
     }
 }
 
