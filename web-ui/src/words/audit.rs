@@ -89,13 +89,13 @@ const ACTIONS: &Terms = &[
     ("policy.change", "정책 변경", "policy changed"),
     ("policy.refuse", "정책 거부", "policy refused"),
     ("refusals", "거부 집계", "refusals, summed"),
+    ("token.call-back", "토큰 회수", "tokens called back"),
     ("token.external", "외부 토큰 사용", "external token used"),
     (
         "token.external_failures",
         "외부 토큰 거부 집계",
         "refused external tokens, summed",
     ),
-    ("token.call-back", "토큰 회수", "tokens called back"),
     (
         "token.failures",
         "토큰 요청 실패 집계",
