@@ -5,7 +5,9 @@
 //! | [`chain`] | what a row's hash covers |
 //! | [`verify`] | finds what was changed, removed or put in |
 //! | [`head`] | the last row's hash, published so that not even the whole chain can be rewritten |
-//! | `keeper` | the task that publishes the head and brings in what was journaled |
+//! | `keeper` | the tasks that publish the head and bring in what was journaled |
+//! | `head_file` | the file of published heads, and what becomes of it |
+//! | `lines` | files that grow by lines |
 //! | `journal` | the file that takes what emergencies must leave behind while the database does not |
 //! | [`settings`] | where heads go |
 //! | `syslog` | RFC 5424 |
@@ -18,8 +20,10 @@ use uuid::Uuid;
 
 pub mod chain;
 pub mod head;
+mod head_file;
 pub(crate) mod journal;
 pub(crate) mod keeper;
+mod lines;
 pub mod settings;
 mod syslog;
 pub mod verify;

@@ -267,6 +267,7 @@ fn people_routes() -> Router<App> {
         .route("/people", get(people::show))
         .route("/people/invite", post(people::invite))
         .route("/people/link", post(people::link))
+        .route("/people/withdraw", post(people::withdraw))
         .route("/people/rights", post(people::rights))
         .route("/people/disable", post(people::disable))
         .route("/people/enable", post(people::enable))

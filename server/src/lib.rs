@@ -42,11 +42,9 @@ use chrono::FixedOffset;
 use stomp::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
 
 pub mod alarm;
 mod announce;
@@ -72,7 +70,7 @@ mod wire;
 
 use ::sockjs::SockJs;
 use audit::journal::Journal;
-use audit::keeper::AuditKeeper;
+use audit::keeper::{AuditKeeper, Settler};
 use config::{Config, ProviderConfig, Tls};
 use foundation::{Core, Followed, Given};
 use gateway::Doorkeeper;
@@ -134,9 +132,8 @@ pub struct Server {
     addresses: Addresses,
     guard: Doorkeeper,
     tasks: Tasks,
-    /// Ends last, with what the others wrote.
-    audit: JoinHandle<()>,
-    audit_stop: CancellationToken,
+    /// Those of the audit: they end last, with what the others wrote.
+    last: Tasks,
 }
 
 impl Server {
@@ -151,14 +148,15 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let addresses = listeners.addresses()?;
         take_up(&mut config, &store).await?;
+        let sealing = Arc::new(KeyFile::of_store(&config.data, &store).await?);
         let mut tasks = Tasks::new();
         let journal = Journal::new(config.audit.journal.clone());
-        let audit_keeper = AuditKeeper::new(store.clone(), config.audit.clone(), journal.clone());
-        audit_keeper.settle().await;
+        let settler = Settler::new(store.clone(), journal.clone());
+        settler.settle().await;
+        let audit_keeper = AuditKeeper::new(config.audit.clone(), settler.clone());
         let days = config.number_plates_days;
         let eraser = personal::eraser::run(store.clone(), days, tasks.shutdown());
         tasks.spawn("the eraser of number plates", eraser);
-        let sealing = Arc::new(KeyFile::open(&config.data)?);
         let (in_force, policy) = InForce::new(Arc::new(std::mem::take(&mut config.policy)));
         let given = given(&mut config, &store, policy, journal, &sealing)?;
         let core = Core::load(given, &mut tasks).await?;
@@ -194,14 +192,15 @@ impl Server {
         };
         doors.open(config, core, &mut tasks);
         tracing::info!(http = %addresses.http, stomp = %addresses.stomp, stomp_tls = ?addresses.stomp_tls, metrics = %addresses.metrics, "the server runs");
-        let audit_stop = CancellationToken::new();
-        let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
+        let mut last = Tasks::new();
+        let stop = last.shutdown();
+        last.spawn("the journal of the audit", settler.run(stop.clone()));
+        last.spawn("the published heads of the audit", audit_keeper.run(stop));
         Ok(Self {
             addresses,
             guard,
             tasks,
-            audit,
-            audit_stop,
+            last,
         })
     }
 
@@ -217,7 +216,11 @@ impl Server {
 
     /// Waits for a part of the server that ended without being asked to: its name. Cancel-safe.
     pub async fn failed(&mut self) -> String {
-        match self.tasks.ended().await {
+        let ended = tokio::select! {
+            ended = self.tasks.ended() => ended,
+            ended = self.last.ended() => ended,
+        };
+        match ended {
             Some(Ok(name)) => name.to_owned(),
             Some(Err(error)) => error.to_string(),
             None => "everything".to_owned(),
@@ -227,10 +230,7 @@ impl Server {
     /// Stops taking connections, ends every session with a word why, and waits until all is done.
     pub async fn stop(self) {
         self.tasks.stop().await;
-        self.audit_stop.cancel();
-        if let Err(error) = self.audit.await {
-            tracing::error!(%error, "the task of the audit did not end well");
-        }
+        self.last.stop().await;
     }
 }
 
@@ -242,6 +242,9 @@ async fn take_up(config: &mut Config, store: &Store) -> anyhow::Result<()> {
     files::record_policy(store, &config.policy)
         .await
         .context("cannot record which policy is in force")?;
+    files::tell_whether_somebody_is_left(store, &config.policy)
+        .await
+        .context("cannot look who there is")?;
     store
         .put_zones(&config.zones)
         .await

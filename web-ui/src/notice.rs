@@ -88,6 +88,10 @@ pub enum Notice {
     NameTaken,
     /// Somebody would have no zone.
     NoZone,
+    /// People would take this name for another's.
+    NameLooksAlike,
+    /// Whoever was here once is not taken out of the list.
+    HasComeIn,
     /// Anything else that is the server's fault.
     Unavailable,
 }
@@ -134,6 +138,8 @@ impl Notice {
             Self::PersonDisabled => "person-disabled",
             Self::NameTaken => "name-taken",
             Self::NoZone => "no-zone",
+            Self::NameLooksAlike => "name-looks-alike",
+            Self::HasComeIn => "has-come-in",
             Self::Unavailable => "unavailable",
         }
     }
@@ -179,6 +185,8 @@ impl Notice {
             Self::PersonDisabled,
             Self::NameTaken,
             Self::NoZone,
+            Self::NameLooksAlike,
+            Self::HasComeIn,
             Self::Unavailable,
         ]
         .into_iter()
@@ -254,6 +262,8 @@ impl Notice {
             Self::PersonDisabled => words.notice_person_disabled,
             Self::NameTaken => words.notice_name_taken,
             Self::NoZone => words.notice_no_zone,
+            Self::NameLooksAlike => words.notice_name_looks_alike,
+            Self::HasComeIn => words.notice_has_come_in,
             Self::Unavailable => words.notice_unavailable,
         }
         .to_owned()

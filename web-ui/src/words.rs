@@ -156,10 +156,12 @@ words! {
     save: "저장", "Save";
     enable: "사용 재개", "Enable";
     disable: "사용 중지", "Disable";
+    withdraw: "초대 취소", "Withdraw the invitation";
+    sure_withdraw: "{name} 님의 초대를 취소하시겠습니까? 링크가 바로 없어지고 목록에서도 지워집니다.", "Really withdraw the invitation of {name}? The link is void at once, and the name leaves the list.";
     invite: "초대", "Invite";
     invite_hint: "초대하면 한 번만 쓸 수 있는 링크가 만들어집니다. 받은 사람이 하루 안에 비밀번호를 정합니다.", "Inviting makes a link that is good once, for a day. Whoever gets it chooses a password.";
     zones_rule: "구역을 하나 이상 선택하십시오.", "Choose at least one zone.";
-    user_name_rule: "글자, 숫자와 . _ - @ 64자까지 쓸 수 있습니다.", "At most 64 letters, digits and . _ - @.";
+    user_name_rule: "글자나 숫자로 시작하며, 한 문자 체계의 글자, 숫자와 . _ - @ 64자까지 쓸 수 있습니다.", "At most 64 letters of one alphabet, digits and . _ - @; a letter or a digit first.";
     full_name_rule: "화면에 표시되는 이름입니다. 64자까지 쓸 수 있습니다.", "What pages show; at most 64 characters.";
     new_link: "새 링크", "New link";
     sure_new_link: "{name} 님의 새 링크를 만드시겠습니까? 현재 비밀번호, 2단계 인증, 로그인, 연결된 프로그램이 바로 없어지고, 새 링크로만 들어올 수 있습니다.", "Really make a new link for {name}? The current password, second factor, logins and applications are gone at once: they come in again by the link only.";
@@ -199,6 +201,8 @@ words! {
     notice_no_such_person: "그런 사용자가 없어 처리하지 않았습니다.", "Nobody has this name, so nothing was done.";
     notice_person_disabled: "사용이 중지된 사용자입니다. 먼저 사용을 재개하십시오.", "This person is disabled: enable them first.";
     notice_name_taken: "프로그램이나 에이전트가 쓰는 이름입니다. 다른 이름을 쓰십시오.", "That is the name of a program or an agent: choose another.";
+    notice_name_looks_alike: "이미 있는 이름과 혼동되는 이름입니다. 다른 이름을 쓰십시오.", "That name looks like one that is here already: choose another.";
+    notice_has_come_in: "한 번이라도 로그인한 사용자는 목록에서 지울 수 없습니다. 대신 사용 중지하십시오.", "Whoever has come in stays in the list: disable them instead.";
 
     // Counts and zones.
     active: "발생 중", "Active";

@@ -20,12 +20,13 @@ use super::page::{Scene, error_page, html};
 use super::second_factor;
 use super::sent::Sent;
 use super::viewer::Viewer;
+use crate::identity::admission::{AdmissionError, Invitee};
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::invitation;
-use crate::identity::name::{NAME_CHARS_MAX, is_name};
+use crate::identity::name::{BadName, NAME_CHARS_MAX, is_name};
 use crate::identity::policy::{Denial, Permission};
-use crate::identity::principal::{Principal, Proof, Zones};
+use crate::identity::principal::{Principal, Zones};
 use crate::identity::random::secret;
 use crate::store::people::{InviteError, KeptBy};
 use crate::store::{Store, StoreError, Unit};
@@ -272,8 +273,13 @@ pub(super) async fn invite(State(app): State<App>, sent: Sent<Vec<(String, Strin
         Ok(token) => return new_link::lead(&app, viewer, &token),
         Err(refusal) => refusal,
     };
-    // Somebody else has the name.
-    if refusal.0 == StatusCode::CONFLICT {
+    // What is wrong with no other field is the name: it is somebody's, or looks like it.
+    let is_the_name = match refusal.0 {
+        StatusCode::CONFLICT => true,
+        StatusCode::UNPROCESSABLE_ENTITY => !wrong.is_anything(),
+        _ => false,
+    };
+    if is_the_name {
         wrong.name = Some(refusal.1.clone());
     }
     let is_told_there = wrong.is_anything() && refusal.0 != StatusCode::FORBIDDEN;
@@ -300,21 +306,36 @@ async fn invitee(app: &App, viewer: &Viewer, form: &PersonForm) -> Result<Princi
     let (Some(role), Some(zones)) = (role, zones) else {
         return Err(BAD_INPUT);
     };
-    if Wrong::in_form(app, form).is_anything() {
+    if Wrong::in_form(app, form).full_name {
         return Err(BAD_INPUT);
     }
-    let (name, full_name) = (form.name.clone(), form.full_name.clone());
-    let known = app.store.kept_by(&name).await;
+    let invitee = Invitee {
+        name: form.name.clone(),
+        full_name: form.full_name.clone(),
+        role,
+        zones,
+    };
+    let person = invitee.check(&app.store).await.map_err(not_admitted)?;
+    let known = app.store.kept_by(&person.subject).await;
     if known.map_err(|error| not_recording(&error))?.is_some() {
         return Err((StatusCode::CONFLICT, Notice::PersonExists));
     }
-    Ok(Principal {
-        subject: name,
-        full_name,
-        roles: vec![role],
-        zones,
-        proof: Proof::default(),
-    })
+    Ok(person)
+}
+
+/// Why nobody is invited, or taken back.
+fn not_admitted(error: AdmissionError) -> Refusal {
+    let conflict = |notice| (StatusCode::CONFLICT, notice);
+    match error {
+        AdmissionError::Name(BadName::Alike(..)) => conflict(Notice::NameLooksAlike),
+        AdmissionError::Name(_) | AdmissionError::FullName | AdmissionError::Role(_) => BAD_INPUT,
+        AdmissionError::Exists(_) | AdmissionError::Disabled(_) => conflict(Notice::PersonExists),
+        AdmissionError::NotAwaited(_) => conflict(Notice::HasComeIn),
+        AdmissionError::Invite(InviteError::NotAPerson(_)) => conflict(Notice::NameTaken),
+        AdmissionError::Invite(InviteError::FromFile(_)) => conflict(Notice::KeptByFile),
+        AdmissionError::Invite(InviteError::FromProvider(_)) => conflict(Notice::KeptByProvider),
+        AdmissionError::Invite(InviteError::Store(error)) => not_recording(&error),
+    }
 }
 
 #[derive(Deserialize)]
@@ -369,12 +390,8 @@ async fn make_link(
         back.commit(&app.authenticator).await?;
         Ok::<_, InviteError>(())
     };
-    made.await.map_err(|error| match error {
-        InviteError::NotAPerson(_) => (StatusCode::CONFLICT, Notice::NameTaken),
-        InviteError::FromFile(_) => (StatusCode::CONFLICT, Notice::KeptByFile),
-        InviteError::FromProvider(_) => (StatusCode::CONFLICT, Notice::KeptByProvider),
-        InviteError::Store(error) => not_recording(&error),
-    })?;
+    made.await
+        .map_err(|error| not_admitted(AdmissionError::Invite(error)))?;
     Ok(token)
 }
 
@@ -417,6 +434,35 @@ pub(super) async fn enable(State(app): State<App>, sent: Sent<NameForm>) -> Resp
 pub(super) async fn end_logins(State(app): State<App>, sent: Sent<NameForm>) -> Response {
     let made = change(&app, &sent.viewer, &sent.fields.name, Change::EndLogins).await;
     told(&sent, made)
+}
+
+/// Takes somebody back who was invited and has never come in.
+pub(super) async fn withdraw(State(app): State<App>, sent: Sent<NameForm>) -> Response {
+    let made = take_back(&app, &sent.viewer, &sent.fields.name).await;
+    told(&sent, made)
+}
+
+async fn take_back(app: &App, viewer: &Viewer, name: &str) -> Result<(), Refusal> {
+    about_another(app, viewer, name)?;
+    let known = app.store.kept_by(name).await;
+    if known.map_err(|error| not_recording(&error))?.is_none() {
+        return Err((StatusCode::NOT_FOUND, Notice::NoSuchPerson));
+    }
+    let made = async {
+        let mut unit = app.store.begin().await?;
+        if !Store::withdraw(&mut unit, name).await? {
+            return Ok(false);
+        }
+        let entry = entry(viewer, "person.withdraw", name, json!({}));
+        Store::audit(&mut unit, entry).await?;
+        unit.commit().await?;
+        Ok(true)
+    };
+    match made.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err((StatusCode::CONFLICT, Notice::HasComeIn)),
+        Err(error) => Err(not_recording(&error)),
+    }
 }
 
 fn told<F>(sent: &Sent<F>, made: Result<(), Refusal>) -> Response {

@@ -99,7 +99,9 @@ impl Access {
                     ConfigError::invalid(
                         path,
                         owner,
-                        &format!("the environment variable {variable} is not set"),
+                        &format!(
+                            "the environment variable {variable} is not set where this program was started; a server that runs sees no new ones: set it, then start the server again"
+                        ),
                     )
                 })
         };
@@ -186,6 +188,19 @@ impl Access {
         names.chain(self.applications.iter().map(application::Entry::id))
     }
 
+    /// Programs and applications whose secret may be guessed.
+    pub fn weak_secrets(&self) -> Vec<&str> {
+        let of_clients = self.clients.iter();
+        let of_clients = of_clients.map(|entry| (&*entry.principal.subject, Some(&entry.secret)));
+        let of_applications = self.applications.iter();
+        let of_applications = of_applications.map(|entry| (entry.id(), entry.secret()));
+        of_clients
+            .chain(of_applications)
+            .filter(|(_, secret)| secret.is_some_and(|secret| !secret::is_random(secret)))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
     /// Makes sure that everybody exists as described, and disables whoever was taken out of the file. A secret that is
     /// stored already is not hashed again; a new one ends the logins of its person. What they hold is called back, in the
     /// same transaction, from everybody who lost something: let it take effect.
@@ -193,6 +208,29 @@ impl Access {
     /// # Errors
     /// [`StoreError`] when the store does not answer, or a name is taken; nobody was changed then.
     pub async fn apply(self, store: &Store) -> Result<Applied, StoreError> {
+        let (mut back, changes) = self.put(store).await?;
+        for change in &changes {
+            let entry = AuditEntry::new(SERVER, "access file", "access.change", &change.subject)
+                .detail(change.detail.clone());
+            Store::audit(&mut back.unit, entry).await?;
+        }
+        Ok(Applied {
+            changes,
+            called_back: back.store().await?,
+        })
+    }
+
+    /// Whether that could be done. Nothing is.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub(crate) async fn try_out(self, store: &Store) -> Result<(), StoreError> {
+        let (back, _) = self.put(store).await?;
+        Ok(back.unit.rollback().await?)
+    }
+
+    /// All of [`Self::apply`] but for what is written down and stored at the end: who changed.
+    async fn put(self, store: &Store) -> Result<(CallBack, Vec<Changed>), StoreError> {
         // Hashing takes its time: nothing is held for so long.
         let people = settle(self.people, store, Kind::Person).await?;
         let clients = settle(self.clients, store, Kind::Client).await?;
@@ -236,15 +274,7 @@ impl Access {
         for (grant, holder) in Store::end_grants_of_nobody(&mut back.unit).await? {
             back.grant(grant, &holder).await?;
         }
-        for change in &changes {
-            let entry = AuditEntry::new(SERVER, "access file", "access.change", &change.subject)
-                .detail(change.detail.clone());
-            Store::audit(&mut back.unit, entry).await?;
-        }
-        Ok(Applied {
-            changes,
-            called_back: back.store().await?,
-        })
+        Ok((back, changes))
     }
 }
 

@@ -80,10 +80,12 @@ impl Authenticator {
         }
     }
 
-    /// A signing key is gone: sessions whose token it signed end.
-    pub(crate) fn keys_removed(&self) {
+    /// Signing keys are gone: sessions whose tokens they signed end.
+    pub(crate) fn keys_removed(&self, keys: &[String]) {
         let sessions = self.publisher.all_rights_changed();
-        tracing::info!(sessions, "a signing key was removed");
+        for key in keys {
+            tracing::info!(key, sessions, "a signing key was removed");
+        }
     }
 
     /// A token for somebody; what their [`Principal::proof`] says of grant, client and second factor goes into it.

@@ -24,6 +24,7 @@ use super::principal::Principal;
 use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
 use crate::settled::Settled;
+use crate::store::people::KnownPerson;
 use crate::store::{Store, StoreError};
 
 /// How often the files are looked at: a right that is taken away is gone within about a second, which is two looks.
@@ -53,6 +54,17 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
         )));
     }
     Ok(text)
+}
+
+/// Refuses a file that says nothing: whoever means that nobody is to come in writes so in a comment.
+///
+/// # Errors
+/// [`ConfigError`]: it is empty.
+pub(crate) fn not_empty(path: &Path, text: &str) -> Result<(), ConfigError> {
+    if text.trim().is_empty() {
+        return Err(ConfigError::empty(path));
+    }
+    Ok(())
 }
 
 /// Which files there are, and what they need to be understood.
@@ -90,14 +102,11 @@ pub(crate) async fn record_policy(store: &Store, policy: &Policy) -> Result<(), 
 
 /// Why a changed file has no effect.
 #[derive(Debug, thiserror::Error)]
-enum NoEffect {
+pub enum NoEffect {
+    /// It says nothing, or nothing that can be.
     #[error("{0}")]
     Wrong(#[from] ConfigError),
-    /// As a program leaves it that empties a file before it writes it, and then fails.
-    #[error(
-        "it is empty, which would shut everybody out: write the new one beside it, then move it into its place"
-    )]
-    Empty,
+    /// Nobody could be let in any more.
     #[error(
         "it would leave nobody who may do people.manage: leave that right, with every zone, to somebody who is there, or restart the server with it"
     )]
@@ -195,7 +204,7 @@ impl FileWatch {
             return Ok(());
         };
         let policy = Policy::read(&path, &text)?;
-        self.somebody_still_manages(&policy).await?;
+        self.somebody_is_left(&policy, None).await?;
         record_policy(&self.store, &policy).await?;
         let (file, hash) = (policy.name().to_owned(), policy.hash().to_owned());
         self.policy.decide(hash.clone());
@@ -215,7 +224,8 @@ impl FileWatch {
         let found = of_text(&text);
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
-        self.somebody_is_left(&access).await?;
+        let policy = Arc::clone(&self.in_force.borrow());
+        self.somebody_is_left(&policy, Some(&access)).await?;
         let applied = access.apply(&self.store).await?;
         self.authenticator.take_effect(&applied.called_back);
         for change in applied.changes {
@@ -225,36 +235,80 @@ impl FileWatch {
         Ok(())
     }
 
-    /// Refuses a policy by which nobody could let others in any more.
-    async fn somebody_still_manages(&self, policy: &Policy) -> Result<(), NoEffect> {
+    /// Refuses what would leave nobody who could let others in, where there is somebody now.
+    async fn somebody_is_left(
+        &self,
+        policy: &Policy,
+        access: Option<&Access>,
+    ) -> Result<(), NoEffect> {
         let before = Arc::clone(&self.in_force.borrow());
         let people = self.store.people().await?;
-        let is_anybody_able = |policy: &Policy| {
-            let mut able = people.iter().filter(|person| !person.disabled);
-            able.any(|person| {
-                policy.entitles(&person.principal, Permission::PeopleManage, Place::Anywhere)
-            })
-        };
-        if is_anybody_able(&before) && !is_anybody_able(policy) {
+        if is_somebody_left(&people, &before, None) && !is_somebody_left(&people, policy, access) {
             return Err(NoEffect::NobodyLeft);
         }
         Ok(())
     }
+}
 
-    /// Refuses an access file that would leave nobody who could let others in, where there is somebody now.
-    async fn somebody_is_left(&self, access: &Access) -> Result<(), NoEffect> {
-        let policy = Arc::clone(&self.in_force.borrow());
-        let may = |who: &Principal| policy.entitles(who, Permission::PeopleManage, Place::Anywhere);
-        let people = self.store.people().await?;
-        let able = people
-            .iter()
-            .filter(|person| !person.disabled && may(&person.principal));
-        let (of_file, of_others): (Vec<_>, Vec<_>) = able.partition(|person| person.from_file);
-        if of_file.is_empty() || !of_others.is_empty() || access.people().any(may) {
-            return Ok(());
-        }
-        Err(NoEffect::NobodyLeft)
+/// Whether somebody can let others in by this policy: of the people there are, and of those whom a new access file names.
+fn is_somebody_left(people: &[KnownPerson], policy: &Policy, access: Option<&Access>) -> bool {
+    let may = |who: &Principal| policy.entitles(who, Permission::PeopleManage, Place::Anywhere);
+    let is_of_file = |person: &&KnownPerson| {
+        let name = &person.principal.subject;
+        let names = |access: &Access| access.people().any(|named| named.subject == *name);
+        access.is_some_and(|access| person.from_file || names(access))
+    };
+    let mut staying = people
+        .iter()
+        .filter(|person| !person.disabled && !is_of_file(person));
+    staying.any(|person| may(&person.principal))
+        || access.is_some_and(|access| access.people().any(may))
+}
+
+/// Whether a server that runs would take this policy and this access file, as far as that can be said without one, and as
+/// far as `store` knows, if there is one. Nothing is changed.
+///
+/// # Errors
+/// [`NoEffect`]: why it would not.
+pub async fn would_be_taken(
+    policy: &Policy,
+    access: Access,
+    store: Option<&Store>,
+) -> Result<(), NoEffect> {
+    if policy.roles_with(Permission::PeopleManage).is_empty() {
+        return Err(NoEffect::NobodyLeft);
     }
+    let Some(store) = store else {
+        return Ok(());
+    };
+    let people = store.people().await?;
+    if !people.is_empty() && !is_somebody_left(&people, policy, Some(&access)) {
+        return Err(NoEffect::NobodyLeft);
+    }
+    Ok(access.try_out(store).await?)
+}
+
+/// Tells in the log of a server that starts with what it would not take while it runs.
+///
+/// # Errors
+/// [`StoreError`]: nobody can say.
+pub(crate) async fn tell_whether_somebody_is_left(
+    store: &Store,
+    policy: &Policy,
+) -> Result<(), StoreError> {
+    let policy_file = policy.name();
+    if policy.roles_with(Permission::PeopleManage).is_empty() {
+        tracing::warn!(
+            policy_file,
+            "by this policy no role may do people.manage, so nobody can let others in; a server that runs would not take it"
+        );
+    } else if !is_somebody_left(&store.people().await?, policy, None) {
+        tracing::warn!(
+            policy_file,
+            "nobody who is known may do people.manage with every zone: let somebody in by `landside-server people invite`"
+        );
+    }
+    Ok(())
 }
 
 /// What is to be decided on, if two looks found it.
@@ -269,9 +323,7 @@ async fn look(settled: &mut Settled<String>, path: &Path) -> Result<Option<Strin
     if !settled.look(of_text(&text)) {
         return Ok(None);
     }
-    if text.trim().is_empty() {
-        return Err(NoEffect::Empty);
-    }
+    not_empty(path, &text)?;
     Ok(Some(text))
 }
 

@@ -234,11 +234,11 @@ impl Tokens {
         self.ring().checking.contains_key(kid)
     }
 
-    /// From now on these are the keys. Whether one is gone.
+    /// From now on these are the keys. Those that are gone.
     ///
     /// # Errors
     /// [`StoreError`] when they cannot be used; everything stays as it was then.
-    pub(super) fn use_keys(&self, keys: &[StoredKey]) -> Result<bool, StoreError> {
+    pub(super) fn use_keys(&self, keys: &[StoredKey]) -> Result<Vec<String>, StoreError> {
         let old = self.ring();
         let signs = |kid: &str| {
             let current = keys
@@ -250,13 +250,11 @@ impl Tokens {
             && keys.iter().all(|key| old.checking.contains_key(&key.kid))
             && signs(&old.signing_kid);
         if same {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let ring = Ring::new(keys)?;
-        let removed = old
-            .checking
-            .keys()
-            .any(|kid| !ring.checking.contains_key(kid));
+        let is_gone = |kid: &&String| !ring.checking.contains_key(*kid);
+        let removed = old.checking.keys().filter(is_gone).cloned().collect();
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
         self.known().clear();
         Ok(removed)

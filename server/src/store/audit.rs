@@ -8,6 +8,7 @@ use crate::audit::chain::Hash;
 use crate::audit::head::Head;
 use crate::audit::journal::Journaled;
 use crate::observability::count_audit_failure;
+use crate::wire::{clean, clean_json};
 
 pub(crate) use crate::audit::AuditEntry;
 
@@ -23,17 +24,18 @@ impl Store {
         unit: &mut Unit<'_>,
         entry: AuditEntry<'_>,
     ) -> Result<(), StoreError> {
+        let reason = entry.reason.map(clean);
         let written = sqlx::query!(
             "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            entry.actor,
-            entry.identity,
-            entry.peer,
+            &*clean(entry.actor),
+            clean_json(entry.identity),
+            &*clean(entry.peer),
             entry.action,
-            entry.subject,
-            entry.reason,
-            entry.detail,
-            entry.outcome
+            &*clean(entry.subject),
+            reason.as_deref(),
+            clean_json(entry.detail),
+            &*clean(entry.outcome)
         )
         .execute(&mut **unit)
         .await;
@@ -80,20 +82,21 @@ impl Store {
                     }
                 }
             }
+            let reason = entry.reason.as_deref().map(clean);
             let written = sqlx::query!(
                 "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
                  select $1, $2, $3, $4, $5, $6, $7, $8
                  where not exists (select from audit where at > $9::timestamptz - interval '1 minute'
                                    and action = $4 and detail ->> 'command' = $10)
                  on conflict ((detail -> 'journaled' ->> 'id')) do nothing",
-                entry.actor,
-                entry.identity,
-                entry.peer,
-                entry.action,
-                entry.subject,
-                entry.reason,
-                entry.marked_detail(),
-                entry.outcome,
+                &*clean(&entry.actor),
+                clean_json(entry.identity.clone()),
+                &*clean(&entry.peer),
+                &*clean(&entry.action),
+                &*clean(&entry.subject),
+                reason.as_deref(),
+                clean_json(entry.marked_detail()),
+                &*clean(&entry.outcome),
                 entry.at,
                 entry.id.to_string()
             )
@@ -130,9 +133,12 @@ impl Store {
 
 /// Told to everybody who watches: from now on only emergencies go on.
 fn not_written(error: sqlx::Error) -> StoreError {
-    count_audit_failure();
-    tracing::error!(%error, "the audit cannot be written: what would have to be is refused, emergency commands excepted");
-    StoreError::Audit(error)
+    let error = StoreError::Audit(error);
+    if !error.is_refused_value() {
+        count_audit_failure();
+        tracing::error!(%error, "what would have to be in the audit is refused, emergency commands excepted");
+    }
+    error
 }
 
 fn read_hash(bytes: &[u8]) -> Result<Hash, StoreError> {

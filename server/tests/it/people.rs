@@ -461,6 +461,51 @@ async fn the_invitation_of_somebody_who_is_disabled_dies_with_it() {
 }
 
 #[tokio::test]
+async fn an_invitation_that_nobody_accepted_is_withdrawn_and_a_person_is_not() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let csrf = ada.csrf().await;
+    let withdraw = async |name: &str, notice: &str| {
+        let form = [("csrf", csrf.as_str()), ("name", name)];
+        let answer = ada.post("/people/withdraw", &form).await;
+        let expected = format!("/people?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{name}");
+    };
+    let path = invite(&server, &ada, "nina", "operator").await;
+    // Somebody who guesses is not her.
+    server.nobody().sign_in("nina", "guessed").await;
+    withdraw("nina", "person-changed").await;
+    assert_eq!(server.nobody().get(&path).await.status(), 404);
+    assert!(!ada.page("/people").await.contains("nina"));
+    withdraw("nina", "no-such-person").await;
+    let rows = "select action || ' ' || actor from audit where subject = 'nina' and action like 'person.%' order by number";
+    let expected = ["person.invite ada", "person.withdraw ada"];
+    assert_eq!(server.database.texts(rows).await, expected);
+
+    // Whoever was in once stays, also when a new link took the password away; and what was called back of them stays so.
+    let path = invite(&server, &ada, "nina", "operator").await;
+    let nina = Browser::new(server.url(""));
+    let form = [("new", NEW_PASSWORD), ("again", NEW_PASSWORD)];
+    assert_eq!(nina.post(&path, &form).await.status(), 303);
+    withdraw("nina", "has-come-in").await;
+    let form = [("csrf", csrf.as_str()), ("name", "nina")];
+    assert_eq!(ada.post("/people/link", &form).await.status(), 303);
+    withdraw("nina", "has-come-in").await;
+    for (name, notice) in [
+        ("omar", "has-come-in"),
+        ("ada", "not-yourself"),
+        ("agent-1", "no-such-person"),
+    ] {
+        withdraw(name, notice).await;
+    }
+    // Of somebody new there is nothing to call back.
+    invite(&server, &ada, "leo", "operator").await;
+    let back = "select count(*) from revocation where key = 'leo'";
+    assert_eq!(server.database.count(back).await, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_browser_that_does_not_say_where_a_form_comes_from_shows_the_cookie_of_the_page() {
     let server = TestServer::start().await;
     let ada = server.browser("ada").await;

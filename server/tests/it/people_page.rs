@@ -25,6 +25,9 @@ async fn a_form_that_invites_nobody_is_kept_and_says_which_field_is_wrong() {
         ("agent-1", "Kim", &["*"][..], "the name of a program"),
         ("omar", "Kim", &["*"], "Somebody of this name is here"),
         ("a b", "Kim", &["p1"], rule),
+        ("-x", "Kim", &["p1"], rule),
+        ("OMAR", "Kim", &["*"], "looks like one that is here"),
+        ("AGENT-1", "Kim", &["*"], "looks like one that is here"),
         ("newcomer", "Kim", &["p9"], zones_rule),
         ("newcomer", "Kim", &[], zones_rule),
         ("newcomer", " ", &["p1"], full_name),
@@ -119,7 +122,12 @@ async fn what_takes_something_from_somebody_is_asked_first() {
     let ada = server.browser("ada").await;
     invite(&server, &ada, "nina", "operator").await;
     let page = ada.page("/people?change=nina").await;
-    for path in ["/people/link", "/people/end-logins", "/people/disable"] {
+    for path in [
+        "/people/link",
+        "/people/withdraw",
+        "/people/end-logins",
+        "/people/disable",
+    ] {
         let form = format!("<form method=\"post\" action=\"{path}\">");
         let before = page.split(&form).next().unwrap();
         assert!(before.len() < page.len(), "{path}");

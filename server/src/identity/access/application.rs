@@ -50,6 +50,10 @@ impl Entry {
     pub(super) fn id(&self) -> &str {
         &self.application.id
     }
+
+    pub(super) fn secret(&self) -> Option<&String> {
+        self.secret.as_ref()
+    }
 }
 
 /// How the access file reads something of an owner.

@@ -159,7 +159,7 @@ async fn what_is_called_back_elsewhere_is_void_here() {
         role: Role::Viewer,
         zones: Zones::All,
     };
-    invite(&store, invitee).await.unwrap();
+    invite(&store, invitee, true).await.unwrap();
     store.close().await;
     assert_eq!(live.error().await, "token-revoked");
     assert!(!may_use(&server, &of_omar).await);
