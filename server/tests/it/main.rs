@@ -29,6 +29,7 @@ mod openapi;
 mod outage;
 mod pages;
 mod people;
+mod people_page;
 mod plates;
 mod policy;
 mod policy_check;
