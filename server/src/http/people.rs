@@ -146,11 +146,9 @@ pub(super) async fn show(
     headers: HeaderMap,
     Query(query): Query<PeopleQuery>,
 ) -> Response {
-    let link = match new_link::kept(&app, &viewer, &headers).await {
-        Ok(link) => link,
-        // The page says it as well: it asks the same database.
-        Err(_away) => None,
-    };
+    // Where the database is away, the page says so: it asks the same one.
+    let link = new_link::kept(&app, &viewer, &headers).await;
+    let link = link.unwrap_or_default();
     let beside = Beside {
         notice: query.notice.as_deref().and_then(Notice::from_code),
         changing: query.change,
