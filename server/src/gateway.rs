@@ -505,6 +505,7 @@ fn acknowledge_refusal(error: AcknowledgeError) -> Refusal {
         AcknowledgeError::Forbidden(_) => "forbidden",
         AcknowledgeError::SecondFactorNeeded => "second-factor-needed",
         AcknowledgeError::Superseded(_) => "superseded",
+        AcknowledgeError::LongNote => "bad-parameter",
         AcknowledgeError::TooMany(_) => "too-many",
         AcknowledgeError::Store(error) => return unavailable(error),
     };

@@ -51,6 +51,7 @@ mod health;
 mod host;
 mod idle;
 mod invitation;
+mod new_link;
 mod oauth;
 mod openapi;
 mod page;

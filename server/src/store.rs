@@ -14,6 +14,7 @@ pub(crate) mod audit;
 pub mod audit_chain;
 pub(crate) mod audit_list;
 pub(crate) mod command;
+pub mod duty;
 pub(crate) mod event;
 pub(crate) mod external;
 pub(crate) mod grant;

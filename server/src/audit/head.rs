@@ -2,7 +2,7 @@
 //! reach, it shows that the whole chain was rewritten, or its end cut off. Pure.
 //!
 //! In a file, a head is one line: `2026-11-22T07:08:03.250000Z 1234 0f…9a`, the time of the row, its number, its hash. A
-//! system log has something of its own before it, which ends with [`MARK`].
+//! system log has something of its own before it, which ends with `audit head`.
 
 use std::fmt;
 use std::str::FromStr;

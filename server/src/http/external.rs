@@ -198,7 +198,7 @@ async fn enter(
     let now = app.viewing(headers).now;
     let problem = match begin_login(app, visitors, &returned.visitor, peer, now).await {
         Ok(Arrived::Login(name, entered)) => {
-            return sign_in::welcome(app, headers, &name, &entered, next);
+            return sign_in::welcome(app, headers, peer, &name, &entered, next).await;
         }
         Ok(Arrived::Refused(problem)) => problem,
         Err(error) => {

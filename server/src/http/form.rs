@@ -130,6 +130,7 @@ pub(super) async fn acknowledge(
         Err(AcknowledgeError::Superseded(_)) => (StatusCode::CONFLICT, Notice::NewerOccurrence),
         Err(AcknowledgeError::Forbidden(_)) => denied(Denial::NotGranted),
         Err(AcknowledgeError::SecondFactorNeeded) => denied(Denial::SecondFactorNeeded),
+        Err(AcknowledgeError::LongNote) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(AcknowledgeError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(AcknowledgeError::Store(error)) => not_recording(&error),
     };

@@ -297,7 +297,7 @@ pub(super) async fn enter(
     let (viewing, next) = (app.viewing(&headers), own_path(form.next.as_deref()));
     let login = match app.awaiting_login(&headers).await {
         Ok(Some(login)) => login,
-        Ok(None) => return Redirect::to("/sign-in?ended=yes").into_response(),
+        Ok(None) => return Redirect::to("/sign-in?ended=expired").into_response(),
         Err(error) => return Problem::from(error).into_response(),
     };
     let device = shown_device(&app, &headers);

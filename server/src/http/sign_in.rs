@@ -20,6 +20,7 @@ use super::page::html;
 use super::sent::{Nothing, Sent};
 use super::throttle::Share;
 use super::viewer::{EvenLocked, Peer, Viewer};
+use crate::alarm::Actor;
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::gate::{Hindrance, Trial};
@@ -27,7 +28,7 @@ use crate::identity::name::NAME_CHARS_MAX;
 use crate::identity::principal::Principal;
 use crate::identity::random::secret;
 use crate::store::audit::AuditEntry;
-use crate::store::login::NewLogin;
+use crate::store::login::{Login, NewLogin};
 use crate::store::{Store, StoreError, Unit};
 use crate::wire;
 
@@ -104,7 +105,9 @@ pub(super) async fn show(
 ) -> Response {
     let problem = match query.ended.as_deref() {
         Some("signed-out") => Some(SignInProblem::SignedOut),
-        Some(_) => Some(SignInProblem::Ended),
+        Some("ended") => Some(SignInProblem::Ended),
+        Some("disabled") => Some(SignInProblem::Disabled),
+        Some(_) => Some(SignInProblem::Expired),
         None => None,
     };
     let next = own_path(query.next.as_deref());
@@ -156,7 +159,7 @@ pub(super) async fn enter(
         let problem = if is_reached_elsewhere(&app.entrance.public_url, &headers) {
             SignInProblem::Elsewhere
         } else {
-            SignInProblem::Ended
+            SignInProblem::FormExpired
         };
         let status = StatusCode::FORBIDDEN;
         return page(&app, &headers, status, Some(problem), "", next);
@@ -174,7 +177,7 @@ pub(super) async fn enter(
         device_cookie: device.as_deref(),
     };
     let (status, problem) = match sign_in(&app, &trial, form.password, viewing.now).await {
-        Ok(Some(entered)) => return welcome(&app, &headers, &name, &entered, next),
+        Ok(Some(entered)) => return welcome(&app, &headers, &peer, &name, &entered, next).await,
         Ok(None) => (StatusCode::UNAUTHORIZED, SignInProblem::Wrong),
         Err(Hindrance::Locked(until)) => {
             (StatusCode::TOO_MANY_REQUESTS, SignInProblem::Locked(until))
@@ -221,14 +224,24 @@ pub(super) async fn needs_second_factor(
     Ok(has || app.policy.now().asks_at_sign_in(roles))
 }
 
-/// What follows the right password: the page that was wanted, or the second factor.
-pub(super) fn welcome(
+/// What follows the right password: the page that was wanted, or the second factor. The browser's login of before is over,
+/// whoever's it is: no one could reach it to end it.
+pub(super) async fn welcome(
     app: &App,
     headers: &HeaderMap,
+    peer: &str,
     name: &str,
     entered: &Entered,
     next: &str,
 ) -> Response {
+    let ended = match app.login(headers).await {
+        Ok(Some(before)) => end(app, &before, peer).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        return Problem::from(error).into_response();
+    }
     let secure = app.entrance.secure_cookies;
     let answer = if entered.awaits_second_factor {
         let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
@@ -345,22 +358,27 @@ pub(super) async fn write_login(
     Ok(has_begun.then_some((id, cookie)))
 }
 
+/// Ends a login with all that came from it; its row names it.
+async fn end(app: &App, login: &Login, peer: &str) -> Result<(), StoreError> {
+    let subject = &login.principal.subject;
+    let mut back = CallBack::begin(&app.store).await?;
+    Store::end_login(&mut back.unit, subject, login.id).await?;
+    back.grant(login.id, subject).await?;
+    let actor = Actor {
+        principal: login.principal.clone(),
+        peer: peer.to_owned(),
+    };
+    let entry = AuditEntry::by(&actor, "login.end", subject);
+    Store::audit(&mut back.unit, entry).await?;
+    back.commit(&app.authenticator).await
+}
+
 pub(super) async fn leave(
     State(app): State<App>,
     EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
     let viewer = &sent.viewer;
-    let subject = &viewer.principal().subject;
-    let ended = async {
-        let mut back = CallBack::begin(&app.store).await?;
-        Store::end_login(&mut back.unit, subject, viewer.login.id).await?;
-        back.grant(viewer.login.id, subject).await?;
-        let actor = viewer.actor();
-        let entry = AuditEntry::by(&actor, "login.end", subject);
-        Store::audit(&mut back.unit, entry).await?;
-        back.commit(&app.authenticator).await
-    };
-    match ended.await {
+    match end(&app, &viewer.login, &viewer.peer).await {
         Ok(()) => {
             let next = Redirect::to("/sign-in?ended=signed-out").into_response();
             let cookie = login_cookie(app.entrance.secure_cookies);

@@ -71,6 +71,25 @@ impl App {
         }
     }
 
+    /// To sign in, and from there to `path`. Whoever shows the cookie of a login that is no more is told why.
+    async fn to_sign_in(&self, headers: &HeaderMap, path: &str) -> Response {
+        let cookie = cookie(headers, login_cookie(self.entrance.secure_cookies));
+        let end = match cookie {
+            Some(cookie) => self.store.end_of_login(&of_secret(cookie)).await,
+            None => Ok(None),
+        };
+        // That a reason is missing keeps nobody from signing in.
+        let end = end.unwrap_or_else(|error| {
+            log_unavailable(&error);
+            None
+        });
+        let ended = end.map(|end| format!("ended={end}"));
+        let next = (path != "/").then(|| format!("next={}", in_query(path)));
+        let query: Vec<String> = next.into_iter().chain(ended).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        Redirect::to(&format!("/sign-in{mark}{}", query.join("&"))).into_response()
+    }
+
     /// The login of somebody who still has to show a second factor.
     pub(super) async fn awaiting_login(
         &self,
@@ -166,10 +185,7 @@ impl Viewer {
             {
                 Err(Problem::unauthenticated().into_response())
             }
-            Ok(None) if path == "/" => Err(Redirect::to("/sign-in").into_response()),
-            Ok(None) => {
-                Err(Redirect::to(&format!("/sign-in?next={}", in_query(&path))).into_response())
-            }
+            Ok(None) => Err(app.to_sign_in(&parts.headers, &path).await),
             Err(error) => {
                 let reference = log_unavailable(&error).to_string();
                 let page = ErrorPage {
@@ -221,7 +237,7 @@ impl FromRequestParts<App> for Awake {
 }
 
 /// The page of a path: a form of `/people/invite` stands on `/people`.
-fn page_of(path: &str) -> &str {
+pub(super) fn page_of(path: &str) -> &str {
     let path = path.split('?').next().unwrap_or_default();
     let path = path.strip_suffix(".csv").unwrap_or(path);
     let segments = match path.split('/').nth(1).unwrap_or_default() {

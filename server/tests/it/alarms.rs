@@ -24,7 +24,10 @@ async fn an_alarm_is_raised_acknowledged_and_cleared() {
         json!({"ko": "Gate error 17 (ko)", "en": "Gate error 17"})
     );
     let path = format!("/api/v1/alarms/{}/acknowledge", alarm["id"]);
-    let seen = json!({"occurrence": alarm["occurrence"], "note": "on my way"});
+    let long = json!({"occurrence": alarm["occurrence"], "note": "가".repeat(501)});
+    let (status, refused) = program.post(&path, long).await;
+    assert_eq!((status, &refused["code"]), (422, &json!("bad-parameter")));
+    let seen = json!({"occurrence": alarm["occurrence"], "note": "on my way!"});
     let (status, acknowledged) = program.post(&path, seen.clone()).await;
     assert_eq!(
         (status, &acknowledged["state"]),

@@ -460,6 +460,16 @@ impl Browser {
             .unwrap()
     }
 
+    /// With these cookies instead of its own.
+    pub(crate) async fn get_with(&self, path: &str, cookies: &str) -> reqwest::Response {
+        self.http
+            .get(format!("{}{path}", self.base))
+            .header("cookie", cookies)
+            .send()
+            .await
+            .unwrap()
+    }
+
     /// A page that must be there.
     pub(crate) async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;

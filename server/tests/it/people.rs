@@ -10,7 +10,7 @@ use server::identity::totp;
 use crate::harness::{Browser, PASSWORD, TestServer, field, unix_now};
 use crate::stomp_client::StompClient;
 
-const NEW_PASSWORD: &str = "three geese pass the gate";
+pub(crate) const NEW_PASSWORD: &str = "three geese pass the gate";
 
 /// A browser at an address of its own.
 fn at(server: &TestServer, address: [u8; 4]) -> Browser {
@@ -135,7 +135,7 @@ async fn ones_other_logins_end_at_once() {
 }
 
 /// The path of the link on a page that just made one.
-fn link(page: &str) -> String {
+pub(crate) fn link(page: &str) -> String {
     let token = page.split("/invitation/").nth(1).unwrap();
     format!("/invitation/{}", token.split('<').next().unwrap())
 }
@@ -151,8 +151,8 @@ pub(crate) async fn invite(server: &TestServer, ada: &Browser, name: &str, role:
         ("zones", "p1"),
     ];
     let answer = ada.post("/people/invite", &form).await;
-    assert_eq!(answer.status(), 200, "{name}");
-    let made = answer.text().await.unwrap();
+    assert_eq!(answer.headers()["location"], "/people", "{name}");
+    let made = ada.page("/people").await;
     assert!(
         made.contains("http://127.0.0.1:8080/invitation/"),
         "it leads where `public_url` says, not where the request was for"
@@ -253,7 +253,7 @@ async fn what_an_administrator_changes_holds_at_once() {
     ada.post("/people/enable", &base).await;
     assert_eq!(nina.sign_in("nina", NEW_PASSWORD).await.status(), 303);
     let answer = ada.post("/people/link", &base).await;
-    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["location"], "/people");
     assert_eq!(nina.get("/").await.status(), 303);
     assert_eq!(nina.sign_in("nina", NEW_PASSWORD).await.status(), 401);
 
@@ -267,27 +267,6 @@ async fn what_an_administrator_changes_holds_at_once() {
         let answer = ada.post(path, &[base[0], ("name", name)]).await;
         let expected = format!("/people?notice={notice}");
         assert_eq!(answer.headers()["location"], expected.as_str());
-    }
-    for (name, zones, notice) in [
-        ("agent-1", "*", "name-taken"),
-        ("nina", "*", "person-exists"),
-        ("a b", "*", "bad-input"),
-        ("-x", "*", "bad-input"),
-        ("NINA", "*", "name-looks-alike"),
-        ("AGENT-1", "*", "name-looks-alike"),
-        ("nіna", "*", "bad-input"),
-        ("newcomer", "p9", "bad-input"),
-    ] {
-        let form = [
-            base[0],
-            ("name", name),
-            ("full_name", "x"),
-            ("role", "viewer"),
-            ("zones", zones),
-        ];
-        let answer = ada.post("/people/invite", &form).await;
-        let expected = format!("/people?notice={notice}");
-        assert_eq!(answer.headers()["location"], expected.as_str(), "{name}");
     }
     let omar = server.browser("omar").await;
     assert!(!omar.page("/").await.contains("href=\"/people\""));
@@ -518,7 +497,7 @@ async fn an_invitation_that_nobody_accepted_is_withdrawn_and_a_person_is_not() {
     assert_eq!(nina.post(&path, &form).await.status(), 303);
     withdraw("nina", "has-come-in").await;
     let form = [("csrf", csrf.as_str()), ("name", "nina")];
-    assert_eq!(ada.post("/people/link", &form).await.status(), 200);
+    assert_eq!(ada.post("/people/link", &form).await.status(), 303);
     withdraw("nina", "has-come-in").await;
     for (name, notice) in [
         ("omar", "has-come-in"),
