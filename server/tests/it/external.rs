@@ -396,7 +396,7 @@ async fn a_key_that_the_provider_took_away_counts_no_more() {
     assert_eq!(api(&server, &token(&old)).await, 200);
     let mut session = StompClient::begin(server.stomp_address(), &token(&old)).await;
     session.connected().await;
-    session.subscribe("/topic/alarms").await;
+    session.subscribe("/topic/zones/p1/alarms").await;
     provider.rotates_to(&new);
     // The provider is asked for a key that is new to us once in some seconds at most.
     let begun = std::time::Instant::now();
