@@ -26,7 +26,7 @@ pub(super) struct HttpSection {
 pub(super) fn addresses<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<IpAddr>, D::Error> {
     let words = Vec::<String>::deserialize(list)?;
     let address = |word: String| {
-        word.parse().map_err(|_| {
+        word.parse().map_err(|_unparsed| {
             Error::custom(format!(
                 "{word:?} is no address: write each address by itself, as in \"10.0.0.1\", no network and no name"
             ))

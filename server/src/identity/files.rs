@@ -40,7 +40,8 @@ pub(crate) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// The file cannot be read, or is no regular file with text of at most 1 MiB.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let bytes = pem_files::bounded(path)?;
-    String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is no text"))
+    String::from_utf8(bytes)
+        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Refuses a file that says nothing: whoever means that nobody is to come in writes so in a comment.

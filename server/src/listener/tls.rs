@@ -139,7 +139,7 @@ impl TlsFiles {
         &self,
         contents: &Contents,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Arc<dyn ClientCertVerifier>, DateTime<Utc>)>, FileError> {
+    ) -> Result<Option<Judge>, FileError> {
         let (Some(path), Some(bytes)) = (&self.client_authority, &contents.client_authority) else {
             return Ok(None);
         };
@@ -167,6 +167,9 @@ impl TlsFiles {
         Ok(Some((verifier, expires)))
     }
 }
+
+/// Says which certificates of clients are good; and when the first of its authorities ends.
+type Judge = (Arc<dyn ClientCertVerifier>, DateTime<Utc>);
 
 /// What is wrong with a file of TLS: one sentence.
 pub type TlsError = FileError;

@@ -2,6 +2,7 @@
 //! goes, as with WebSocket.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ::sockjs::{Config, Connection, Incoming, Origins, OwnedBy, SockJs};
@@ -43,7 +44,7 @@ pub(crate) fn service(broker: Broker, settings: Settings) -> SockJs {
 pub(crate) async fn owned(mut request: Request) -> Request {
     let asker = request.extensions().get::<Asker>();
     let certificate = asker.and_then(|asker| asker.0.certificate.as_ref());
-    let owner = certificate.map(|certificate| OwnedBy(certificate.name.clone()));
+    let owner = certificate.map(|certificate| OwnedBy(Arc::clone(&certificate.name)));
     if let Some(owner) = owner {
         request.extensions_mut().insert(owner);
     }

@@ -202,7 +202,7 @@ mod tests {
         // The same name is not the same key.
         let other = URL_SAFE_NO_PAD.encode([8; 32]);
         assert_eq!(
-            set(&[a.clone()])
+            set(std::slice::from_ref(&a))
                 .prints_beside(&set(&[with(a, "x", &other)]))
                 .len(),
             1
