@@ -49,6 +49,11 @@ fn complain(what: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn secret() -> Option<String> {
+    let secret = std::env::var(SECRET_VARIABLE).ok();
+    secret.filter(|secret| !secret.is_empty())
+}
+
 #[expect(clippy::print_stdout, reason = "the one place that talks to a person")]
 fn main() -> ExitCode {
     let action = Arguments::parse().command;
@@ -59,17 +64,20 @@ fn main() -> ExitCode {
     };
     if matches!(action, Action::Check { .. }) {
         println!("{}", agent.summary());
-        return ExitCode::SUCCESS;
-    }
-    let secret = match std::env::var(SECRET_VARIABLE) {
-        Ok(secret) if !secret.is_empty() => secret,
-        Ok(_) | Err(_) => {
-            let what = format!(
-                "{SECRET_VARIABLE} is not set: put the secret of client \"{}\" there",
+        if secret().is_none() {
+            println!(
+                "{SECRET_VARIABLE} is not set here: `run` needs the secret of client \"{}\" there",
                 agent.id()
             );
-            return complain(&what, EXIT_CONFIG);
         }
+        return ExitCode::SUCCESS;
+    }
+    let Some(secret) = secret() else {
+        let what = format!(
+            "{SECRET_VARIABLE} is not set: put the secret of client \"{}\" there",
+            agent.id()
+        );
+        return complain(&what, EXIT_CONFIG);
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
     tracing_subscriber::fmt()

@@ -216,7 +216,7 @@ fn refused(alert: AlertDescription) -> String {
                 .to_owned()
         }
         A::CertificateExpired => {
-            "says that this agent's certificate has expired: put a new one in the place of server.certificate and server.key"
+            "says that this agent's certificate has expired or does not hold yet: put a new one in the place of server.certificate and server.key, or set the clock of the machine that is wrong"
                 .to_owned()
         }
         A::UnknownCA => {
@@ -229,7 +229,7 @@ fn refused(alert: AlertDescription) -> String {
         | A::CertificateUnknown
         | A::AccessDenied
         | A::DecryptError => format!(
-            "refuses this agent's certificate ({alert:?}): the server's log says why"
+            "refuses this agent's certificate ({alert:?}): have one made for clients (clientAuth) by the very authority in the server's client_authority, and look at client_revocations there"
         ),
         other => format!("ended TLS ({other:?}): the server's log may say why"),
     }

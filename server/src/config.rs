@@ -24,6 +24,7 @@ use crate::site::Zone;
 
 mod audit;
 mod http;
+mod judge;
 mod listening;
 mod people;
 mod provider;
@@ -39,7 +40,7 @@ use people::IdentitySection;
 #[cfg(test)]
 pub(crate) use provider::tests::provider as provider_for_tests;
 pub use provider::{ClientSecret, ProviderConfig, SigningAlgorithm, ZoneRule};
-pub(crate) use provider::{RETURN_PATH, is_loopback, secure_url};
+pub(crate) use provider::{RETURN_PATH, is_loopback, secure_url, trust_also};
 use tokens::TokensSection;
 
 /// What is wrong with a configuration: one sentence that names the file, the key and what to do.

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use broker::{Action, Admission, Denied, Guard, Handler, Peer, Refusal, SessionInfo};
 use chrono::Utc;
@@ -69,7 +69,7 @@ impl Guard for Doorkeeper {
         {
             let principal = passcodes.admit(login, passcode, peer).await?;
             self.certificates
-                .check(&principal, peer)
+                .check(&principal, peer, SystemTime::now())
                 .map_err(mismatched)?;
             return Ok(Admission {
                 subject: principal.subject.clone(),
@@ -92,7 +92,9 @@ impl Guard for Doorkeeper {
             TokenError::Unavailable => Denied::new("unavailable", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
-        let matching = self.certificates.check(&checked.principal, peer);
+        let matching = self
+            .certificates
+            .check(&checked.principal, peer, SystemTime::now());
         matching.map_err(mismatched)?;
         Ok(Admission {
             subject: checked.principal.subject.clone(),

@@ -6,7 +6,7 @@ use ::sockjs::{Origins, SockJs};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
@@ -34,7 +34,7 @@ use crate::listener::asker::Asker;
 use crate::live::LiveHandle;
 use crate::site::Site;
 use crate::store::Store;
-use crate::transport::socketio;
+use crate::transport::{socketio, sockjs};
 
 mod account;
 mod api;
@@ -226,6 +226,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(page::not_found)
         .method_not_allowed_fallback(openapi::no_such_method)
+        .layer(map_request(sockjs::owned))
         .layer(from_fn_with_state(app.throttle.clone(), throttle::guard))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(host::check))

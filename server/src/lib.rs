@@ -43,7 +43,6 @@ use stomp::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub mod alarm;
@@ -86,7 +85,7 @@ use identity::record::Record;
 use identity::token::TokenSettings;
 use listener::Settings;
 use listener::limits::Limits;
-use listener::tls::{Keeper, Served};
+use listener::tls::{Handshake, Keeper, Served};
 use store::Store;
 use tasks::Tasks;
 
@@ -396,11 +395,14 @@ async fn serve_stomp(
     sockjs: SockJs,
     plain: TcpListener,
     secured: Option<TcpListener>,
-    tls: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
+    tls: Option<watch::Receiver<Handshake>>,
 ) {
     let over_tls = async {
         if let Some((listener, tls)) = secured.zip(tls) {
-            let secure = move |stream, address| shake_hands(stream, address, tls.borrow().clone());
+            let secure = move |stream, address| {
+                let handshake = tls.borrow().clone();
+                shake_hands(stream, address, handshake)
+            };
             broker.listen_with(listener, secure).await;
         }
     };
@@ -415,13 +417,13 @@ async fn serve_stomp(
 async fn shake_hands(
     stream: TcpStream,
     address: SocketAddr,
-    config: Arc<rustls::ServerConfig>,
+    handshake: Handshake,
 ) -> io::Result<(TlsStream<TcpStream>, Peer)> {
-    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    let (stream, certificate) = handshake.hold(stream).await?;
     let peer = Peer {
         address,
         is_secured: true,
-        certificate: listener::tls::name_of_client(stream.get_ref().1),
+        certificate,
     };
     Ok((stream, peer))
 }

@@ -24,7 +24,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use broker::{KeepAlive, Peer};
+use broker::{Certificate, KeepAlive, Peer};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -34,7 +34,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -77,7 +76,7 @@ pub(crate) struct Settings {
     /// Addresses for which the reserve is kept, besides this machine.
     pub(crate) consoles: Vec<IpAddr>,
     /// The newest certificate; `None`: without TLS.
-    pub(crate) tls: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
+    pub(crate) tls: Option<watch::Receiver<tls::Handshake>>,
 }
 
 /// Everything that connections of one listener share.
@@ -175,6 +174,9 @@ impl Hall {
         let Some((carrier, certificate)) = shaken else {
             return;
         };
+        // What is asked on a connection is asked by who showed this.
+        let outdated = certificate.as_ref().map(|shown| shown.outdated.clone());
+        let outdated = outdated.unwrap_or_default();
         let peer = Peer {
             address,
             is_secured: matches!(carrier, Carrier::Tls(_)),
@@ -193,7 +195,7 @@ impl Hall {
         let served = loop {
             tokio::select! {
                 served = &mut connection => break served,
-                () = self.shutdown.cancelled(), if !is_closing => {
+                () = either(&self.shutdown, &outdated), if !is_closing => {
                     is_closing = true;
                     std::pin::Pin::new(&mut connection).graceful_shutdown();
                 }
@@ -215,18 +217,15 @@ impl Hall {
         }
     }
 
-    /// The stream that carries HTTP, and the name in the client's certificate.
-    async fn shake_hands(&self, stream: TcpStream) -> Option<(Carrier, Option<Arc<str>>)> {
-        let Some(config) = &self.settings.tls else {
+    /// The stream that carries HTTP, and the client's certificate.
+    async fn shake_hands(&self, stream: TcpStream) -> Option<(Carrier, Option<Certificate>)> {
+        let Some(handshake) = &self.settings.tls else {
             return Some((Carrier::Plain(stream), None));
         };
-        let config = Arc::clone(&config.borrow());
-        let shaking = TlsAcceptor::from(config).accept(stream);
+        let handshake = handshake.borrow().clone();
+        let shaking = handshake.hold(stream);
         match timeout(self.settings.limits.arrival, shaking).await {
-            Ok(Ok(stream)) => {
-                let certificate = tls::name_of_client(stream.get_ref().1);
-                Some((Carrier::Tls(Box::new(stream)), certificate))
-            }
+            Ok(Ok((stream, certificate))) => Some((Carrier::Tls(Box::new(stream)), certificate)),
             Ok(Err(error)) => {
                 count_unserved(Unserved::Handshake);
                 tracing::debug!(%error, "a TLS handshake failed");
@@ -272,6 +271,13 @@ impl Hall {
                 _under_way: under_way,
             })
         }))
+    }
+}
+
+async fn either(one: &CancellationToken, other: &CancellationToken) {
+    tokio::select! {
+        () = one.cancelled() => {}
+        () = other.cancelled() => {}
     }
 }
 

@@ -55,7 +55,7 @@ pub enum StoreError {
     Audit(#[source] sqlx::Error),
     /// A signing key is sealed with another `identity.key` than the one of this data directory.
     #[error(
-        "the signing key {kid} is sealed with another identity.key: bring that file back from a backup, or remove the key by `landside-server keys remove`"
+        "the signing key {kid} is sealed with another identity.key than the one in `data`: bring that file back from a backup, or copy it from the server that used this database before; only if it is lost for good, remove the key by `landside-server keys remove`, which ends everybody's tokens"
     )]
     Sealed {
         /// The key's name.

@@ -154,6 +154,7 @@ fn write_others(write: Write<'_>, language: Language, shell: &web_ui::Shell<'_>)
         problem: None,
         name: "",
         next: "/",
+        address: "https://landside.example/",
         external: None,
         csrf: "t",
         version: "0.1.0",

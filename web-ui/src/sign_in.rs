@@ -16,6 +16,8 @@ pub enum SignInProblem {
     Locked(DateTime<Utc>),
     /// Somebody ended the login.
     Ended,
+    /// The form was sent from another address than the server's own.
+    Elsewhere,
     /// The form was not sent from a page of now.
     FormExpired,
     /// The login had its time.
@@ -54,6 +56,8 @@ pub struct SignIn<'a> {
     pub name: &'a str,
     /// Where to go afterwards: a path of this site.
     pub next: &'a str,
+    /// Where this page is to be reached.
+    pub address: &'a str,
     /// What the button of the identity provider says, where there is one.
     pub external: Option<&'a str>,
     /// A token that only this page can send along, for browsers that do not say where a form comes from.
@@ -75,6 +79,10 @@ impl SignIn<'_> {
                 );
             }
             SignInProblem::Ended => words.sign_in_ended,
+            SignInProblem::Elsewhere => {
+                let address = [("address", self.address)];
+                return Some(self.viewing.sentence(words.sign_in_elsewhere, &address));
+            }
             SignInProblem::FormExpired => words.notice_form_expired,
             SignInProblem::Expired => words.sign_in_expired,
             SignInProblem::Disabled => words.sign_in_disabled,

@@ -77,13 +77,14 @@ words! {
     sign_in_ended: "로그인이 종료되었습니다. 다른 로그인에서 종료했거나, 비밀번호가 변경되었거나, 관리자가 종료했습니다. 다시 로그인하십시오.", "Your login was ended: by you elsewhere, by a new password, or by an administrator. Sign in again.";
     sign_in_expired: "로그인이 만료되었습니다. 다시 로그인하십시오.", "Your login has expired. Sign in again.";
     sign_in_disabled: "사용이 중지된 계정입니다. 관리자에게 문의하십시오.", "Your account is disabled. Ask an administrator.";
+    sign_in_elsewhere: "이 페이지는 다른 주소로 열렸습니다. {address} 을(를) 열어 로그인하십시오.", "This page was reached at another address than the server's. Open {address} and sign in there.";
     sign_in_signed_out: "로그아웃되었습니다.", "You are signed out.";
-    sign_in_provider_away: "외부 로그인 서비스가 응답하지 않습니다. 이 서버의 계정으로 로그인하거나 잠시 후 다시 시도하십시오.", "The external sign-in service does not answer. Sign in with an account of this server, or try again in a moment.";
+    sign_in_provider_away: "외부 로그인 서비스가 응답하지 않거나 응답이 올바르지 않습니다. 이 서버의 계정으로 로그인하거나 잠시 후 다시 시도하고, 계속되면 관리자에게 알리십시오.", "The external sign-in service does not answer, or not as it should. Sign in with an account of this server, or try again in a moment; if it stays so, tell your administrator.";
     sign_in_provider_refused: "외부 로그인이 취소되었거나 거부되었습니다.", "The external sign-in was cancelled or refused.";
     sign_in_provider_again: "외부 로그인을 이 브라우저에서 확인할 수 없습니다. 처음부터 다시 시작하십시오.", "The external sign-in cannot be matched with this browser. Start again.";
     sign_in_provider_unbelievable: "외부 로그인 서비스의 응답을 받아들일 수 없습니다. 관리자에게 알리십시오.", "The answer of the external sign-in service is not accepted. Tell your administrator.";
     sign_in_provider_no_role: "외부 계정은 확인되었으나 이 시스템의 역할이나 구역이 주어지지 않았습니다. 관리자에게 요청하십시오.", "Your external account is good, but it has no role or no zone here. Ask your administrator for one.";
-    sign_in_provider_name_taken: "외부 계정의 이름을 여기서 쓸 수 없거나 다른 사용자가 이미 쓰고 있습니다. 관리자에게 알리십시오.", "The name of your external account cannot be used here, or is somebody else's. Tell your administrator.";
+    sign_in_provider_name_taken: "외부 계정의 이름을 여기서 쓸 수 없거나 이 서버의 다른 계정이 쓰고 있거나 썼던 이름입니다. 외부 로그인 서비스의 이름을 바꾸어 달라고 관리자에게 요청하십시오.", "The name of your external account cannot be used here, or is or was that of another account of this server. Ask your administrator for another name at the external service.";
     sign_in_provider_disabled: "이 시스템에서 사용이 중지된 계정입니다. 관리자에게 문의하십시오.", "Your account is disabled here. Ask your administrator.";
     sign_in_unavailable: "지금은 로그인을 확인할 수 없습니다. 잠시 후 다시 시도하십시오.", "Logins cannot be checked just now. Try again in a moment.";
 
@@ -192,7 +193,7 @@ words! {
     notice_person_changed: "변경했습니다. 지금부터 적용됩니다.", "Done. It holds from now on.";
     notice_last_administrator: "마지막 관리자이므로 처리하지 않았습니다.", "That is the last administrator, so nothing was done.";
     notice_not_yourself: "자기 자신에게는 할 수 없는 작업입니다.", "You cannot do this to yourself.";
-    notice_kept_by_file: "접근 파일에서 관리하는 사용자이므로 처리하지 않았습니다.", "The access file keeps this person, so nothing was done.";
+    notice_kept_by_file: "접근 파일에서 관리하거나 관리했던 사용자이므로 처리하지 않았습니다. 그 파일에 다시 적어야 들어올 수 있습니다.", "The access file keeps or kept this person, so nothing was done: whoever is to come in again is named in it again.";
     notice_offer_gone: "인증 앱 연결 시간이 지났거나 다른 곳에서 이미 연결했습니다. 처음부터 다시 시작하십시오.", "Connecting the app took too long, or another was connected meanwhile. Begin again.";
     notice_sign_in_at_provider: "외부 계정을 쓰는 사용자입니다. 외부 계정으로 다시 로그인하십시오.", "You come in by an external account: sign in there once more.";
     notice_not_proved: "외부 계정으로 본인임이 확인되지 않아 아무 작업도 하지 않았습니다.", "Your external account did not confirm that it is you, so nothing was done.";

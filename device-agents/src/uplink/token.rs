@@ -57,12 +57,20 @@ pub(super) struct Token {
     pub(super) renew_in: Duration,
 }
 
+fn speaks_no_http(error: &hyper::Error) -> &'static str {
+    if error.is_parse() {
+        "; what listens there speaks no HTTP: server.url must name the port of the server's [http] listen, not that of STOMP"
+    } else {
+        ""
+    }
+}
+
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TokenError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("{url} does not answer: {source}")]
+    #[error("{url} does not answer: {source}{hint}", hint = speaks_no_http(.source))]
     Broken {
         url: Url,
         #[source]

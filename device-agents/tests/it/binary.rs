@@ -53,6 +53,10 @@ fn check_says_what_would_be_served() {
         said.contains("agent-p1 serves 1 device(s)") && said.contains("gate.came.crp"),
         "{said}"
     );
+    assert!(said.contains("LANDSIDE_AGENT_SECRET is not set"), "{said}");
+    let output = agent(directory.path(), "check", Some("x"));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!said.contains("LANDSIDE_AGENT_SECRET"), "{said}");
     assert!(
         !directory.path().join("data").exists(),
         "check starts nothing"

@@ -134,7 +134,7 @@ pub use config::{BrokerConfig, DurableLimits, KeepAlive, QueueLimits, RetainedLi
 pub use guard::{Action, Admission, Denied, Guard, token_of};
 pub use handler::{Handler, RENEWED, Refusal, SessionInfo};
 pub use message::Outgoing;
-pub use peer::Peer;
+pub use peer::{Certificate, Peer};
 pub use permits::TurnedAway;
 pub use position::{Position, SessionId, UnknownPosition};
 pub use publisher::{Delivery, Publisher, Statistics};

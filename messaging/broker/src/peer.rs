@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
 
 /// The other end of a connection: what a [`crate::Guard`] knows of it before it reads a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,11 +14,44 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Whether nobody on the way can read along: TLS ends here, or at a proxy that is trusted.
     pub is_secured: bool,
-    /// The name in a client certificate that was checked; `None` when none was asked for or shown.
-    pub certificate: Option<Arc<str>>,
+    /// A client certificate that was checked; `None` when none was asked for or shown.
+    pub certificate: Option<Certificate>,
+}
+
+/// A certificate that was good when the connection began, which may last longer than that.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The name in it.
+    pub name: Arc<str>,
+    /// Its end.
+    pub expires: SystemTime,
+    /// Cancelled when whoever listens looks at certificates in another way, so that this one might not be good any more.
+    pub outdated: CancellationToken,
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.expires) == (&other.name, other.expires)
+    }
+}
+
+impl Eq for Certificate {}
+
+impl Certificate {
+    /// Whether it is still good.
+    pub fn holds(&self, now: SystemTime) -> bool {
+        now < self.expires && !self.outdated.is_cancelled()
+    }
 }
 
 impl Peer {
+    /// The name in the connection's certificate.
+    pub fn name(&self) -> Option<&str> {
+        self.certificate
+            .as_ref()
+            .map(|certificate| &*certificate.name)
+    }
+
     /// Whether a secret may be told on this connection: it is secured, or it does not leave this machine.
     pub fn is_private(&self) -> bool {
         self.is_secured || self.address.ip().to_canonical().is_loopback()
@@ -41,6 +77,8 @@ impl fmt::Display for Peer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn check(address: &str, is_secured: bool, expected: bool) {
@@ -51,6 +89,20 @@ mod tests {
         };
         assert_eq!(peer.is_private(), expected, "{peer:?}");
         assert_eq!(peer.to_string(), address);
+    }
+
+    #[test]
+    fn a_certificate_is_good_until_its_end_or_until_it_is_outdated() {
+        let (now, second) = (SystemTime::now(), Duration::from_secs(1));
+        let certificate = Certificate {
+            name: "agent-1".into(),
+            expires: now + second,
+            outdated: CancellationToken::new(),
+        };
+        assert!(certificate.holds(now));
+        assert!(!certificate.holds(now + second));
+        certificate.outdated.cancel();
+        assert!(!certificate.holds(now));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-/// All authorities of a machine have some hundred kilobytes.
+/// All authorities of a machine have some hundred kilobytes, and what a site writes itself is shorter.
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// What is wrong with a file: one sentence that names it.
@@ -35,23 +35,33 @@ impl FileError {
     }
 }
 
-/// The bytes of a file that is not too long.
+/// The bytes of a file that is not too long. A pipe is not even opened: nobody may ever write into it, and whoever waited for
+/// that would look at no file any more.
+///
+/// # Errors
+/// It cannot be read, or is no regular file of at most 1 MiB.
+pub fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > BYTES_MAX) {
+        return Err(io::Error::other(format!(
+            "it is longer than {BYTES_MAX} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// As [`bounded`].
 ///
 /// # Errors
 /// Why it cannot be read, and `remedy`: what to do.
 pub fn read(path: &Path, remedy: &str) -> Result<Vec<u8>, FileError> {
-    let fail =
-        |error: io::Error| FileError(format!("cannot read {}: {error}; {remedy}", path.display()));
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(fail)?;
-    file.take(BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fail)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > BYTES_MAX) {
-        let wrong = format!("it is longer than any such file; {remedy}");
-        return Err(FileError::new(path, wrong));
-    }
-    Ok(bytes)
+    bounded(path)
+        .map_err(|error| FileError(format!("cannot read {}: {error}; {remedy}", path.display())))
 }
 
 /// Whether anybody on this machine may read a file.
@@ -181,7 +191,13 @@ mod tests {
         assert_eq!(read(&path, "").unwrap().len(), long - 1);
         std::fs::write(&path, vec![b'x'; long]).unwrap();
         let long = read(&path, "name another").unwrap_err().to_string();
-        assert!(long.contains("longer than any such file; name another"));
+        assert!(long.ends_with("it is longer than 1048576 bytes; name another"));
+        let other = read(directory.path(), "name another").unwrap_err();
+        assert!(
+            other
+                .to_string()
+                .ends_with("it is no regular file; name another")
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
@@ -10,12 +11,19 @@ use network::{is_listed, parts_of};
 
 use crate::config::Config;
 
+/// Put it into a request's extensions: a session belongs to the name with which it began, if it began with one. Requests
+/// with another, or without, are answered as if there were no such session. For what the connection itself proves, such as
+/// a client certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedBy(pub Arc<str>);
+
 /// What a session belongs to. Requests of another owner do not find it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Owner {
     /// A keyed hash: the cookie itself lets people in, and is not kept.
     cookie: Option<u64>,
     address: Option<IpAddr>,
+    name: Option<OwnedBy>,
 }
 
 /// One request's sender.
@@ -52,6 +60,7 @@ impl Asker {
             owner: Owner {
                 cookie,
                 address: config.bind_to_address.then_some(address),
+                name: parts.extensions.get().cloned(),
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chrono::Utc;
 use server::config::Config;
 use server::identity::files::{NoEffect, would_be_taken};
 use server::store::{Store, StoreError};
@@ -13,7 +14,9 @@ use super::database;
 /// # Errors
 /// A sentence: what is not.
 pub(crate) async fn check(mut config: Config, path: &Path) -> Result<Vec<String>, String> {
-    let mut remarks: Vec<String> = config.access.weak_secrets().into_iter().map(weak).collect();
+    let judged = config.judge(path, Utc::now());
+    let mut remarks = judged.map_err(|error| error.to_string())?;
+    remarks.extend(config.access.weak_secrets().into_iter().map(weak));
     let access = std::mem::take(&mut config.access);
     let is_named =
         |error: &NoEffect| !matches!(error, NoEffect::NotRecorded(StoreError::Database(_)));

@@ -130,7 +130,7 @@ impl Place<'_> {
             name = server.failed() => Err(anyhow!("{name} ended by itself")),
             holder = duty.lost() => Err(anyhow!("{holder}, took over while the database did not answer this one")),
         };
-        tracing::info!("stopping");
+        tracing::info!(longest = ?DRAIN, "stopping: what is under way ends first, and a database that is away is waited for");
         if tokio::time::timeout(DRAIN, server.stop()).await.is_err() {
             tracing::warn!("some connections did not end in time and were cut off");
         }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 pub use network::WITHOUT_TLS;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use sockjs::Origins;
 use url::Url;
 
@@ -14,11 +15,24 @@ pub(super) struct HttpSection {
     pub(super) listen: SocketAddr,
     pub(super) public_url: Option<String>,
     pub(super) secure_cookies: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "addresses")]
     pub(super) proxies: Vec<IpAddr>,
     #[serde(default)]
     pub(super) origins: Vec<String>,
     pub(super) without_tls: Option<String>,
+}
+
+/// Each is one address: who may be believed, or is at hand, is said one by one.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<IpAddr>, D::Error> {
+    let words = Vec::<String>::deserialize(list)?;
+    let address = |word: String| {
+        word.parse().map_err(|_unparsed| {
+            Error::custom(format!(
+                "{word:?} is no address: write each address by itself, as in \"10.0.0.1\", no network and no name"
+            ))
+        })
+    };
+    words.into_iter().map(address).collect()
 }
 
 impl Default for HttpSection {

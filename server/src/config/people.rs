@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::http::addresses;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct IdentitySection {
+    #[serde(deserialize_with = "addresses")]
     pub(super) consoles: Vec<IpAddr>,
     idle_lock_minutes: u16,
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use contract::{Role, Text, ZoneId};
+use pem_files::FileError;
+use rustls::RootCertStore;
 use serde::Deserialize;
 use url::{Host, Url};
 
@@ -36,7 +38,7 @@ pub(super) struct ProviderSection {
     full_name_claim: String,
     #[serde(default = "default_role_claim")]
     role_claim: String,
-    roles: BTreeMap<String, Role>,
+    roles: BTreeMap<String, String>,
     zones_claim: Option<String>,
     zones: Option<BTreeMap<String, Vec<String>>>,
     #[serde(default)]
@@ -212,6 +214,11 @@ impl ProviderSection {
         if !scopes.iter().any(|scope| scope == "openid") {
             scopes.insert(0, "openid".to_owned());
         }
+        let ca_file = self.ca_file.map(|file| beside.join(file));
+        if let Some(path) = &ca_file {
+            let trusted = trust_also(&mut RootCertStore::empty(), path);
+            trusted.map_err(|wrong| ("ca_file", wrong.to_string()))?;
+        }
         Ok(ProviderConfig {
             issuer: self.issuer,
             client_id: self.client_id,
@@ -229,12 +236,30 @@ impl ProviderSection {
             zones: zone_rule(self.zones_claim, self.zones, known)
                 .map_err(|wrong| ("zones", wrong))?,
             trusts_second_factor: self.trusts_second_factor,
-            ca_file: self.ca_file.map(|file| beside.join(file)),
+            ca_file,
         })
     }
 }
 
-fn checked_roles(roles: BTreeMap<String, Role>) -> Result<BTreeMap<String, Role>, String> {
+/// Puts the authorities in a file beside others that are believed.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn trust_also(roots: &mut RootCertStore, ca_file: &Path) -> Result<(), FileError> {
+    let remedy = "name an existing file with the authority's certificate as PEM";
+    let bytes = pem_files::read(ca_file, remedy)?;
+    pem_files::trust(roots, ca_file, &bytes)
+}
+
+fn checked_roles(words: BTreeMap<String, String>) -> Result<BTreeMap<String, Role>, String> {
+    let role = |(group, word): (String, String)| match word.parse() {
+        Ok(role) => Ok((group, role)),
+        Err(_) => Err(format!(
+            "{group} = {word:?} is no role: use viewer, operator, technician, supervisor, administrator or program"
+        )),
+    };
+    let roles = words.into_iter().map(role);
+    let roles = roles.collect::<Result<BTreeMap<String, Role>, _>>()?;
     if roles.is_empty() {
         return Err("nobody could sign in: map at least one value of the role claim".to_owned());
     }

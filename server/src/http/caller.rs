@@ -1,6 +1,8 @@
 //! Who calls the API: with a token, or from a page with its cookie (and its CSRF token, to change anything). A handler
 //! without this extractor cannot see anybody's data.
 
+use std::time::SystemTime;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -51,10 +53,10 @@ impl App {
             };
             Problem::new(status, code, error.to_string())
         })?;
-        let matching = self
-            .entrance
-            .certificates
-            .check(&checked.principal, &connection);
+        let matching =
+            self.entrance
+                .certificates
+                .check(&checked.principal, &connection, SystemTime::now());
         matching.map_err(|mismatch| {
             Problem::new(StatusCode::FORBIDDEN, mismatch.code(), mismatch.to_string())
         })?;

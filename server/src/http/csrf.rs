@@ -4,6 +4,7 @@
 
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use url::Url;
 
 use super::App;
 use super::cookie::{SetCookie, cookie, form_cookie};
@@ -77,6 +78,16 @@ pub(super) fn is_from_us(app: &App, headers: &HeaderMap, field: Option<&str>) ->
     }
 }
 
+/// Whether the page of a form was not where this server is to be reached: by plain HTTP, under another name, or through a proxy
+/// that does not pass the name on. What it was sent with can never be right.
+pub(super) fn is_reached_elsewhere(url: &Url, headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let page = text(header::ORIGIN).or_else(|| text(header::REFERER));
+    let page = page.and_then(|page| Url::parse(page).ok());
+    page.is_some_and(|page| page.origin() != url.origin())
+        || text(header::HOST) != Some(url.authority())
+}
+
 /// The token of a form of somebody who is not signed in.
 pub(super) struct FormToken {
     value: String,
@@ -114,6 +125,32 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn a_page_at_another_address_is_told_apart() {
+        let url = Url::parse("https://a:1/").unwrap();
+        for (host, origin, expected) in [
+            ("a:1", Some("https://a:1"), false),
+            ("a:1", None, false),
+            ("a:1", Some("http://a:1"), true),
+            ("b:1", Some("https://b:1"), true),
+            ("b:1", None, true),
+            // A proxy that does not pass the name on.
+            ("127.0.0.1:8080", Some("https://a:1"), true),
+            ("a:1", Some("null"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(
+                is_reached_elsewhere(&url, &headers),
+                expected,
+                "{host} {origin:?}"
+            );
+        }
+    }
 
     #[test]
     fn forms_of_other_sites_are_told_apart() {

@@ -1,5 +1,6 @@
 //! Signing in at an external identity provider: there, and back. What comes back is a login like any other.
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -84,12 +85,14 @@ pub(super) async fn finish(
     State(app): State<App>,
     Peer(peer): Peer,
     headers: HeaderMap,
-    Query(returning): Query<Returning>,
+    returning: Result<Query<Returning>, QueryRejection>,
     viewer: Result<EvenLocked<Viewer>, Response>,
 ) -> Response {
     let Some(visitors) = app.external() else {
         return Redirect::to("/sign-in").into_response();
     };
+    // What is there twice, or cannot be read, belongs to no sign-in that is under way.
+    let returning = returning.map_or_else(|_| Returning::default(), |Query(returning)| returning);
     let pending = match visitors.provider.take(&returning, cookie(&headers, COOKIE)) {
         Ok(pending) => pending,
         Err(failure) => {

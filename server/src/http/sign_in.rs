@@ -13,7 +13,7 @@ use web_ui::{Notice, SignIn, SignInProblem, Template};
 
 use super::App;
 use super::cookie::{LANGUAGE_COOKIE, SetCookie, cookie, device_cookie, login_cookie};
-use super::csrf::{CSRF_HEADER, FormToken, is_from_us, is_of};
+use super::csrf::{CSRF_HEADER, FormToken, is_from_us, is_of, is_reached_elsewhere};
 use super::error::{Problem, log_unavailable};
 use super::form::{not_recording, own_path};
 use super::page::html;
@@ -128,6 +128,7 @@ pub(super) fn page(
         problem,
         name,
         next,
+        address: app.entrance.public_url.as_str(),
         external: app.external().map(|visitors| {
             let name = &visitors.provider.config().name;
             name.get(viewing.language)
@@ -155,8 +156,13 @@ pub(super) async fn enter(
     let viewing = app.viewing(&headers);
     let next = own_path(form.next.as_deref());
     if !is_from_us(&app, &headers, form.csrf.as_deref()) {
-        let problem = Some(SignInProblem::FormExpired);
-        return page(&app, &headers, StatusCode::FORBIDDEN, problem, "", next);
+        let problem = if is_reached_elsewhere(&app.entrance.public_url, &headers) {
+            SignInProblem::Elsewhere
+        } else {
+            SignInProblem::FormExpired
+        };
+        let status = StatusCode::FORBIDDEN;
+        return page(&app, &headers, status, Some(problem), "", next);
     }
     // Nobody's name is longer, and what is written down of a failed attempt should not be either.
     let name: String = wire::clean(&form.name)

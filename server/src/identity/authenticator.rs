@@ -6,7 +6,7 @@ use std::sync::Arc;
 use broker::Publisher;
 
 use super::external::Visitors;
-use super::principal::Principal;
+use super::principal::{AsOf, Principal};
 use super::standing::{CalledBack, Revoked, Standing};
 use super::token::{Checked, Issued, TokenError, Tokens};
 
@@ -47,7 +47,12 @@ impl Authenticator {
     /// [`Revoked`] when what they came with was called back.
     pub(crate) fn admitted(&self, principal: &Principal) -> Result<(), Revoked> {
         let key = principal.proof.key.as_deref();
-        if key.is_some_and(|kid| !self.tokens.has_key(kid)) {
+        let has_key = |key| match (principal.proof.as_of, &self.external) {
+            (AsOf::Generation(_), _) => self.tokens.has_key(key),
+            (AsOf::Second(_), Some(visitors)) => visitors.provider.has_key(key),
+            (AsOf::Second(_), None) => false,
+        };
+        if key.is_some_and(|key| !has_key(key)) {
             return Err(Revoked);
         }
         self.standing.check(principal)
@@ -74,10 +79,20 @@ impl Authenticator {
     }
 
     /// Signing keys are gone: sessions whose tokens they signed end.
-    pub(crate) fn keys_removed(&self, keys: &[String]) {
+    pub(crate) fn keys_removed(&self, keys: &[impl AsRef<str>]) {
         let sessions = self.publisher.all_rights_changed();
         for key in keys {
+            let key = key.as_ref();
             tracing::info!(key, sessions, "a signing key was removed");
+        }
+    }
+
+    /// Keys that the provider has no more: as with keys of our own.
+    pub(crate) fn follow_provider(&self) {
+        let external = self.external.as_ref();
+        let gone = external.map(|visitors| visitors.provider.take_withdrawn());
+        if let Some(gone) = gone.filter(|gone| !gone.is_empty()) {
+            self.keys_removed(&gone);
         }
     }
 

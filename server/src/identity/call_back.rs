@@ -111,7 +111,7 @@ impl CallBack {
     }
 }
 
-/// Lets take effect what others call back, until the word to stop: other servers, and the command line.
+/// Lets take effect what others call back, until the word to stop: other servers, the command line, and the provider its keys.
 pub(crate) async fn follow(
     authenticator: Authenticator,
     store: Store,
@@ -126,6 +126,7 @@ pub(crate) async fn follow(
             () = shutdown.cancelled() => return,
             _ = every.tick() => {}
         }
+        authenticator.follow_provider();
         let is_whole = looks % LOOKS_TO_A_WHOLE == 0;
         match look(&authenticator, &store, newest.filter(|_| !is_whole)).await {
             Ok(seen) => {

@@ -1,5 +1,7 @@
 //! What the certificate of a connection has to do with who comes on it: asked wherever a token or a secret is shown. Pure.
 
+use std::time::SystemTime;
+
 use broker::Peer;
 
 use super::principal::Principal;
@@ -19,6 +21,11 @@ pub(crate) enum Mismatch {
         "the certificate of this connection has another name than the token: connect with its own"
     )]
     Wrong,
+    /// It was good when the connection began.
+    #[error(
+        "the certificate of this connection has expired, or the server's authority or list of withdrawn ones was changed since it was shown: connect anew, with one that holds"
+    )]
+    Outdated,
     /// There is none.
     #[error("agents and devices connect by TLS with a certificate of their own here")]
     Needed,
@@ -29,19 +36,26 @@ impl Mismatch {
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Wrong => "wrong-certificate",
+            Self::Outdated => "certificate-outdated",
             Self::Needed => "certificate-needed",
         }
     }
 }
 
 impl Certificates {
-    /// Whether somebody may come on this connection.
+    /// Whether somebody may come on this connection now.
     ///
     /// # Errors
     /// [`Mismatch`], which says how to come instead.
-    pub(crate) fn check(self, principal: &Principal, peer: &Peer) -> Result<(), Mismatch> {
-        match peer.certificate.as_deref() {
-            Some(name) if name == principal.subject => Ok(()),
+    pub(crate) fn check(
+        self,
+        principal: &Principal,
+        peer: &Peer,
+        now: SystemTime,
+    ) -> Result<(), Mismatch> {
+        match &peer.certificate {
+            Some(shown) if *shown.name == principal.subject && shown.holds(now) => Ok(()),
+            Some(shown) if *shown.name == principal.subject => Err(Mismatch::Outdated),
             Some(_) => Err(Mismatch::Wrong),
             None if principal.is_machine() && self.agents_need_one => Err(Mismatch::Needed),
             None => Ok(()),
@@ -52,15 +66,26 @@ impl Certificates {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::sync::Arc;
+    use std::time::Duration;
 
+    use broker::Certificate;
     use contract::Role;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::identity::principal::{Proof, Zones};
 
+    const END: Duration = Duration::from_secs(10);
+
+    /// At so many seconds; a certificate ends after ten.
     #[track_caller]
-    fn check(role: Role, certificate: Option<&str>, agents_need_one: bool, expected: Option<&str>) {
+    fn check_at(
+        at: u64,
+        role: Role,
+        certificate: Option<&str>,
+        agents_need_one: bool,
+        expected: Option<&str>,
+    ) {
         let principal = Principal {
             subject: "agent-1".to_owned(),
             full_name: String::new(),
@@ -68,12 +93,38 @@ mod tests {
             zones: Zones::All,
             proof: Proof::default(),
         };
+        let certificate = certificate.map(|name| Certificate {
+            name: name.into(),
+            expires: SystemTime::UNIX_EPOCH + END,
+            outdated: CancellationToken::new(),
+        });
         let peer = Peer {
-            certificate: certificate.map(Arc::from),
+            certificate,
             ..Peer::from(SocketAddr::from(([127, 0, 0, 1], 1)))
         };
-        let checked = Certificates { agents_need_one }.check(&principal, &peer);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+        let checked = Certificates { agents_need_one }.check(&principal, &peer, now);
         assert_eq!(checked.err().map(Mismatch::code), expected);
+    }
+
+    #[track_caller]
+    fn check(role: Role, certificate: Option<&str>, agents_need_one: bool, expected: Option<&str>) {
+        check_at(0, role, certificate, agents_need_one, expected);
+    }
+
+    #[test]
+    fn a_certificate_that_has_ended_on_a_connection_that_lives_is_none() {
+        let outdated = Some("certificate-outdated");
+        check_at(9, Role::Agent, Some("agent-1"), true, None);
+        check_at(10, Role::Agent, Some("agent-1"), true, outdated);
+        check_at(10, Role::Agent, Some("agent-1"), false, outdated);
+        check_at(
+            10,
+            Role::Agent,
+            Some("agent-2"),
+            false,
+            Some("wrong-certificate"),
+        );
     }
 
     #[test]

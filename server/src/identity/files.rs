@@ -5,7 +5,7 @@
 //! was in force before goes on. So is one that hangs, and readiness says so.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,30 +31,17 @@ use crate::store::{Store, StoreError};
 /// How often the files are looked at: a right that is taken away is gone within about a second, which is two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A site's file has some kilobytes; it is read at every look.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-
 /// Where secrets that files name are found.
 pub(crate) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The whole text of a file that is not too long. A pipe is not even opened: nobody may ever write into it, and whoever waited
-/// for that would look at no file any more.
+/// The whole text of a file that is not too long: it is read at every look.
 ///
 /// # Errors
 /// The file cannot be read, or is no regular file with text of at most 1 MiB.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    let length = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if u64::try_from(length).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        return Err(io::Error::other(format!(
-            "it is longer than {FILE_BYTES_MAX} bytes"
-        )));
-    }
-    Ok(text)
+    let bytes = pem_files::bounded(path)?;
+    String::from_utf8(bytes)
+        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Refuses a file that says nothing: whoever means that nobody is to come in writes so in a comment.

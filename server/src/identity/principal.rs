@@ -174,7 +174,8 @@ pub struct Proof {
     pub client: Option<String>,
     /// In whose hands it is.
     pub holder: Holder,
-    /// The key that signed the token (`kid`). When it is removed, so are its tokens.
+    /// The key that signed the token: the `kid` of one of ours, the print of one of the provider's. When it is removed, so are
+    /// its tokens.
     pub key: Option<Arc<str>>,
     /// How old the rights are.
     pub as_of: AsOf,

@@ -59,6 +59,8 @@ pub(crate) struct Provider {
     fetcher: Fetcher,
     metadata: Mutex<Cache<Metadata>>,
     keys: Mutex<Cache<KeySet>>,
+    /// Keys that were there and that a set fetched later lacks; until somebody asks.
+    withdrawn: Mutex<Vec<Arc<str>>>,
     /// Held while the provider is asked for one of the two: a hundred who need the same ask once.
     asking: Arc<tokio::sync::Mutex<()>>,
     waiting: Mutex<Waiting>,
@@ -97,6 +99,7 @@ impl Provider {
             config,
             metadata: Mutex::default(),
             keys: Mutex::default(),
+            withdrawn: Mutex::default(),
             asking: Arc::default(),
             waiting: Mutex::default(),
         })
@@ -147,10 +150,15 @@ impl Provider {
         })?;
         let claims = unverified.verify(&key).map_err(invalid)?;
         let ends = check(&claims)?;
-        let visitor = mapping::visitor(&claims, &self.config)
+        let now = second_of(SystemTime::now());
+        let visitor = mapping::visitor(&claims, &self.config, now)
             .map_err(|stranger| TokenError::Invalid(stranger.to_string()))?;
+        let proof = Proof {
+            key: Some(key.print),
+            ..self.proof(&claims, &visitor)
+        };
         Ok(Vouched {
-            proof: self.proof(&claims, &visitor),
+            proof,
             visitor,
             expires_at: UNIX_EPOCH + Duration::from_secs(ends),
         })
@@ -228,6 +236,16 @@ impl Provider {
         find(Some(set)).ok_or(NoKey::Unknown)
     }
 
+    /// Whether the provider has this key still, as far as it was asked.
+    pub(crate) fn has_key(&self, print: &str) -> bool {
+        lock(&self.keys).last().is_none_or(|set| set.has(print))
+    }
+
+    /// The keys that it has no more since this was asked last.
+    pub(crate) fn take_withdrawn(&self) -> Vec<Arc<str>> {
+        std::mem::take(&mut *lock(&self.withdrawn))
+    }
+
     fn keys_are_stale(&self) -> bool {
         lock(&self.keys).fresh(Instant::now()).is_none()
     }
@@ -277,7 +295,13 @@ impl Provider {
         let answer = self.fetcher.get(&metadata.keys, None).await?;
         let set = KeySet::read(&answer.body)
             .map_err(|error| Away(format!("its keys cannot be read: {error}")))?;
-        Ok(lock(&self.keys).put(set, answer.fresh_for, Instant::now()))
+        let mut keys = lock(&self.keys);
+        let before = keys.last();
+        let set = keys.put(set, answer.fresh_for, Instant::now());
+        if let Some(before) = before {
+            lock(&self.withdrawn).extend(before.prints_beside(&set));
+        }
+        Ok(set)
     }
 
     /// Call it in turn only.
@@ -286,8 +310,9 @@ impl Provider {
             return Err(Away("it did not answer a moment ago".to_owned()));
         }
         let fetched = self.ask_for_metadata().await;
-        if fetched.is_err() {
+        if let Err(away) = &fetched {
             lock(&self.metadata).failed(Instant::now());
+            tracing::warn!(%away, "the identity provider does not say where it is to be asked, so nobody signs in there");
         }
         fetched
     }

@@ -2,9 +2,11 @@
 //! goes, as with WebSocket.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::sockjs::{Config, Connection, Incoming, Origins, SockJs};
+use ::sockjs::{Config, Connection, Incoming, Origins, OwnedBy, SockJs};
+use axum::extract::Request;
 use broker::{BrokerConfig, Transport, WireFrame};
 use bytes::Bytes;
 
@@ -35,6 +37,18 @@ pub(crate) fn service(broker: Broker, settings: Settings) -> SockJs {
         let peer = asker.map_or_else(|| connection.peer().into(), |asker| asker.0.clone());
         broker.serve(OverSockJs(connection), peer)
     })
+}
+
+/// A session that began on a connection with a certificate takes frames and polls from its holder only: who it is stands in
+/// URLs, which others may read.
+pub(crate) async fn owned(mut request: Request) -> Request {
+    let asker = request.extensions().get::<Asker>();
+    let certificate = asker.and_then(|asker| asker.0.certificate.as_ref());
+    let owner = certificate.map(|certificate| OwnedBy(Arc::clone(&certificate.name)));
+    if let Some(owner) = owner {
+        request.extensions_mut().insert(owner);
+    }
+    request
 }
 
 /// The broker's bounds, as far as they concern what carries its sessions.

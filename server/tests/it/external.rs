@@ -394,6 +394,9 @@ async fn a_key_that_the_provider_took_away_counts_no_more() {
     let (old, new) = (provider.key.clone(), SigningKey::new("two", 2));
     let token = |key: &SigningKey| key.sign("at+jwt", &provider.claims(&json!({})));
     assert_eq!(api(&server, &token(&old)).await, 200);
+    let mut session = StompClient::begin(server.stomp_address(), &token(&old)).await;
+    session.connected().await;
+    session.subscribe("/topic/zones/p1/alarms").await;
     provider.rotates_to(&new);
     // The provider is asked for a key that is new to us once in some seconds at most.
     let begun = std::time::Instant::now();
@@ -402,6 +405,9 @@ async fn a_key_that_the_provider_took_away_counts_no_more() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(api(&server, &token(&old)).await, 401);
+    assert_eq!(session.error().await, "token-revoked");
+    let mut session = StompClient::begin(server.stomp_address(), &token(&new)).await;
+    session.connected().await;
     server.stop().await;
 }
 

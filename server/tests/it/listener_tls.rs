@@ -11,7 +11,9 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{
+    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion, version,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -380,5 +382,95 @@ async fn a_certificate_that_was_taken_back_opens_nothing_new() {
     living.subscribe("/user/queue/errors").await;
     server.remove_from_access("agent-1");
     assert_eq!(living.error().await, "token-revoked");
+    server.stop().await;
+}
+
+/// What ends with its certificate: nothing is resumed without one, and a connection goes when certificates are looked at anew.
+#[tokio::test]
+async fn a_connection_lasts_no_longer_than_what_it_was_let_in_by() {
+    let (authority, agents, new) = (Authority::new(), Authority::new(), Authority::new());
+    let more = "client_authority = \"agents-ca.pem\"\n";
+    let server = start(more, &authority.pair("localhost"), Some(&agents)).await;
+    let http = server.http_address();
+    let own = agents.pair("agent-1");
+    for only in [&version::TLS12, &version::TLS13] {
+        let config = client(&authority, Some(&own), &[only]);
+        ask(&config, http, &get("/healthz")).await.unwrap();
+        let again = connect(&config, http).await.unwrap();
+        let kind = again.get_ref().1.handshake_kind();
+        assert_eq!(kind, Some(HandshakeKind::Full), "{only:?}");
+    }
+    let config = client(&authority, Some(&own), &[&version::TLS13]);
+    let mut kept = connect(&config, http).await.unwrap();
+    let anonymous = client(&authority, None, &[&version::TLS13]);
+    let mut other = connect(&anonymous, http).await.unwrap();
+    let request = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for stream in [&mut kept, &mut other] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+    }
+    server.write("agents-ca.pem", &new.pem());
+    let mut rest = Vec::new();
+    let closed = timeout(PATIENCE, kept.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection was kept");
+    other.write_all(request.as_bytes()).await.unwrap();
+    assert!(
+        other.read(&mut [0; 4096]).await.unwrap() > 0,
+        "it showed none"
+    );
+    assert!(ask(&config, http, &get("/healthz")).await.is_err());
+    server.stop().await;
+}
+
+/// Who knows the name of a session, which stands in URLs, has no say in it without the certificate with which it began.
+#[tokio::test]
+async fn a_polled_session_belongs_to_the_certificate_with_which_it_began() {
+    let (authority, agents) = (Authority::new(), Authority::new());
+    let more = "client_authority = \"agents-ca.pem\"\n";
+    let server = start(more, &authority.pair("localhost"), Some(&agents)).await;
+    let http = server.http_address();
+    let with = |pair: Option<&Pair>| client(&authority, pair, &[&version::TLS13]);
+    let own = with(Some(&agents.pair("agent-1")));
+    let strangers = [with(None), with(Some(&agents.pair("agent-2")))];
+    let post = |path: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    let sockjs = "/sockjs/000/somebody/xhr";
+    let begun = ask(&own, http, &post(sockjs, "")).await.unwrap();
+    assert!(
+        begun.ends_with("o\n\r\n0\r\n\r\n") || begun.ends_with("o\n"),
+        "{begun}"
+    );
+    let begun = ask(&own, http, &get("/socket.io/?EIO=4&transport=polling"))
+        .await
+        .unwrap();
+    let (_, sid) = begun.split_once("\"sid\":\"").expect("a session");
+    let (sid, _) = sid.split_once('"').unwrap();
+    let socketio = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+    let frames = [
+        (format!("{sockjs}_send"), "[\"\\n\"]", "404", "204"),
+        (socketio, "40", "400", "200"),
+    ];
+    for (path, frame, refused, taken) in frames {
+        for stranger in &strangers {
+            let answer = ask(stranger, http, &post(&path, frame)).await.unwrap();
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {refused} ")),
+                "{answer}"
+            );
+        }
+        let answer = ask(&own, http, &post(&path, frame)).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {taken} ")),
+            "{answer}"
+        );
+    }
+    for stranger in &strangers {
+        let answer = ask(stranger, http, &post(sockjs, "")).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
     server.stop().await;
 }

@@ -276,6 +276,90 @@ fn what_a_server_that_runs_would_refuse_is_not_good() {
 }
 
 #[test]
+fn what_no_client_would_take_is_not_good() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    let served = |is_ca: IsCa, ends: i32| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        params.not_after = rcgen::date_time_ymd(ends, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let good = served(IsCa::ExplicitNoCa, 2090);
+    let authority = served(IsCa::Ca(BasicConstraints::Unconstrained), 2090);
+    let old = served(IsCa::ExplicitNoCa, 2001);
+    let http = |url: &str| format!("[http]\npublic_url = \"{url}\"\n");
+    let right = http("https://localhost");
+    for (pair, more, code, words) in [
+        (&good, right.clone(), 0, "server.toml is good\n"),
+        (
+            &good,
+            format!(
+                "{right}listen = \"127.0.0.1:7000\"\n[stomp]\nlisten = \"0.0.0.0:7000\"\nwithout_tls = \"passwords and tokens may be read on this network\""
+            ),
+            64,
+            "where http.listen listens: give each its own port",
+        ),
+        (
+            &authority,
+            right.clone(),
+            64,
+            "one of an authority, which agents refuse",
+        ),
+        (&old, right.clone(), 64, "so clients refuse it now"),
+        (
+            &good,
+            format!(
+                "{right}[provider]\nissuer = \"https://id.example\"\nclient_id = \"a\"\nname = {{ ko = \"a\", en = \"a\" }}\nca_file = \"missing.pem\"\n[provider.roles]\na = \"viewer\"\n[provider.zones]\na = [\"*\"]"
+            ),
+            64,
+            "provider.ca_file: cannot read",
+        ),
+        (
+            &good,
+            http("https://landside.example"),
+            0,
+            "it does not have the name landside.example of public_url",
+        ),
+        (
+            &good,
+            http("http://localhost"),
+            0,
+            "public_url begins with http://",
+        ),
+        (
+            &good,
+            right.clone(),
+            0,
+            "everybody on this machine may read the key",
+        ),
+        (
+            &good,
+            format!("{right}proxies = [\"10.0.0.0/8\"]"),
+            64,
+            "write each address by itself",
+        ),
+        (
+            &good,
+            format!("{right}[identity]\nconsoles = [\"localhost\"]"),
+            64,
+            "\"localhost\" is no address",
+        ),
+    ] {
+        let directory = files(Policy::DEFAULT);
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text);
+        write("access.toml", "# nobody").unwrap();
+        write("cert.pem", &pair.0).unwrap();
+        write("key.pem", &pair.1).unwrap();
+        let tls = "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+        write("server.toml", &format!("{CONFIG}{tls}{more}\n")).unwrap();
+        let (got, said) = ask(directory.path(), "check");
+        assert_eq!(got, code, "{more}: {said}");
+        assert!(said.contains(words), "{more}: {said}");
+    }
+}
+
+#[test]
 fn a_send_that_gets_in_and_is_refused_then_is_denied() {
     let directory = files(&Policy::DEFAULT.replace("\"alarm.acknowledge\", ", ""));
     let question = "policy check --role operator --zones p1 --send /app/alarms/7/acknowledge";

@@ -53,6 +53,7 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
         problem: None,
         name: text,
         next: text,
+        address: "https://landside.example/",
         external: None,
         csrf: text,
         version: text,

@@ -106,6 +106,7 @@ fn every_page(language: Language) -> Vec<String> {
             problem,
             name: "kim",
             next: "/alarms?zone=p1&x=y",
+            address: "https://landside.example/",
             external: None,
             csrf: "before-login",
             version: "0.1.0",

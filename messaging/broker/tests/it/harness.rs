@@ -77,7 +77,7 @@ impl Guard for TestGuard {
             Some((subject, milliseconds)) => (subject, milliseconds.parse().ok()),
             None => (token, None),
         };
-        let subject = match (subject, &peer.certificate) {
+        let subject = match (subject, peer.name()) {
             ("certificate", Some(name)) if peer.is_secured => name,
             _ => subject.trim_end_matches("+secret"),
         };

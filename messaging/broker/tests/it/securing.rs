@@ -3,13 +3,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use broker::{BrokerConfig, Peer};
+use broker::{BrokerConfig, Certificate, Peer};
 use stomp::{ClientEvent, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Socket, config};
 use crate::harness::{PATIENCE, Seen, TestBroker, eventually};
@@ -24,7 +25,11 @@ async fn secure(
     let peer = Peer {
         address,
         is_secured: true,
-        certificate: Some("kiosk-7".into()),
+        certificate: Some(Certificate {
+            name: "kiosk-7".into(),
+            expires: SystemTime::now() + PATIENCE,
+            outdated: CancellationToken::new(),
+        }),
     };
     Ok((BufStream::new(stream), peer))
 }

@@ -1,5 +1,7 @@
 //! Which program or application asks (RFC 6749 section 2.3).
 
+use std::time::SystemTime;
+
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
@@ -118,7 +120,10 @@ pub(super) async fn authenticate(
                 wrong("no such client, or the wrong secret")
             })?;
             if let Client::Program(program) = &client {
-                let matching = app.entrance.certificates.check(program, peer);
+                let matching = app
+                    .entrance
+                    .certificates
+                    .check(program, peer, SystemTime::now());
                 matching.map_err(not_its_certificate)?;
             }
             Ok(client)

@@ -62,6 +62,11 @@ impl<T> Cache<T> {
         self.younger_than(KEPT_MAX, now)
     }
 
+    /// What was fetched last, however old it is.
+    pub(super) fn last(&self) -> Option<Arc<T>> {
+        self.held.as_ref().map(|held| Arc::clone(&held.value))
+    }
+
     /// Whether the provider may be asked now; the attempt counts from here.
     pub(super) fn try_now(&mut self, now: Instant) -> bool {
         let may = self

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::cache;
+use crate::config::trust_also;
 
 /// The whole of one request. A person waits for it, and an agent's reconnect may.
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,10 +55,7 @@ impl Fetcher {
         // What the system has and nobody can read is of no use here, and no reason not to start.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = ca_file {
-            let remedy = "name an existing file with the authority's certificate as PEM";
-            let trusted = pem_files::read(path, remedy)
-                .and_then(|bytes| pem_files::trust(&mut roots, path, &bytes));
-            trusted.context("provider.ca_file")?;
+            trust_also(&mut roots, path).context("provider.ca_file")?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)

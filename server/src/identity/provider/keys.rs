@@ -1,9 +1,12 @@
 //! The provider's public keys (RFC 7517): which of them this server uses, and for what. Pure.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::config::SigningAlgorithm;
 
@@ -36,6 +39,8 @@ struct Jwk {
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     kid: Option<String>,
+    /// Tells it from every other, whatever they are called.
+    pub(super) print: Arc<str>,
     pub(super) algorithm: SigningAlgorithm,
     pub(super) decoding: DecodingKey,
 }
@@ -55,6 +60,17 @@ impl KeySet {
         Ok(Self(keys.filter_map(key).collect()))
     }
 
+    /// Whether the key with this print is among them.
+    pub(super) fn has(&self, print: &str) -> bool {
+        self.0.iter().any(|key| *key.print == *print)
+    }
+
+    /// What is among them and not among `others`.
+    pub(super) fn prints_beside(&self, others: &Self) -> Vec<Arc<str>> {
+        let prints = self.0.iter().map(|key| &key.print);
+        prints.filter(|print| !others.has(print)).cloned().collect()
+    }
+
     /// The key with which a token says it is signed. A token that names none is only taken where there is no choice.
     pub(super) fn find(&self, kid: Option<&str>, algorithm: SigningAlgorithm) -> Option<&Key> {
         let mut fitting = self.0.iter().filter(|key| key.algorithm == algorithm);
@@ -70,6 +86,7 @@ fn key(value: serde_json::Value) -> Option<Key> {
     if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
         return None;
     }
+    let print = print(&jwk);
     let (algorithm, name, decoding) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("RSA", _) => (SigningAlgorithm::Rs256, "RS256", rsa(&jwk.n?, &jwk.e?)?),
         ("EC", Some("P-256")) => {
@@ -85,9 +102,28 @@ fn key(value: serde_json::Value) -> Option<Key> {
     let fits = jwk.alg.is_none_or(|alg| alg == name);
     fits.then_some(Key {
         kid: jwk.kid,
+        print,
         algorithm,
         decoding,
     })
+}
+
+fn print(jwk: &Jwk) -> Arc<str> {
+    let parts = [
+        Some(&jwk.kty),
+        jwk.kid.as_ref(),
+        jwk.crv.as_ref(),
+        jwk.x.as_ref(),
+        jwk.y.as_ref(),
+        jwk.n.as_ref(),
+        jwk.e.as_ref(),
+    ];
+    let mut hash = Sha256::new();
+    for part in parts.map(|part| part.map_or("", String::as_str)) {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize()).into()
 }
 
 fn rsa(modulus: &str, exponent: &str) -> Option<DecodingKey> {
@@ -151,6 +187,26 @@ mod tests {
             false,
         );
         check(&[json!("no key"), ec(Some("a"))], Some("a"), Es256, true);
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_any_more_is_found_by_what_it_is() {
+        let set =
+            |keys: &[Value]| KeySet::read(json!({"keys": keys}).to_string().as_bytes()).unwrap();
+        let (a, b) = (ec(Some("a")), ec(Some("b")));
+        let both = set(&[a.clone(), b.clone()]);
+        assert!(both.prints_beside(&set(&[b.clone(), a.clone()])).is_empty());
+        let gone = both.prints_beside(&set(std::slice::from_ref(&b)));
+        assert_eq!(gone.len(), 1);
+        assert!(set(std::slice::from_ref(&a)).has(&gone[0]) && !set(&[b]).has(&gone[0]));
+        // The same name is not the same key.
+        let other = URL_SAFE_NO_PAD.encode([8; 32]);
+        assert_eq!(
+            set(std::slice::from_ref(&a))
+                .prints_beside(&set(&[with(a, "x", &other)]))
+                .len(),
+            1
+        );
     }
 
     #[test]

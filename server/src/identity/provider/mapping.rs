@@ -3,7 +3,7 @@
 use contract::Role;
 use serde_json::Value;
 
-use super::claims::{seconds, text, texts};
+use super::claims::{CLOCK_SKEW, seconds, text, texts};
 use super::jws::Claims;
 use crate::config::ProviderConfig;
 use crate::identity::name::{NAME_CHARS_MAX, is_name};
@@ -77,11 +77,15 @@ pub(super) fn is_whole(claims: &Claims, config: &ProviderConfig) -> bool {
     find(claims, &config.role_claim).is_some()
 }
 
-/// Who somebody with these claims is.
+/// Who somebody with these claims is, in this second since 1970.
 ///
 /// # Errors
 /// [`Stranger`] when they are nobody here.
-pub(super) fn visitor(claims: &Claims, config: &ProviderConfig) -> Result<Visitor, Stranger> {
+pub(super) fn visitor(
+    claims: &Claims,
+    config: &ProviderConfig,
+    now: u64,
+) -> Result<Visitor, Stranger> {
     let groups = texts(find(claims, &config.role_claim));
     let mapped = || groups.iter().filter_map(|group| config.roles.get(*group));
     let person = mapped().filter(|role| **role != Role::Program).max();
@@ -109,13 +113,16 @@ pub(super) fn visitor(claims: &Claims, config: &ProviderConfig) -> Result<Visito
     let full_name = claimed(&config.full_name_claim).unwrap_or(name);
     let full_name = full_name.chars().filter(|letter| !letter.is_control());
     let believed = config.trusts_second_factor && shows_second_factor(claims);
+    let second_factor_at = believed.then(|| seconds(claims, "auth_time").unwrap_or(LONG_AGO));
+    // One that was shown in the future would be recent for as long as that lies ahead.
+    let latest = now.saturating_add(CLOCK_SKEW.as_secs());
     Ok(Visitor {
         sub: sub.to_owned(),
         name: name.to_owned(),
         full_name: full_name.take(NAME_CHARS_MAX).collect(),
         roles,
         zones,
-        second_factor_at: believed.then(|| seconds(claims, "auth_time").unwrap_or(LONG_AGO)),
+        second_factor_at: second_factor_at.filter(|at| *at <= latest),
     })
 }
 

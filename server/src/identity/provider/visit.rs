@@ -32,7 +32,7 @@ pub(crate) struct Begun {
 }
 
 /// What the provider sends along with the browser (RFC 6749 section 4.1.2).
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct Returning {
     state: Option<String>,
     code: Option<String>,
@@ -180,9 +180,10 @@ impl Provider {
             self.ask_for_more(&metadata, tokens.access_token, &mut claims)
                 .await?;
         }
-        let visitor = mapping::visitor(&claims, &self.config).map_err(|why| {
-            Failure::Stranger(text(&claims, "sub").unwrap_or_default().to_owned(), why)
-        })?;
+        let visitor = mapping::visitor(&claims, &self.config, second_of(SystemTime::now()))
+            .map_err(|why| {
+                Failure::Stranger(text(&claims, "sub").unwrap_or_default().to_owned(), why)
+            })?;
         Ok(Returned {
             visitor,
             is_fresh: is_since(&claims, pending.begun),

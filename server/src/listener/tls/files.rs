@@ -16,20 +16,53 @@ pub(super) struct Contents {
     pub(super) client_revocations: Option<Vec<u8>>,
 }
 
-/// Tells two states of the files apart.
+/// Tells two states of the files apart, and in what they differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint([u8; 32]);
+pub(super) struct Fingerprint {
+    pair: [u8; 32],
+    authority: [u8; 32],
+    revocations: [u8; 32],
+}
+
+impl Fingerprint {
+    /// Whether certificates of clients are looked at as they were.
+    pub(super) fn judges_clients_as(&self, other: &Self) -> bool {
+        (self.authority, self.revocations) == (other.authority, other.revocations)
+    }
+
+    /// What is another than it was, for the log.
+    pub(super) fn changes_since(&self, before: &Self) -> String {
+        let parts = [
+            (self.pair != before.pair, "the server's certificate"),
+            (
+                self.authority != before.authority,
+                "the authority of the agents' certificates",
+            ),
+            (
+                self.revocations != before.revocations,
+                "the list of certificates that were taken back",
+            ),
+        ];
+        let changed = parts.into_iter().filter(|(is_changed, _)| *is_changed);
+        changed.map(|(_, what)| what).collect::<Vec<_>>().join(", ")
+    }
+}
 
 impl Contents {
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        let mut hash = Sha256::new();
-        let authority = self.client_authority.as_deref().unwrap_or_default();
-        let revocations = self.client_revocations.as_deref().unwrap_or_default();
-        for bytes in [&self.certificate, &self.key, authority, revocations] {
-            hash.update(bytes.len().to_be_bytes());
-            hash.update(bytes);
+        let of = |files: &[&[u8]]| {
+            let mut hash = Sha256::new();
+            for bytes in files {
+                hash.update(bytes.len().to_be_bytes());
+                hash.update(bytes);
+            }
+            hash.finalize().into()
+        };
+        Fingerprint {
+            pair: of(&[&self.certificate, &self.key]),
+            authority: of(&[self.client_authority.as_deref().unwrap_or_default()]),
+            revocations: of(&[self.client_revocations.as_deref().unwrap_or_default()]),
         }
-        Fingerprint(hash.finalize().into())
     }
 }
 

@@ -2,19 +2,18 @@
 //! good and has been the same for two looks, since certificate and key are rarely written at the same moment.
 //!
 //! A pair that is broken is refused with a line in the log, once, and the one before goes on; so is one that does not hold
-//! now, as long as the one before does. Connections that live are not touched.
+//! now, as long as the one before does. Connections that live are not touched, but for those on which a client showed a
+//! certificate: when these are looked at in another way they are outdated.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pem_files::{FileError, is_open};
-use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::files::{Contents, Fingerprint};
-use super::{Material, TlsError, TlsFiles};
+use super::{Handshake, Material, TlsError, TlsFiles};
 use crate::apart::Apart;
 use crate::settled::Settled;
 
@@ -31,9 +30,9 @@ const REMINDER: TimeDelta = TimeDelta::days(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Served {
     /// For HTTP.
-    pub(crate) http: watch::Receiver<Arc<ServerConfig>>,
+    pub(crate) http: watch::Receiver<Handshake>,
     /// For STOMP over TCP.
-    pub(crate) stomp: watch::Receiver<Arc<ServerConfig>>,
+    pub(crate) stomp: watch::Receiver<Handshake>,
     /// When the certificate ends.
     pub(crate) expires: watch::Receiver<DateTime<Utc>>,
 }
@@ -42,10 +41,14 @@ pub(crate) struct Served {
 pub(crate) struct Keeper {
     files: TlsFiles,
     reading: Apart<Result<Contents, FileError>>,
-    http: watch::Sender<Arc<ServerConfig>>,
-    stomp: watch::Sender<Arc<ServerConfig>>,
+    http: watch::Sender<Handshake>,
+    stomp: watch::Sender<Handshake>,
     begins: DateTime<Utc>,
     expires: watch::Sender<DateTime<Utc>>,
+    authority_expires: Option<DateTime<Utc>>,
+    /// Of the certificates that clients showed.
+    outdated: CancellationToken,
+    in_force: Fingerprint,
     /// What was decided on last, whether it was taken or not, and what the last look saw.
     seen: Settled<Fingerprint>,
     /// Why the last look saw nothing.
@@ -59,12 +62,17 @@ impl Keeper {
     /// Reads the files for the first time.
     pub(crate) fn open(files: TlsFiles) -> Result<(Self, Served), TlsError> {
         let contents = files.read()?;
-        let material = files.assemble(&contents)?;
+        let material = files.assemble(&contents, Utc::now())?;
         if is_open(&files.key) {
             tracing::warn!(key = %files.key.display(), "everybody on this machine may read the key: take that right away");
         }
-        let (http, http_seen) = watch::channel(material.http);
-        let (stomp, stomp_seen) = watch::channel(material.stomp);
+        let outdated = CancellationToken::new();
+        let handshake = |config| Handshake {
+            config,
+            outdated: outdated.clone(),
+        };
+        let (http, http_seen) = watch::channel(handshake(material.http));
+        let (stomp, stomp_seen) = watch::channel(handshake(material.stomp));
         let (expires, expires_seen) = watch::channel(material.expires);
         let keeper = Self {
             files,
@@ -73,6 +81,9 @@ impl Keeper {
             stomp,
             begins: material.begins,
             expires,
+            authority_expires: material.authority_expires,
+            outdated,
+            in_force: contents.fingerprint(),
             seen: Settled::new(contents.fingerprint()),
             failed: None,
             awaited: None,
@@ -107,7 +118,7 @@ impl Keeper {
             Ok(contents) => contents,
             Err(error) => {
                 if self.failed.as_ref() != Some(&error) {
-                    tracing::error!(%error, "the certificate cannot be read again; the one before goes on");
+                    tracing::error!(%error, "a file of TLS cannot be read again; what was served before goes on");
                 }
                 self.failed = Some(error);
                 self.seen.look_failed();
@@ -120,7 +131,7 @@ impl Keeper {
             return;
         }
         let holds_before = self.begins <= now && now < *self.expires.borrow();
-        match self.files.assemble(&contents) {
+        match self.files.assemble(&contents, now) {
             Ok(material) if holds_before && now < material.begins => {
                 // It is taken when its time has come.
                 if self.awaited != Some(fingerprint) {
@@ -132,22 +143,38 @@ impl Keeper {
             Ok(material) if holds_before && material.expires <= now => {
                 tracing::error!(expires = %material.expires, "the new certificate has expired and is refused; the one before goes on");
             }
-            Ok(material) => self.take(material),
+            Ok(material) => self.take(material, fingerprint),
             Err(error) => {
-                tracing::error!(%error, "the new certificate is refused; the one before goes on");
+                let changed = fingerprint.changes_since(&self.in_force);
+                tracing::error!(%error, changed, "a changed file of TLS is refused; what was served before goes on");
             }
         }
         self.seen.decide(fingerprint);
     }
 
-    fn take(&mut self, material: Material) {
+    fn take(&mut self, material: Material, fingerprint: Fingerprint) {
+        let changed = fingerprint.changes_since(&self.in_force);
+        let is_other_judge = !fingerprint.judges_clients_as(&self.in_force);
+        let before = self.outdated.clone();
+        if is_other_judge {
+            self.outdated = CancellationToken::new();
+        }
+        let handshake = |config| Handshake {
+            config,
+            outdated: self.outdated.clone(),
+        };
         let expires = material.expires;
         self.begins = material.begins;
-        self.http.send_replace(material.http);
-        self.stomp.send_replace(material.stomp);
+        self.http.send_replace(handshake(material.http));
+        self.stomp.send_replace(handshake(material.stomp));
         self.expires.send_replace(expires);
+        self.authority_expires = material.authority_expires;
+        self.in_force = fingerprint;
         self.reminded = None;
-        tracing::info!(%expires, "a new certificate is served from now on");
+        tracing::info!(changed, %expires, "what changed is in force from now on");
+        if is_other_judge {
+            before.cancel();
+        }
     }
 
     fn remind(&mut self, now: DateTime<Utc>) {
@@ -156,13 +183,18 @@ impl Keeper {
         if !is_due {
             return;
         }
+        let authority = self.authority_expires;
+        let ends_soon = authority.filter(|expires| *expires - now <= NOTICE);
+        if let Some(expires) = ends_soon {
+            tracing::warn!(%expires, "the certificate of the agents' authority expires soon: put a new one in client_authority, since a server does not start with one that has expired");
+        }
         if now >= expires {
             tracing::error!(%expires, "the certificate has expired: clients refuse to connect until there is a new one");
         } else if now < self.begins {
             tracing::error!(begins = %self.begins, "the certificate does not hold yet: clients refuse to connect until then");
         } else if expires - now <= NOTICE {
             tracing::warn!(%expires, "the certificate expires soon: put a new one in its place");
-        } else {
+        } else if ends_soon.is_none() {
             return;
         }
         self.reminded = Some(now);
@@ -171,6 +203,8 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rcgen::{CertificateParams, KeyPair};
     use tempfile::TempDir;
 
@@ -193,6 +227,16 @@ mod tests {
         params.not_before = rcgen::date_time_ymd(begins, 1, 1);
         params.not_after = rcgen::date_time_ymd(ends, 1, 1);
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// The certificate of an authority that holds until a year.
+    fn authority(ends: i32) -> String {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(ends, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().pem()
     }
 
     impl Case {
@@ -237,15 +281,45 @@ mod tests {
     #[test]
     fn a_new_pair_is_taken_when_it_has_settled() {
         let mut case = Case::new();
-        let before = Arc::clone(&case.served.http.borrow());
+        let before = Arc::clone(&case.served.http.borrow().config);
         let (certificate, key) = pair(2041);
         case.write("cert.pem", &certificate);
         assert_eq!(case.look(1), "2040", "the key may follow in a moment");
         case.write("key.pem", &key);
         assert_eq!(case.look(1), "2040");
         assert_eq!(case.look(1), "2041");
-        assert!(!Arc::ptr_eq(&before, &case.served.http.borrow()));
-        assert!(case.served.stomp.borrow().alpn_protocols.is_empty());
+        assert!(!Arc::ptr_eq(&before, &case.served.http.borrow().config));
+        assert!(case.served.stomp.borrow().config.alpn_protocols.is_empty());
+    }
+
+    #[test]
+    fn what_clients_showed_is_outdated_when_it_is_looked_at_in_another_way() {
+        let mut case = Case::new();
+        let path = case.directory.path().join("agents.pem");
+        case.write("agents.pem", &authority(2040));
+        let files = TlsFiles {
+            client_authority: Some(path),
+            ..case.keeper.files.clone()
+        };
+        (case.keeper, case.served) = Keeper::open(files).unwrap();
+        let before = case.served.http.borrow().outdated.clone();
+        let (certificate, key) = pair(2041);
+        case.write("cert.pem", &certificate);
+        case.write("key.pem", &key);
+        assert_eq!(case.look(2), "2041");
+        assert!(!before.is_cancelled(), "only the server's is another");
+        for refused in [certificate, authority(2029)] {
+            case.write("agents.pem", &refused);
+            case.look(2);
+            assert!(!before.is_cancelled(), "it is refused");
+        }
+        case.write("agents.pem", &authority(2041));
+        case.look(2);
+        assert!(before.is_cancelled());
+        assert!(!case.served.http.borrow().outdated.is_cancelled());
+        // A session that is resumed would show no certificate.
+        assert!(!case.served.http.borrow().config.session_storage.can_cache());
+        assert_eq!(case.served.stomp.borrow().config.send_tls13_tickets, 0);
     }
 
     #[test]
@@ -304,7 +378,7 @@ mod tests {
             key: "missing.pem".into(),
             ..case.keeper.files.clone()
         };
-        case.write("ca.pem", &one);
+        case.write("ca.pem", &authority(2040));
         case.write("agents.crl", "nonsense");
         let listed = TlsFiles {
             client_authority: Some(case.directory.path().join("ca.pem")),

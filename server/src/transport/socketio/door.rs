@@ -235,8 +235,11 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
             Some(sid) => {
                 let known = sid.parse::<Sid>().ok();
                 let known = known.and_then(|sid| Some((sid, self.lines.get(sid)?)));
-                // A line of the other revision is as good as none.
-                let Some((sid, line)) = known.filter(|(_, line)| line.revision == revision) else {
+                // A line of the other revision is as good as none, and so is somebody else's.
+                let is_own = |line: &Line| {
+                    line.revision == revision && line.certificate.as_deref() == peer.name()
+                };
+                let Some((sid, line)) = known.filter(|(_, line)| is_own(line)) else {
                     return refuse(
                         StatusCode::BAD_REQUEST,
                         UNKNOWN_SESSION,
@@ -247,6 +250,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
             }
         };
         let uri = bare_uri(revision, &query, known.as_ref().map(|(sid, _)| *sid));
+        let certificate = peer.name().map(Arc::from);
         match known {
             _ if query.is_websocket => {
                 // Before the line knows of it: what is no handshake leaves it as it was.
@@ -257,7 +261,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
                         let message = "this session has a WebSocket";
                         return refuse(StatusCode::BAD_REQUEST, BAD_REQUEST, message);
                     }
-                    None => Arc::new(Line::new(revision, query.token)),
+                    None => Arc::new(Line::new(revision, query.token, certificate)),
                 };
                 Ok(self.websocket(uri, handshake, Opening { line, peer }))
             }
@@ -266,7 +270,7 @@ impl<G: Guard, H: Handler<G::Principal>> Door<G, H> {
             }
             Some((_, line)) => Ok(self.poll(uri, &line).await),
             None if parts.method == Method::GET => {
-                let line = Arc::new(Line::new(revision, query.token));
+                let line = Arc::new(Line::new(revision, query.token, certificate));
                 let mut request = Request::new(Body::empty());
                 *request.uri_mut() = uri;
                 request.extensions_mut().insert(Opening { line, peer });

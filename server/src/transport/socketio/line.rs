@@ -24,6 +24,8 @@ const WRITERS: usize = 2;
 
 pub(super) struct Line {
     pub(super) revision: Revision,
+    /// The name in the certificate of the connection that opened it, if that had one: no other connection has a say in it.
+    pub(super) certificate: Option<Arc<str>>,
     state: Mutex<State>,
     /// Bytes that the client has taken over a WebSocket.
     written: AtomicU64,
@@ -63,9 +65,14 @@ impl From<TooMuch> for io::Error {
 
 /// What Engine.IO's side says and asks.
 impl Line {
-    pub(super) fn new(revision: Revision, token: Option<String>) -> Self {
+    pub(super) fn new(
+        revision: Revision,
+        token: Option<String>,
+        certificate: Option<Arc<str>>,
+    ) -> Self {
         Self {
             revision,
+            certificate,
             state: Mutex::new(State {
                 translator: Translator::new(revision, token),
                 waker: None,

@@ -95,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_writes_for_ever_to_who_never_reads() {
-        let line = Arc::new(Line::new(Revision::New, None));
+        let line = Arc::new(Line::new(Revision::New, None, None));
         let (ours, mut theirs) = tokio::io::duplex(4);
         let mut stream = Watched::new(ours, Arc::clone(&line));
         let writing = tokio::spawn(async move { stream.write_all(b"123456789").await });

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use sockjs::Config;
+use axum::extract::Request as Asked;
+use axum::middleware::map_request;
+use sockjs::{Config, OwnedBy};
 
 use crate::harness::{Receiver, Request, Site, Wire, echo_with, messages, open, post, session};
 
@@ -62,6 +64,29 @@ async fn a_session_belongs_to_the_sign_in_with_which_it_began() {
         check(&site, kim, |request| request.with("Cookie", cookie), from).await;
     }
     check(&site, kim, |request| request, from).await;
+}
+
+/// The header stands for what only the application knows of a connection.
+async fn named(mut request: Asked) -> Asked {
+    let name = request
+        .headers()
+        .get("x-name")
+        .map(|name| name.to_str().unwrap().into());
+    if let Some(name) = name {
+        request.extensions_mut().insert(OwnedBy(name));
+    }
+    request
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_the_name_with_which_it_began() {
+    let site = Site::serving(echo_with(open()).layer(map_request(named))).await;
+    let agent = |request: Request| request.with("X-Name", "agent-1");
+    let from = async || site.connect().await;
+    check(&site, agent, |request| request, from).await;
+    check(&site, |request| request, agent, from).await;
+    let other = |request: Request| request.with("X-Name", "agent-2");
+    check(&site, agent, other, from).await;
 }
 
 #[tokio::test]

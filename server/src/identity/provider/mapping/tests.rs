@@ -5,8 +5,10 @@ use serde_json::json;
 use super::*;
 use crate::config::provider_for_tests;
 
+const NOW: u64 = 1000;
+
 fn map(config: &ProviderConfig, claims: Value) -> Result<Visitor, Stranger> {
-    visitor(claims.as_object().unwrap(), config)
+    visitor(claims.as_object().unwrap(), config, NOW)
 }
 
 const EXTRA: &str = r#"
@@ -140,6 +142,10 @@ fn a_second_factor_counts_where_the_provider_is_trusted() {
         (json!({"acr": "https://refeds.org/profile/mfa"}), Some(0)),
         (json!({"amr": ["mfa"], "auth_time": "now"}), Some(0)),
         (json!({"amr": ["pwd"], "acr": "1"}), None),
+        // A clock may be a little ahead.
+        (json!({"amr": ["mfa"], "auth_time": 1060}), Some(1060)),
+        (json!({"amr": ["mfa"], "auth_time": 1061}), None),
+        (json!({"amr": ["mfa"], "auth_time": 44_200}), None),
         (json!({}), None),
     ] {
         let mut claims = json!({"sub": "7", "groups": "chiefs", "iat": 9});
