@@ -166,7 +166,9 @@ fn main() -> ExitCode {
         Command::Keys { command } => runtime
             .block_on(command.run(&config))
             .map(|sentence| say(&sentence)),
-        _ => runtime.block_on(cli::run::run(config, path)),
+        _ => runtime.block_on(cli::run::run(config, path, || {
+            Config::load(path, &environment)
+        })),
     };
     runtime.shutdown_timeout(LEFT_OVER);
     match outcome {

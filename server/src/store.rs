@@ -29,6 +29,7 @@ mod separation;
 pub(crate) mod site;
 pub(crate) mod standing;
 
+use duty::{Duty, Sure};
 use schema::Schema;
 pub use separation::Separation;
 
@@ -43,6 +44,17 @@ const STATEMENT_TIMEOUT: &str = "15s";
 
 /// Somebody else's lock (a backup, a person with psql) must not stop the alarms for longer than this.
 const LOCK_TIMEOUT: &str = "5s";
+
+/// The database ends the connection of a machine that is gone after some 15 s, and with it what its half transaction holds.
+/// By default that takes two hours, and so long nobody could take over. Seconds to the first question, between two, and how
+/// many; then how long, in milliseconds, something that was sent waits for the other side.
+const PROMPT_END: [(&str, &str); 5] = [
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "3"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "15000"),
+    ("idle_in_transaction_session_timeout", "30s"),
+];
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +152,7 @@ pub struct Store {
     pool: PgPool,
     separation: Separation,
     was_empty: bool,
+    is_sure: Sure,
 }
 
 /// Everything done with it is stored when it is committed, or nothing is.
@@ -194,7 +207,7 @@ impl Store {
         connection.close().await?;
         let (options, separation) =
             separation::connect_as(in_schema(PgConnectOptions::from_str(url)?)).await?;
-        let options = options.options([
+        let options = options.options(PROMPT_END).options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
         ]);
@@ -207,7 +220,17 @@ impl Store {
             pool,
             separation,
             was_empty: schema == Schema::None,
+            is_sure: Sure::always(),
         })
+    }
+
+    /// The same for a server on duty: it stores nothing while it is not sure that it is.
+    #[must_use]
+    pub fn on_duty(self, duty: &Duty) -> Self {
+        Self {
+            is_sure: duty.is_sure(),
+            ..self
+        }
     }
 
     /// Whether there was nothing of ours in the database when it was opened.
@@ -223,8 +246,11 @@ impl Store {
     /// Begins a unit of work.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when no connection can be had.
+    /// [`StoreError::Database`] when no connection can be had, or another server may be at work.
     pub(crate) async fn begin(&self) -> Result<Unit<'static>, StoreError> {
+        if !self.is_sure.now() {
+            return Err(StoreError::away());
+        }
         Ok(self.pool.begin().await?)
     }
 

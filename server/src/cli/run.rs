@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use private_postgres::{Cluster, ClusterConfig};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use server::config::Config;
+use server::config::{Config, ConfigError};
 use server::store::Store;
 use server::store::duty::Duty;
 use server::{Listeners, Server};
@@ -17,6 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Sessions get a word why they end, and handlers finish what they began; whoever takes longer is cut off.
 const DRAIN: Duration = Duration::from_secs(15);
+
+/// The same where another server works already: nothing can be stored any more, and what this one shows is not true.
+const DRAIN_REPLACED: Duration = Duration::from_secs(1);
 
 /// Each connection is an open file, and systems give a process few of them unless it asks.
 fn raise_open_files(needed: usize) {
@@ -56,8 +59,13 @@ async fn bind_all(config: &Config, path: &Path) -> anyhow::Result<Listeners> {
     })
 }
 
-/// Binds every socket, opens the database, waits for a server that works on it, and serves until SIGINT or SIGTERM.
-pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+/// Binds every socket, opens the database, waits for a server that works on it, and serves until SIGINT or SIGTERM. `load`
+/// reads the configuration again.
+pub(crate) async fn run(
+    config: Config,
+    path: &Path,
+    load: impl Fn() -> Result<Config, ConfigError>,
+) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     raise_open_files(config.limits.connections);
@@ -71,7 +79,11 @@ pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
             () = ended(cluster.as_ref()) => Err(anyhow!("the private Postgres cluster ended; its log tells why")),
         }
     };
-    let place = Place { path, url: &url };
+    let place = Place {
+        path,
+        url: &url,
+        load,
+    };
     let outcome = place.serve(config, listeners, stop).await;
     if let Some(cluster) = cluster {
         cluster
@@ -83,14 +95,16 @@ pub(crate) async fn run(config: Config, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Where a server finds what it works with.
-struct Place<'a> {
+struct Place<'a, F> {
     /// The configuration's file.
     path: &'a Path,
     /// The database's.
     url: &'a str,
+    /// Reads the configuration as it is now.
+    load: F,
 }
 
-impl Place<'_> {
+impl<F: Fn() -> Result<Config, ConfigError>> Place<'_, F> {
     /// Serves until `stop` ends, which says how, as the only one that works on the database.
     async fn serve(
         &self,
@@ -99,44 +113,62 @@ impl Place<'_> {
         stop: impl Future<Output = anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
         let mut stop = pin!(stop);
+        let started = tokio::select! {
+            stopped = &mut stop => return stopped,
+            started = self.start(config, listeners) => started?,
+        };
+        let (mut duty, store, mut server) = started;
+        let mut drain = DRAIN;
+        let outcome = tokio::select! {
+            stopped = &mut stop => stopped,
+            name = server.failed() => Err(anyhow!("{name} ended by itself")),
+            holder = duty.lost() => {
+                drain = DRAIN_REPLACED;
+                Err(anyhow!("{holder}, took over while the database did not answer this one"))
+            }
+        };
+        tracing::info!(longest = ?drain, "stopping: what is under way ends first, and a database that is away is waited for");
+        if tokio::time::timeout(drain, server.stop()).await.is_err() {
+            tracing::warn!("some connections did not end in time and were cut off");
+        }
+        store.close().await;
+        duty.end().await;
+        outcome
+    }
+
+    /// Waits until nobody else works on the database, and starts.
+    async fn start(
+        &self,
+        mut config: Config,
+        mut listeners: Listeners,
+    ) -> anyhow::Result<(Duty, Store, Server)> {
         let cannot_use = match config.database_url {
             None => "cannot use the private database",
             Some(_) => {
                 "cannot use the database of DATABASE_URL: start it, correct the variable, or unset it for a private cluster"
             }
         };
-        let (mut duty, listeners) = match Duty::take(self.url).await.context(cannot_use)? {
-            Ok(duty) => (duty, listeners),
+        let duty = match Duty::take(self.url).await.context(cannot_use)? {
+            Ok(duty) => duty,
             Err(holder) => {
                 // Whoever comes here meanwhile is better told at once that nobody answers.
                 drop(listeners);
                 tracing::warn!(
                     "{holder}, works on this database: this one stands by, and serves nothing until that one has ended"
                 );
-                let duty = tokio::select! {
-                    stopped = &mut stop => return stopped,
-                    duty = Duty::wait(self.url) => duty,
-                };
+                let duty = Duty::wait(self.url).await;
                 tracing::warn!("the other server has ended: this one takes over");
-                (duty, bind_all(&config, self.path).await?)
+                // The files of when this one began may let somebody in who has been taken out of them since.
+                config = (self.load)()?;
+                listeners = bind_all(&config, self.path).await?;
+                duty
             }
         };
         let owner = config.database_owner_url.as_deref().unwrap_or(self.url);
         let store = Store::open_with_owner(self.url, owner).await;
-        let store = store.context(cannot_use)?;
-        let mut server = Server::start(config, listeners, store.clone()).await?;
-        let outcome = tokio::select! {
-            stopped = &mut stop => stopped,
-            name = server.failed() => Err(anyhow!("{name} ended by itself")),
-            holder = duty.lost() => Err(anyhow!("{holder}, took over while the database did not answer this one")),
-        };
-        tracing::info!(longest = ?DRAIN, "stopping: what is under way ends first, and a database that is away is waited for");
-        if tokio::time::timeout(DRAIN, server.stop()).await.is_err() {
-            tracing::warn!("some connections did not end in time and were cut off");
-        }
-        store.close().await;
-        duty.end().await;
-        outcome
+        let store = store.context(cannot_use)?.on_duty(&duty);
+        let server = Server::start(config, listeners, store.clone()).await?;
+        Ok((duty, store, server))
     }
 }
 

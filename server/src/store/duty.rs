@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
-use super::StoreError;
+use super::{PROMPT_END, StoreError};
 
 /// The lock's key: "landside" in ASCII.
 const LOCK: i64 = 0x6c61_6e64_7369_6465;
@@ -27,14 +29,6 @@ const TRY: Duration = Duration::from_secs(2);
 
 /// A look that takes longer is answered by nobody.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The database ends a connection whose machine is gone after some 15 s: seconds to the first question, between two, and how
-/// many. By default that takes two hours, and so long nobody else could take over.
-const KEEPALIVES: [(&str, &str); 3] = [
-    ("tcp_keepalives_idle", "5"),
-    ("tcp_keepalives_interval", "3"),
-    ("tcp_keepalives_count", "3"),
-];
 
 /// Who works on the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +60,27 @@ pub struct Duty {
     options: PgConnectOptions,
     connection: PgConnection,
     own: Holder,
+    is_sure: Sure,
+}
+
+/// Whether a server is sure that it alone works on the database. While the database does not answer, it is not, and stores
+/// nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Sure(Arc<AtomicBool>);
+
+impl Sure {
+    /// Of whoever has no duty, as a command beside the server.
+    pub(super) fn always() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    pub(super) fn now(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self, is_sure: bool) {
+        self.0.store(is_sure, Ordering::Release);
+    }
 }
 
 impl Duty {
@@ -74,7 +89,7 @@ impl Duty {
     /// # Errors
     /// [`StoreError::Database`] when the database does not answer.
     pub async fn take(url: &str) -> Result<Result<Self, Holder>, StoreError> {
-        let options = PgConnectOptions::from_str(url)?.options(KEEPALIVES);
+        let options = PgConnectOptions::from_str(url)?.options(PROMPT_END);
         let mut connection = options.connect().await?;
         loop {
             if lock(&mut connection).await? {
@@ -83,12 +98,14 @@ impl Duty {
                     options,
                     connection,
                     own,
+                    is_sure: Sure::always(),
                 }));
             }
             // Whoever had it may just have ended.
             if let Some(holder) = holder(&mut connection).await? {
                 return Ok(Err(holder));
             }
+            sleep(LOOK).await;
         }
     }
 
@@ -99,7 +116,7 @@ impl Duty {
                 Ok(Ok(duty)) => return duty,
                 Ok(Err(_holder)) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "whether another server has ended cannot be seen");
+                    tracing::debug!(%error, "whether another server has ended cannot be seen");
                 }
             }
             sleep(TRY).await;
@@ -114,6 +131,7 @@ impl Duty {
             if let Ok(Ok(())) = timeout(LOOK_TIMEOUT, self.connection.ping()).await {
                 continue;
             }
+            self.is_sure.set(false);
             // An error means that the database is away: others tell that, and what can go on without it does.
             if let Ok(Ok(Some(holder))) = timeout(LOOK_TIMEOUT, self.take_again()).await {
                 return holder;
@@ -137,8 +155,13 @@ impl Duty {
         }
         self.own = itself(&mut connection).await?;
         self.connection = connection;
+        self.is_sure.set(true);
         tracing::info!("the database answers again, and this server still works on it alone");
         Ok(None)
+    }
+
+    pub(super) fn is_sure(&self) -> Sure {
+        self.is_sure.clone()
     }
 
     /// Gives it up.

@@ -119,10 +119,16 @@ async fn a_second_server_serves_nothing_until_the_first_one_has_ended() {
     let key = |server: &str| directory.path().join(server).join("data/identity.key");
     std::fs::create_dir(directory.path().join("second/data")).unwrap();
     std::fs::copy(key("first"), key("second")).unwrap();
+    // Whoever was taken out of the file meanwhile is not let in by the one of before.
+    let without = access().replacen("name = \"omar\"", "name = \"olga\"", 1);
+    assert_ne!(without, access());
+    std::fs::write(directory.path().join("second/access.toml"), without).unwrap();
     first.kill().await.unwrap();
     until_said(&mut second, "the server runs").await;
     let ready = reqwest::get(format!("http://{http}/readyz")).await.unwrap();
     assert_eq!(ready.status(), 200);
+    let omar = "select count(*) from person where name = 'omar' and disabled_at is null";
+    assert_eq!(database.count(omar).await, 0);
     second.kill().await.unwrap();
     database.drop().await;
 }
