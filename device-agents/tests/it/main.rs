@@ -12,4 +12,5 @@ mod frame;
 mod harness;
 mod modbus;
 mod peer;
+mod rtu;
 mod tls;
