@@ -11,12 +11,13 @@ const PROGRAM = fileURLToPath(new URL('../target/debug/landside-demo', import.me
 const START_PATIENCE_MS = 240_000; // A cluster is made, and 58 devices are announced, on a machine that may be busy.
 const STOP_PATIENCE_MS = 60_000;
 
-/** How long a token is good here: each page outlives some of them. */
-export const TOKEN_SECONDS = 30;
 export const PASSWORD = 'browser-test-password';
 
-/** Starts a demo and waits until it says where it is. Pages of `origins` may connect as well as its own. */
-export async function startDemo({ origins = [] } = {}) {
+/**
+ * Starts a demo and waits until it says where it is. Pages of `origins` may connect as well as its own; tokens are good for
+ * `tokenSeconds`, by default as long as anywhere.
+ */
+export async function startDemo({ origins = [], tokenSeconds = '' } = {}) {
   const data = await mkdtemp(join(tmpdir(), 'landside-browser-'));
   await chmod(data, 0o755); // Postgres runs as another user where this one is root.
   const [http, stomp, metrics] = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
@@ -28,7 +29,7 @@ export async function startDemo({ origins = [] } = {}) {
       LANDSIDE_HTTP: http,
       LANDSIDE_STOMP: stomp,
       LANDSIDE_METRICS: metrics,
-      LANDSIDE_TOKEN_SECONDS: String(TOKEN_SECONDS),
+      LANDSIDE_TOKEN_SECONDS: String(tokenSeconds),
       LANDSIDE_ORIGINS: origins.join(' '),
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -110,6 +110,13 @@ test('a browser signs in by the button', async () => {
       await page.click('button');
       await page.waitForURL(`${server.url}/alarms`);
       await page.getByText('Mia M.').first().waitFor();
+      // As at a locked console: the provider asks again, though it knows who is there.
+      for (const [login, notice] of [['id-omar', 'not-proved'], ['id-mfa', 'unlocked']]) {
+        await page.goto(`${server.url}/login/prove?next=/alarms`);
+        await page.fill('input[name=login]', login);
+        await page.click('button');
+        await page.waitForURL(`${server.url}/alarms?notice=${notice}`);
+      }
     });
   } finally {
     await browser.close();

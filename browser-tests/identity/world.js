@@ -87,7 +87,6 @@ file = "access.toml"
 issuer = "http://127.0.0.1:${ports.provider}"
 client_id = "landside"
 client_secret_env = "PROVIDER_SECRET"
-public_url = "http://127.0.0.1:${ports.http}"
 name = { ko = "공항 계정", en = "Airport account" }
 audience = "${AUDIENCE}"
 trusts_second_factor = true
@@ -135,7 +134,8 @@ export class Person {
 
   async request(url, options = {}) {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const headers = { 'accept-language': 'en', ...options.headers, ...(cookie ? { cookie } : {}) };
+    const origin = options.method === 'POST' ? { origin: new URL(url).origin } : {};
+    const headers = { 'accept-language': 'en', ...origin, ...options.headers, ...(cookie ? { cookie } : {}) };
     const signal = AbortSignal.timeout(PATIENCE_MS);
     const response = await fetch(url, { ...options, headers, signal, redirect: 'manual' });
     for (const line of response.headers.getSetCookie()) {

@@ -36,6 +36,9 @@ const POLICY: &str = include_str!("../../server/src/identity/policy/default.toml
 /// The client for `client_credentials`, with an operator's rights on every zone.
 pub(crate) const CLIENT: &str = "demo-program";
 
+/// The application for people, which may do what they may: it runs on the same machine and has no secret.
+pub(crate) const APPLICATION: &str = "demo-app";
+
 /// One login for each role of people, named like the role.
 pub(crate) const PEOPLE: [Role; 5] = [
     Role::Viewer,
@@ -207,6 +210,14 @@ fn policy() -> String {
 struct AccessFile<'a> {
     user: Vec<User>,
     client: Vec<Client<'a>>,
+    application: [Application; 1],
+}
+
+#[derive(Serialize)]
+struct Application {
+    id: &'static str,
+    name: &'static str,
+    redirect_uris: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -249,6 +260,11 @@ fn access(airport: &AirportConfig) -> String {
     render(&AccessFile {
         user: user.into(),
         client,
+        application: [Application {
+            id: APPLICATION,
+            name: "Demo application",
+            redirect_uris: ["http://127.0.0.1/signed-in"],
+        }],
     })
 }
 

@@ -135,6 +135,7 @@ impl Uplink {
         };
         let mut last_error = String::new();
         loop {
+            let allowed_in;
             match task.live_through_session().await {
                 Ok(()) => return Ok(()),
                 Err(UplinkError::Store(StoreError::Stopped)) => {
@@ -146,6 +147,10 @@ impl Uplink {
                     return Err(AgentError::Refused(refused.to_string()));
                 }
                 Err(error) => {
+                    allowed_in = match &error {
+                        UplinkError::Token(refused) => refused.retry_after(),
+                        _ => None,
+                    };
                     // A server that is away for a night is one line in the log, not thousands.
                     let text = error.to_string();
                     if text == last_error {
@@ -156,7 +161,8 @@ impl Uplink {
                     }
                 }
             }
-            let pause = task.backoff.next_pause();
+            // After the time that the server asks for, and not all at once.
+            let pause = allowed_in.unwrap_or_default() + task.backoff.next_pause();
             tokio::select! {
                 () = sleep(pause) => {}
                 () = shutdown.cancelled() => return Ok(()),

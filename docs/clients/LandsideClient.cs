@@ -19,7 +19,7 @@ public sealed class LandsideClient : IDisposable {
     }
     /// <summary>After an ERROR with such a code the same may succeed later; after any other, somebody must change something.</summary>
     static readonly string[] Passing = { "token-expired", "token-revoked", "heart-beat-lost", "connect-timeout", "slow-consumer",
-        "too-many-sessions", "too-many-queues", "too-many-durable-subscriptions", "durable-in-use", "queue-full", "retained-full",
+        "too-many", "too-many-sessions", "too-many-queues", "too-many-durable-subscriptions", "durable-in-use", "queue-full", "retained-full",
         "shutting-down", "unavailable" };
     const int PatienceMs = 10000, FirstPauseMs = 500, LongestPauseMs = 30000;
     readonly ConcurrentDictionary<string, Frame> subscriptions = new ConcurrentDictionary<string, Frame>();

@@ -47,6 +47,9 @@ mod harness;
 #[path = "../tests/it/stomp_client.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]
 mod stomp_client;
+#[path = "../tests/it/swallowing.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod swallowing;
 
 /// Each side is measured so often, in turn with the other; the median counts.
 const ROUNDS: usize = 5;

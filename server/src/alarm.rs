@@ -1,6 +1,7 @@
 //! Alarms: what people must act on. [`state`] is the machine, `engine` the task that owns all alarms and their records.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use contract::alarm::{Acknowledge, AlarmView};
@@ -11,12 +12,20 @@ pub(crate) mod engine;
 pub mod state;
 
 use crate::identity::principal::Principal;
+use crate::listener::rate::{Buckets, Rate};
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
 
 /// Requests that wait for the engine. Each is small; when it is full, whoever asks waits, and with them the socket they
 /// read from: nothing is dropped.
 const QUEUE: usize = 256;
+
+/// Acknowledgements of one principal, whichever way they come: 600, and ten a second. After a storm somebody acknowledges
+/// what a whole site raised; a refused one leaves a row in the audit too, which may not be flooded.
+const PACE: Rate = Rate {
+    burst: 600,
+    every: Duration::from_millis(100),
+};
 
 /// Why an acknowledgement did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +38,15 @@ pub(crate) enum AcknowledgeError {
     /// Not in this zone, or not with this role.
     #[error("you may not acknowledge alarms of the zone {0}")]
     Forbidden(contract::ZoneId),
+    /// A person who has not shown their second factor, or too long ago.
+    #[error("acknowledging takes your second factor: show it, then acknowledge again")]
+    SecondFactorNeeded,
     /// It was raised again since it was seen.
     #[error(transparent)]
     Superseded(#[from] state::Superseded),
+    /// More than [`PACE`] allows.
+    #[error("you acknowledged too many alarms: the next one is taken in {} s", .0.as_secs() + 1)]
+    TooMany(Duration),
     /// It could not be stored, so it did not happen.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,6 +79,7 @@ pub(crate) enum Request {
 #[derive(Debug, Clone)]
 pub(crate) struct AlarmHandle {
     mailbox: Mailbox<Request>,
+    paces: Arc<Mutex<Buckets<String>>>,
     open: watch::Receiver<Arc<Vec<AlarmView>>>,
 }
 
@@ -78,7 +94,13 @@ impl AlarmHandle {
     pub(crate) fn new() -> (Self, Desk) {
         let (mailbox, requests) = Mailbox::new(QUEUE);
         let (shown, open) = watch::channel(Arc::default());
-        (Self { mailbox, open }, Desk { requests, shown })
+        let paces = Arc::new(Mutex::new(Buckets::new(PACE)));
+        let handle = Self {
+            mailbox,
+            paces,
+            open,
+        };
+        (handle, Desk { requests, shown })
     }
 
     /// Stores events and what follows from them. When it answers `Ok`, all of them are committed.
@@ -95,6 +117,11 @@ impl AlarmHandle {
         seen: Acknowledge,
         actor: Actor,
     ) -> Result<AlarmView, AcknowledgeError> {
+        let taken = {
+            let mut paces = self.paces.lock().expect("nothing panics while it is held");
+            paces.take(actor.principal.subject.clone(), Instant::now())
+        };
+        taken.map_err(AcknowledgeError::TooMany)?;
         self.mailbox
             .ask(|reply| Request::Acknowledge {
                 alarm,

@@ -30,6 +30,14 @@ use crate::identity::principal::Proof;
 /// A person's own words, as why they do something: long enough for a sentence, short enough to be read.
 pub(crate) const REASON_CHARS_MAX: usize = 500;
 
+/// The actor of what the server does by itself. Nobody is called so: names have no brackets ([`is_name`]).
+///
+/// [`is_name`]: crate::identity::name::is_name
+pub(crate) const SERVER: &str = "(server)";
+
+/// The actor of what somebody does on the machine itself.
+pub(crate) const COMMAND_LINE: &str = "(command line)";
+
 /// By what somebody was known who acted: the numbers of their login and token, which are worth nothing to whoever reads
 /// them.
 fn identity(proof: &Proof) -> Value {

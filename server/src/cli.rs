@@ -1,6 +1,7 @@
 //! What each sub-command of `landside-server` does.
 
 pub(crate) mod audit;
+mod database;
 pub(crate) mod keys;
 pub(crate) mod people;
 pub(crate) mod policy;

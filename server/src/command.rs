@@ -5,21 +5,30 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use broker::SessionId;
-use contract::command::{CommandRequest, CommandResult, CommandView};
+use contract::command::{CommandRequest, CommandResult, CommandView, Risk};
 use contract::{AgentId, DeviceId, InstanceId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 mod check;
 pub(crate) mod dispatcher;
 pub mod lifecycle;
+mod record;
+mod refusals;
+mod rest;
 
 use crate::alarm::Actor;
 use crate::listener::rate::{Buckets, Rate};
 use crate::mailbox::Mailbox;
+use crate::site::Site;
 use crate::store::StoreError;
 
-/// Requests that wait. When it is full, whoever asks waits; nothing is dropped.
+/// Requests that wait, in each of the two queues. When one is full, whoever asks waits; nothing is dropped.
 const QUEUE: usize = 256;
+
+/// What is no emergency waits no longer than this for the database: no command is good for longer in any profile that we
+/// know. An agent whose report cannot be taken is told so no sooner: it loses its session by that, and while it has none,
+/// nobody can send it an emergency.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Commands of one principal, whichever way they come: 600, and ten a second. Whoever opens every barrier of the largest site
 /// at once gets through; a program that runs wild fills neither the records nor the agents' lines.
@@ -86,48 +95,72 @@ pub(crate) enum Request {
     AgentJoined(AgentLink),
     AgentHeard(AgentLink),
     SessionEnded(SessionId),
-    Submit {
-        device: DeviceId,
-        request: CommandRequest,
-        actor: Box<Actor>,
-        /// When it was asked for: its time to live runs from here, however long the database takes.
-        received: Instant,
-        reply: oneshot::Sender<Result<CommandView, CommandError>>,
-    },
+    Submit(Box<Submission>),
     Result {
         result: CommandResult,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
 }
 
+/// A command that somebody gives.
+pub(crate) struct Submission {
+    device: DeviceId,
+    request: CommandRequest,
+    actor: Actor,
+    /// When it was asked for: its time to live runs from here, however long the database takes.
+    received: Instant,
+    reply: oneshot::Sender<Result<CommandView, CommandError>>,
+}
+
+/// What the dispatcher works on.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    /// Emergencies, and what is done at once: where agents are, and how their clocks stand. It comes before the other, also
+    /// while what is in that waits for the database.
+    urgent: mpsc::Receiver<Request>,
+    others: mpsc::Receiver<Request>,
+}
+
 /// The dispatcher's public face.
 #[derive(Debug, Clone)]
 pub(crate) struct CommandHandle {
-    mailbox: Mailbox<Request>,
+    urgent: Mailbox<Request>,
+    others: Mailbox<Request>,
+    site: watch::Receiver<Arc<Site>>,
     paces: Arc<Mutex<Buckets<String>>>,
 }
 
 impl CommandHandle {
-    /// A handle, and the queue that the dispatcher works on.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
-        let (mailbox, queue) = Mailbox::new(QUEUE);
-        let paces = Arc::new(Mutex::new(Buckets::new(PACE)));
-        (Self { mailbox, paces }, queue)
+    /// A handle, and the queues that the dispatcher works on.
+    pub(crate) fn new(site: watch::Receiver<Arc<Site>>) -> (Self, Queues) {
+        let (urgent, first) = Mailbox::new(QUEUE);
+        let (others, second) = Mailbox::new(QUEUE);
+        let handle = Self {
+            urgent,
+            others,
+            site,
+            paces: Arc::new(Mutex::new(Buckets::new(PACE))),
+        };
+        let queues = Queues {
+            urgent: first,
+            others: second,
+        };
+        (handle, queues)
     }
 
     /// An agent announced its devices: commands for them go to this session from now on.
     pub(crate) async fn agent_joined(&self, link: AgentLink) {
-        self.mailbox.tell(Request::AgentJoined(link)).await;
+        self.urgent.tell(Request::AgentJoined(link)).await;
     }
 
     /// An agent told its clock again.
     pub(crate) async fn agent_heard(&self, link: AgentLink) {
-        self.mailbox.tell(Request::AgentHeard(link)).await;
+        self.urgent.tell(Request::AgentHeard(link)).await;
     }
 
     /// A session ended, for whatever reason. Never waits: it is called where nothing can.
     pub(crate) fn session_ended(&self, session: SessionId) {
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.urgent.clone();
         tokio::spawn(async move { mailbox.tell(Request::SessionEnded(session)).await });
     }
 
@@ -144,21 +177,42 @@ impl CommandHandle {
             paces.take(actor.principal.subject.clone(), received)
         };
         taken.map_err(CommandError::TooMany)?;
-        self.mailbox
-            .ask(|reply| Request::Submit {
-                device,
-                request,
-                actor: Box::new(actor),
-                received,
-                reply,
-            })
+        let mailbox = if self.is_emergency(&device, &request.name) {
+            &self.urgent
+        } else {
+            &self.others
+        };
+        let submission = |reply| Submission {
+            device,
+            request,
+            actor,
+            received,
+            reply,
+        };
+        mailbox
+            .ask(|reply| Request::Submit(Box::new(submission(reply))))
             .await
+    }
+
+    /// By name only: whether somebody may give it is the dispatcher's to decide.
+    fn is_emergency(&self, device: &DeviceId, name: &str) -> bool {
+        let site = self.site.borrow();
+        let kind = site
+            .device(device)
+            .and_then(|device| device.command_type(name));
+        kind.is_some_and(|kind| kind.risk == Risk::Emergency)
     }
 
     /// An agent reports. `Ok` means that it is stored.
     pub(crate) async fn result(&self, result: CommandResult) -> Result<(), StoreError> {
-        self.mailbox
+        let asked = Instant::now();
+        let told = self
+            .others
             .ask(|reply| Request::Result { result, reply })
-            .await
+            .await;
+        if told.as_ref().is_err_and(StoreError::is_away) {
+            tokio::time::sleep(PATIENCE.saturating_sub(asked.elapsed())).await;
+        }
+        told
     }
 }

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::audit::settings::AuditSettings;
 use crate::identity::access::Access;
+use crate::identity::digest::of_text;
 use crate::identity::files::{self, Files};
 use crate::identity::policy::Policy;
 use crate::listener::limits::Limits;
@@ -157,8 +158,9 @@ pub struct Config {
     /// Where pages, API and WebSocket are served: by HTTPS where [`Self::tls`] is there. Beyond loopback without TLS only
     /// with `without_tls` and the sentence [`WITHOUT_TLS`].
     pub http: SocketAddr,
-    /// What the server is called from outside, as in `public_url = "https://landside.example"`: the issuer of its tokens.
-    /// By default where it listens. Behind a proxy that ends TLS it must be said.
+    /// What the server is called from outside, as in `public_url = "https://landside.example"`: the issuer of its tokens, where
+    /// one-time links lead, where an identity provider sends people back, and whereto pages may connect. By default where it
+    /// listens. Behind a proxy that ends TLS it must be said.
     pub public_url: Url,
     /// Whether cookies are for HTTPS only: by default if [`Self::public_url`] is one of HTTPS.
     pub secure_cookies: bool,
@@ -188,11 +190,11 @@ pub struct Config {
     pub metrics: SocketAddr,
     /// `[tls]`: certificates; without, nothing is encrypted here.
     pub tls: Option<Tls>,
-    /// `[limits]`: what bounds whoever comes, as `arrival_seconds`, `body_seconds`, `idle_seconds`, `connections` and
-    /// `connections_per_address`.
+    /// `[limits]`: what bounds whoever comes, as `arrival_seconds`, `body_seconds`, `answer_seconds`,
+    /// `idle_seconds`, `connections` and `connections_per_address`.
     pub limits: Limits,
-    /// `[identity] consoles`: addresses of the control room, as in `consoles = ["10.0.0.5"]`. Connections and permissions
-    /// are reserved for them, as for this machine, which nobody else can use up.
+    /// `[identity] consoles`: addresses of the control room, as in `consoles = ["10.0.0.5"]`. Some connections and sessions
+    /// are kept for them and for this machine alone, which nobody else can use up.
     pub consoles: Vec<IpAddr>,
     /// The zones, in the order in which they are shown.
     pub zones: Vec<Zone>,
@@ -277,18 +279,13 @@ impl Config {
             zones: file.zone.iter().map(|zone| zone.id.clone()).collect(),
             environment: Arc::new(environment.clone()),
         };
-        let zones: Vec<&ZoneId> = files.zones.iter().collect();
-        let provider = file
-            .provider
-            .map(|section| section.check(path, &zones, environment))
-            .transpose()?;
         let access = match file.access {
             Some(section) => {
                 let path = beside.join(section.file);
                 let text = read(&path)?;
                 let zones: Vec<&ZoneId> = files.zones.iter().collect();
                 let access = Access::read(&path, &text, &zones, environment)?;
-                files.access = Some((path, files::hash(&text)));
+                files.access = Some((path, of_text(&text)));
                 access
             }
             None => Access::default(),
@@ -309,6 +306,11 @@ impl Config {
         }
         let public_url = public_url(http.public_url.as_deref(), http.listen, tls.is_some())
             .map_err(|wrong| ConfigError::invalid(path, "http.public_url", &wrong))?;
+        let zones: Vec<&ZoneId> = files.zones.iter().collect();
+        let provider = file
+            .provider
+            .map(|section| section.check(path, &zones, &public_url, environment))
+            .transpose()?;
         let limits = file.limits.read();
         let limits = limits.map_err(|wrong| ConfigError::invalid(path, "limits", &wrong))?;
         Ok(Self {

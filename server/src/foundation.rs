@@ -20,33 +20,31 @@ use crate::audit::journal::Journal;
 use crate::command::CommandHandle;
 use crate::command::dispatcher::Dispatcher;
 use crate::config::IdentityConfig;
-use crate::gateway::{Certificates, Desk, Doorkeeper};
+use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::call_back;
+use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::files::{FileWatch, Files};
 use crate::identity::in_force::InForce;
+use crate::identity::key_file::KeyFile;
 use crate::identity::passcode::Passcodes;
 use crate::identity::policy::Policy;
+use crate::identity::record::Record;
 use crate::identity::rotation;
 use crate::identity::secret::Secrets;
 use crate::identity::standing::Standing;
-use crate::identity::token::Tokens;
+use crate::identity::token::{TokenSettings, Tokens};
 use crate::keeper::SiteKeeper;
 use crate::live::{Live, LiveHandle};
 use crate::observability::Observed;
 use crate::site::Site;
 use crate::store::{Store, StoreError};
-use crate::{Tasks, http, observability};
+use crate::tasks::Tasks;
+use crate::{http, observability};
 
 async fn read_site(store: &Store) -> Result<Site, StoreError> {
     Store::site(&mut store.begin().await?).await
-}
-
-/// What the tokens say of where they come from, how long they are good, and how long a key signs them.
-pub(crate) struct Issued {
-    pub(crate) issuer: String,
-    pub(crate) life: Duration,
-    pub(crate) key_age: Duration,
 }
 
 /// What everything else stands on: the tasks that own state, and the handles to them.
@@ -60,6 +58,7 @@ pub(crate) struct Core {
     pub(crate) publisher: Publisher,
     pub(crate) authenticator: Authenticator,
     pub(crate) client_secrets: Secrets,
+    pub(crate) record: Arc<Record>,
 }
 
 /// What the core is made of.
@@ -71,9 +70,19 @@ pub(crate) struct Given {
     pub(crate) personal_kept: Duration,
     pub(crate) offset: FixedOffset,
     pub(crate) broker: BrokerConfig,
-    pub(crate) issued: Issued,
+    pub(crate) tokens: TokenSettings,
     /// Who else says who somebody is.
     pub(crate) external: Option<Visitors>,
+}
+
+/// What is followed while the server runs.
+pub(crate) struct Followed {
+    pub(crate) files: Files,
+    /// Where a new policy is put.
+    pub(crate) in_force: watch::Sender<Arc<Policy>>,
+    pub(crate) sealing: Arc<KeyFile>,
+    pub(crate) key_age: Duration,
+    pub(crate) passcodes: Option<Arc<Passcodes>>,
 }
 
 impl Core {
@@ -86,10 +95,10 @@ impl Core {
             personal_kept,
             offset,
             broker,
-            issued,
+            tokens,
             external,
         } = given;
-        let tokens = Tokens::open(&store, issued.issuer, issued.life, issued.key_age)
+        let tokens = Tokens::open(&store, tokens)
             .await
             .context("cannot open the signing keys")?;
         let (site, seen) = watch::channel(Arc::new(
@@ -108,10 +117,7 @@ impl Core {
         let announcer = Announcer::new(publisher.clone(), offset);
 
         let (live_task, live) = Live::new(seen.clone(), announcer.clone(), personal_kept);
-        tasks.spawn(async move {
-            live_task.run().await;
-            "live state"
-        });
+        tasks.spawn("live state", live_task.run());
         let (alarms, desk) = AlarmHandle::new();
         let engine = Engine::load(
             store.clone(),
@@ -123,11 +129,8 @@ impl Core {
         )
         .await
         .context("cannot load the open alarms")?;
-        tasks.spawn(async move {
-            engine.run(desk.requests).await;
-            "the alarm engine"
-        });
-        let (commands, requests) = CommandHandle::new();
+        tasks.spawn("the alarm engine", engine.run(desk.requests));
+        let (commands, queues) = CommandHandle::new(seen.clone());
         let dispatcher = Dispatcher::load(
             store.clone(),
             policy.clone(),
@@ -135,13 +138,11 @@ impl Core {
             seen,
             publisher.clone(),
             announcer.clone(),
+            queues,
         )
         .await
         .context("cannot load the open commands")?;
-        tasks.spawn(async move {
-            dispatcher.run(requests).await;
-            "the command dispatcher"
-        });
+        tasks.spawn("the command dispatcher", dispatcher.run());
         let keeper = SiteKeeper::new(
             store.clone(),
             site,
@@ -150,6 +151,7 @@ impl Core {
             publisher.clone(),
         );
         Ok(Self {
+            record: Arc::new(Record::new(store.clone())),
             store,
             policy,
             keeper: Arc::new(keeper),
@@ -191,68 +193,60 @@ impl Core {
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
     }
 
-    /// Policy and access file are looked at from now on.
-    pub(crate) fn watch_files(
-        &self,
-        files: Files,
-        in_force: watch::Sender<Arc<Policy>>,
-        tasks: &mut Tasks,
-        shutdown: &CancellationToken,
-    ) {
-        let watch = FileWatch::new(
+    /// Follows what others change, and writes down what programs do, until the word to stop: policy and access file, signing
+    /// keys, what was called back, and the programs that came in by a passcode.
+    pub(crate) fn follow(&self, followed: Followed, tasks: &mut Tasks) {
+        let (authenticator, store) = (&self.authenticator, &self.store);
+        let Followed {
             files,
-            self.store.clone(),
-            self.authenticator.clone(),
             in_force,
+            sealing,
+            key_age,
+            passcodes,
+        } = followed;
+        let watch = FileWatch::new(files, store.clone(), authenticator.clone(), in_force);
+        let keys = rotation::follow(
+            authenticator.clone(),
+            store.clone(),
+            sealing,
+            key_age,
+            tasks.shutdown(),
         );
-        let stopping = shutdown.clone();
-        tasks.spawn(async move {
-            watch.run(stopping).await;
-            "the watch on policy and access file"
+        let called_back = call_back::follow(authenticator.clone(), store.clone(), tasks.shutdown());
+        let (record, stop) = (Arc::clone(&self.record), tasks.shutdown());
+        tasks.spawn("the watch on policy and access file", watch.run(stop));
+        tasks.spawn("the signing keys", keys);
+        tasks.spawn("what others call back", called_back);
+        let stop = tasks.shutdown();
+        tasks.spawn("the record of programs", async move {
+            record.run(stop).await;
         });
-    }
-
-    pub(crate) fn follow_keys(
-        &self,
-        age: Duration,
-        shutdown: &CancellationToken,
-        tasks: &mut Tasks,
-    ) {
-        let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
-        let followed = rotation::follow(authenticator, store, age, shutdown.clone());
-        tasks.spawn(async move {
-            followed.await;
-            "the signing keys"
-        });
+        if let Some(passcodes) = passcodes {
+            let stop = tasks.shutdown();
+            tasks.spawn("passcodes", async move { passcodes.follow(stop).await });
+        }
     }
 
     /// Where a login and a passcode are enough.
-    pub(crate) fn passcodes(
-        &self,
-        shutdown: &CancellationToken,
-        tasks: &mut Tasks,
-    ) -> Arc<Passcodes> {
+    pub(crate) fn passcodes(&self) -> Arc<Passcodes> {
         let (authenticator, store) = (self.authenticator.clone(), self.store.clone());
-        let secrets = self.client_secrets.clone();
-        let passcodes = Arc::new(Passcodes::new(authenticator, store, secrets));
-        let (followed, shutdown) = (Arc::clone(&passcodes), shutdown.clone());
-        tasks.spawn(async move {
-            followed.follow(shutdown).await;
-            "passcodes"
-        });
-        passcodes
+        let record = Arc::clone(&self.record);
+        Arc::new(Passcodes::new(authenticator, store, record))
     }
 
     pub(crate) fn metrics(
         &self,
         sockjs: SockJs,
+        audit_broken: watch::Receiver<bool>,
         certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
     ) -> axum::Router {
         observability::router(Observed {
+            separation: self.store.separation(),
             live: self.live.clone(),
             alarms: self.alarms.clone(),
             publisher: self.publisher.clone(),
             sockjs,
+            audit_broken,
             certificate_expires,
         })
     }
@@ -275,6 +269,7 @@ impl Core {
             authenticator: self.authenticator,
             entrance,
             client_secrets: self.client_secrets,
+            record: self.record,
             roads,
             throttle,
             offset,

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use broker::{Action, Admission, Denied, Guard, Handler, Peer, Refusal, SessionInfo};
+use chrono::Utc;
 use contract::alarm::Acknowledge;
-use contract::command::{CommandRequest, CommandResult, Risk};
+use contract::command::{CommandRequest, CommandResult};
 use contract::destination::AlarmAction;
 use contract::event::{Events, MAX_EVENTS_PER_FRAME};
 use contract::heartbeat::Heartbeat;
 use contract::inventory::{CommandType, Inventory};
 use contract::reading::Readings;
-use contract::{AgentId, Destination, DeviceId, Role};
+use contract::{AgentId, Destination};
 use serde::de::DeserializeOwned;
 use stomp::Frame;
 use tokio::sync::watch;
@@ -23,11 +24,12 @@ use tokio::sync::watch;
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::config::IdentityConfig;
-use crate::http::is_proof_locked;
 use crate::identity::authenticator::Authenticator;
+use crate::identity::certificates::{Certificates, Mismatch};
+use crate::identity::idle_lock::{Asleep, admit, admit_command, is_proof_locked};
 use crate::identity::in_force::InForce;
 use crate::identity::passcode::{Passcodes, passcode_of};
-use crate::identity::policy::{Permission, Right};
+use crate::identity::policy::{Permission, Place, Right};
 use crate::identity::principal::Principal;
 use crate::identity::standing::Revoked;
 use crate::identity::token::TokenError;
@@ -52,35 +54,6 @@ pub(crate) struct Doorkeeper {
     pub(crate) passcodes: Option<Arc<Passcodes>>,
 }
 
-/// What the certificate of a connection has to do with the token that is brought on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Certificates {
-    /// Whether a machine's token is taken only with the machine's certificate.
-    pub(crate) agents_need_one: bool,
-}
-
-impl Certificates {
-    fn check(self, principal: &Principal, peer: &Peer) -> Result<(), Denied> {
-        let is_machine = principal
-            .roles
-            .iter()
-            .any(|role| matches!(role, Role::Agent | Role::Device));
-        match peer.certificate.as_deref() {
-            Some(name) if name == principal.subject => Ok(()),
-            // The stolen token of one is of no use to who has the certificate of another.
-            Some(_) => Err(Denied::new(
-                "wrong-certificate",
-                "the certificate of this connection has another name than the token: connect with its own",
-            )),
-            None if is_machine && self.agents_need_one => Err(Denied::new(
-                "certificate-needed",
-                "agents and devices connect by TLS with a certificate of their own here",
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Guard for Doorkeeper {
     type Principal = Principal;
 
@@ -93,7 +66,9 @@ impl Guard for Doorkeeper {
             && let Some((login, passcode)) = passcode_of(frame)
         {
             let principal = passcodes.admit(login, passcode, peer).await?;
-            self.certificates.check(&principal, peer)?;
+            self.certificates
+                .check(&principal, peer)
+                .map_err(mismatched)?;
             return Ok(Admission {
                 subject: principal.subject.clone(),
                 reserved: principal.is_machine(),
@@ -107,14 +82,16 @@ impl Guard for Doorkeeper {
                 "a token is needed; send it as `passcode`, or behind `Bearer` in `Authorization` (in Socket.IO as `token`)",
             )
         })?;
-        let checked = self.authenticator.authenticate(token).await;
+        let from = peer.address.ip().to_string();
+        let checked = self.authenticator.authenticate_at(token, &from).await;
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
             TokenError::Revoked(revoked) => token_revoked(&revoked),
             TokenError::Unavailable => Denied::new("unavailable", error.to_string()),
             TokenError::Invalid(_) => Denied::unauthenticated(error.to_string()),
         })?;
-        self.certificates.check(&checked.principal, peer)?;
+        let matching = self.certificates.check(&checked.principal, peer);
+        matching.map_err(mismatched)?;
         Ok(Admission {
             subject: checked.principal.subject.clone(),
             reserved: checked.principal.is_machine(),
@@ -146,6 +123,10 @@ impl Guard for Doorkeeper {
         let admitted = self.authenticator.admitted(principal);
         admitted.map_err(|revoked| token_revoked(&revoked))
     }
+}
+
+fn mismatched(mismatch: Mismatch) -> Denied {
+    Denied::new(mismatch.code(), mismatch.to_string())
 }
 
 fn token_revoked(revoked: &Revoked) -> Denied {
@@ -194,7 +175,7 @@ impl Handler<Principal> for Desk {
             )),
             Destination::AlarmAction(alarm, AlarmAction::Acknowledge) => {
                 let seen: Acknowledge = parse(body)?;
-                self.is_awake(session, None).await?;
+                admit(self.is_locked(session).await).map_err(asleep)?;
                 self.alarms
                     .acknowledge(alarm, seen, actor(session))
                     .await
@@ -203,9 +184,14 @@ impl Handler<Principal> for Desk {
             }
             Destination::DeviceCommands(device) => {
                 let request: CommandRequest = parse(body)?;
-                self.is_awake(session, Some((&device, &request))).await?;
+                let actor = actor(session);
+                let risk = self.keeper.site().risk_of(&device, &request.name);
+                let (locked, named) = (self.is_locked(session).await, (&device, &*request.name));
+                admit_command(&self.store, locked, risk, &actor, named)
+                    .await
+                    .map_err(asleep)?;
                 self.commands
-                    .submit(device, request, actor(session))
+                    .submit(device, request, actor)
                     .await
                     .map(drop)
                     .map_err(command_refusal)
@@ -230,33 +216,14 @@ impl Handler<Principal> for Desk {
 }
 
 impl Desk {
-    /// What comes from a page at which nobody has been for long is not done, unless it is an emergency.
-    async fn is_awake(
-        &self,
-        session: &SessionInfo<Principal>,
-        command: Option<(&DeviceId, &CommandRequest)>,
-    ) -> Result<(), Refusal> {
-        let emergency = command.is_some_and(|(device, request)| {
-            let site = self.keeper.site();
-            site.device(device)
-                .and_then(|device| device.command_type(&request.name))
-                .is_some_and(|kind| kind.risk == Risk::Emergency)
-        });
-        if emergency {
-            return Ok(());
-        }
-        let proof = &session.principal.proof;
-        let locked = is_proof_locked(&self.store, &self.identity, proof).await;
-        if locked.map_err(unavailable)? {
-            let message = "nobody did anything at this console for long: unlock it first";
-            return Err(Refusal::refused("locked", message));
-        }
-        Ok(())
+    async fn is_locked(&self, session: &SessionInfo<Principal>) -> Result<bool, StoreError> {
+        is_proof_locked(&self.store, &self.identity, &session.principal.proof).await
     }
 
     fn may(&self, session: &SessionInfo<Principal>, permission: Permission) -> bool {
         let policy = self.policy.now();
-        policy.may_somewhere(&session.principal, permission)
+        let decided = policy.decide(&session.principal, permission, Place::Anywhere, Utc::now());
+        decided.is_ok()
     }
 
     async fn inventory(
@@ -503,11 +470,20 @@ fn unavailable(error: StoreError) -> Refusal {
     Refusal::Unavailable
 }
 
+fn asleep(asleep: Asleep) -> Refusal {
+    match asleep {
+        Asleep::Locked => Refusal::refused("locked", asleep.to_string()),
+        Asleep::Store(error) => unavailable(error),
+    }
+}
+
 fn acknowledge_refusal(error: AcknowledgeError) -> Refusal {
     let code = match error {
         AcknowledgeError::NotOpen(_) => "not-open",
         AcknowledgeError::Forbidden(_) => "forbidden",
+        AcknowledgeError::SecondFactorNeeded => "second-factor-needed",
         AcknowledgeError::Superseded(_) => "superseded",
+        AcknowledgeError::TooMany(_) => "too-many",
         AcknowledgeError::Store(error) => return unavailable(error),
     };
     Refusal::refused(code, error.to_string())
@@ -526,56 +502,4 @@ fn command_refusal(error: CommandError) -> Refusal {
         CommandError::Store(error) => return unavailable(error),
     };
     Refusal::refused(code, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::identity::principal::{Proof, Zones};
-
-    #[track_caller]
-    fn check(role: Role, certificate: Option<&str>, agents_need_one: bool, expected: Option<&str>) {
-        let principal = Principal {
-            subject: "agent-1".to_owned(),
-            full_name: String::new(),
-            roles: vec![role],
-            zones: Zones::All,
-            proof: Proof::default(),
-        };
-        let peer = Peer {
-            certificate: certificate.map(Arc::from),
-            ..Peer::from(SocketAddr::from(([127, 0, 0, 1], 1)))
-        };
-        let checked = Certificates { agents_need_one }.check(&principal, &peer);
-        assert_eq!(
-            checked
-                .err()
-                .map(|denied| denied.code.to_string())
-                .as_deref(),
-            expected
-        );
-    }
-
-    #[test]
-    fn a_certificate_and_a_token_have_one_name() {
-        check(Role::Agent, None, false, None);
-        check(Role::Agent, Some("agent-1"), true, None);
-        check(
-            Role::Agent,
-            Some("agent-2"),
-            false,
-            Some("wrong-certificate"),
-        );
-        check(Role::Agent, None, true, Some("certificate-needed"));
-        check(Role::Device, None, true, Some("certificate-needed"));
-        check(Role::Operator, None, true, None);
-        check(
-            Role::Operator,
-            Some("agent-2"),
-            true,
-            Some("wrong-certificate"),
-        );
-    }
 }

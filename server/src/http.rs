@@ -10,20 +10,23 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use broker::{Publisher, WebSocketUpgrade};
-use chrono::FixedOffset;
+use chrono::{FixedOffset, Utc};
 use contract::ZoneId;
 use tower_http::catch_panic::CatchPanicLayer;
+use url::Url;
 
 use crate::alarm::AlarmHandle;
 use crate::command::CommandHandle;
 use crate::config::{IdentityConfig, RETURN_PATH};
 use crate::gateway::{Desk, Doorkeeper};
 use crate::identity::authenticator::Authenticator;
+use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::gate::Gate;
 use crate::identity::in_force::InForce;
-use crate::identity::policy::Permission;
+use crate::identity::policy::{Denial, Permission, Place};
 use crate::identity::principal::Principal;
+use crate::identity::record::Record;
 use crate::identity::secret::Secrets;
 use crate::keeper::SiteKeeper;
 use crate::listener::asker::Asker;
@@ -36,26 +39,31 @@ mod account;
 mod api;
 mod asset;
 mod audit;
+mod caller;
+mod cookie;
+mod csrf;
 mod error;
 mod external;
 mod form;
 mod headers;
 mod health;
+mod host;
 mod idle;
 mod invitation;
 mod oauth;
+mod openapi;
 mod page;
 mod partial;
 mod people;
 mod reveal;
 mod second_factor;
+mod sent;
 mod sign_in;
 mod throttle;
 mod viewer;
 
-pub(crate) use idle::is_proof_locked;
+pub(crate) use cookie::login_cookie;
 pub(crate) use throttle::Throttle;
-pub(crate) use viewer::login_cookie;
 
 /// The broker as this server runs it.
 pub(crate) type Broker = broker::Broker<Doorkeeper, Desk>;
@@ -74,6 +82,8 @@ pub(crate) struct App {
     pub(crate) entrance: Entrance,
     /// Apart from those of people, so that nobody who guesses passwords keeps an agent from its token.
     pub(crate) client_secrets: Secrets,
+    /// What is written down of programs.
+    pub(crate) record: Arc<Record>,
     pub(crate) roads: Roads,
     pub(crate) throttle: Throttle,
     pub(crate) offset: FixedOffset,
@@ -84,6 +94,10 @@ pub(crate) struct App {
 pub(crate) struct Entrance {
     pub(crate) gate: Arc<Gate>,
     pub(crate) identity: IdentityConfig,
+    /// What this server is called from outside.
+    pub(crate) public_url: Url,
+    /// What the certificate of a connection has to do with who comes on it.
+    pub(crate) certificates: Certificates,
     /// Whether cookies are marked `Secure`: everywhere but on loopback, where there is no TLS.
     pub(crate) secure_cookies: bool,
 }
@@ -114,12 +128,22 @@ impl App {
         self.keeper.site()
     }
 
-    fn may_read_audit(&self, who: &Principal) -> bool {
-        self.policy.now().may_somewhere(who, Permission::AuditRead)
+    /// Whether somebody may do something here and now: the right, and the second factor.
+    fn allow(
+        &self,
+        who: &Principal,
+        permission: Permission,
+        place: Place<'_>,
+    ) -> Result<(), Denial> {
+        self.policy.now().decide(who, permission, place, Utc::now())
+    }
+
+    fn may_read_audit(&self, who: &Principal) -> Result<(), Denial> {
+        self.allow(who, Permission::AuditRead, Place::Anywhere)
     }
 
     fn may_see(&self, who: &Principal, zone: &ZoneId) -> bool {
-        self.policy.now().may(who, Permission::See, zone)
+        self.policy.now().may_see(who, zone)
     }
 
     /// Who else says who somebody is, if anybody does.
@@ -133,6 +157,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Every route.
 pub(crate) fn router(app: App) -> Router {
+    let content_security = headers::ContentSecurity::new(&app.entrance.public_url);
     Router::new()
         .route("/", get(page::overview))
         .route("/alarms", get(page::alarms))
@@ -172,6 +197,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/v1/audit", get(audit::api))
         .route("/api/v1/alarms", get(api::alarms))
         .route("/api/v1/alarms/{id}/acknowledge", post(api::acknowledge))
+        .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/{*rest}", any(api::not_found))
         .route("/api/v1/revocations", post(oauth::call_back::call_back))
         .route("/api/v1/grants", get(oauth::call_back::grants))
@@ -187,9 +213,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(page::not_found)
+        .method_not_allowed_fallback(openapi::no_such_method)
         .layer(from_fn_with_state(app.throttle.clone(), throttle::guard))
         .layer(CatchPanicLayer::new())
-        .layer(from_fn(headers::add))
+        .layer(from_fn(host::check))
+        .layer(from_fn_with_state(content_security, headers::add))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
 }
@@ -208,14 +236,21 @@ fn people_routes() -> Router<App> {
         .route("/login/token", post(sign_in::token))
         .route("/login/active", post(idle::active))
         .route("/login/unlock", post(idle::unlock))
+        .route("/login/prove", get(external::prove))
+        .route(
+            "/second-factor",
+            get(second_factor::ask_once_more).post(second_factor::enter_once_more),
+        )
         .route("/account", get(account::show))
         .route("/account/logins/end-others", post(account::end_others))
         .route("/account/logins/{id}/end", post(account::end_login))
+        .route("/account/grants/{id}/end", post(account::end_grant))
         .route("/account/password", post(account::change_password))
         .route(
             "/account/second-factor",
-            get(second_factor::begin).post(second_factor::confirm),
+            get(second_factor::to_account).post(second_factor::confirm),
         )
+        .route("/account/second-factor/begin", post(second_factor::begin))
         .route("/account/second-factor/renew", post(second_factor::renew))
         .route("/people", get(people::show))
         .route("/people/invite", post(people::invite))

@@ -12,6 +12,7 @@
 //! | [`config`] | what the server is told |
 //! | [`identity`] | passwords, tokens, an external provider, and the policy that decides who may do what |
 //! | [`site`] | zones, devices, profiles as they were announced |
+//! | `tasks` | every task by its name, and the word to stop |
 //! | `foundation` | what everything else stands on: the tasks that own state, and the handles to them |
 //! | `gateway` | what every transport ends in: the broker's guard and handler |
 //! | [`listener`] | HTTP connections: bounds, time-outs, TLS, who asks |
@@ -26,6 +27,7 @@
 //! | `mailbox` | how others talk to a task that owns its state |
 //! | [`store`] | Postgres; the only place with SQL |
 //! | `transport` | roads to the broker that it does not build itself: SockJS, Socket.IO |
+//! | `settled` | when what lies in a file is taken |
 //! | `wire` | reading what others send |
 //! | `http` | routes, pages, API |
 
@@ -40,7 +42,7 @@ use chrono::FixedOffset;
 use stomp::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -61,8 +63,10 @@ mod live;
 mod mailbox;
 mod observability;
 mod personal;
+mod settled;
 pub mod site;
 pub mod store;
+mod tasks;
 mod transport;
 mod wire;
 
@@ -70,18 +74,21 @@ use ::sockjs::SockJs;
 use audit::journal::Journal;
 use audit::keeper::AuditKeeper;
 use config::{Config, ProviderConfig, Tls};
-use foundation::{Core, Given, Issued};
-use gateway::{Certificates, Doorkeeper};
+use foundation::{Core, Followed, Given};
+use gateway::Doorkeeper;
+use identity::certificates::Certificates;
 use identity::external::Visitors;
-use identity::files::{self};
+use identity::files;
 use identity::gate::{Gate, GateConfig};
 use identity::in_force::InForce;
 use identity::key_file::KeyFile;
 use identity::provider::Provider;
+use identity::token::TokenSettings;
 use listener::Settings;
 use listener::limits::Limits;
 use listener::tls::{Keeper, Served};
 use store::Store;
+use tasks::Tasks;
 
 /// Sockets that are bound already, so that a busy port is told before anything starts and tests know their ports.
 #[derive(Debug)]
@@ -126,165 +133,72 @@ pub struct Addresses {
 pub struct Server {
     addresses: Addresses,
     guard: Doorkeeper,
-    shutdown: CancellationToken,
     tasks: Tasks,
     /// Ends last, with what the others wrote.
     audit: JoinHandle<()>,
     audit_stop: CancellationToken,
 }
 
-/// Every task of the server; each gives its name when it ends.
-type Tasks = JoinSet<&'static str>;
-
 impl Server {
     /// Starts everything on these sockets and this store.
     ///
     /// # Errors
     /// When the store does not answer or holds what this version cannot read.
-    pub async fn start(config: Config, listeners: Listeners, store: Store) -> anyhow::Result<Self> {
-        config
-            .access
-            .apply(&store)
-            .await
-            .context("cannot apply the access file")?;
-        files::record_policy(&store, &config.policy)
-            .await
-            .context("cannot record which policy is in force")?;
-        store
-            .put_zones(&config.zones)
-            .await
-            .context("cannot store the zones")?;
+    pub async fn start(
+        mut config: Config,
+        listeners: Listeners,
+        store: Store,
+    ) -> anyhow::Result<Self> {
+        let addresses = listeners.addresses()?;
+        take_up(&mut config, &store).await?;
         let mut tasks = Tasks::new();
-        let shutdown = CancellationToken::new();
-        let offset = FixedOffset::east_opt(config.utc_offset_seconds)
-            .context("the time zone was checked")?;
         let journal = Journal::new(config.audit.journal.clone());
-        let audit_keeper = AuditKeeper::new(store.clone(), config.audit, journal.clone());
+        let audit_keeper = AuditKeeper::new(store.clone(), config.audit.clone(), journal.clone());
         audit_keeper.settle().await;
         let days = config.number_plates_days;
-        let eraser = personal::eraser::run(store.clone(), days, shutdown.clone());
-        tasks.spawn(async move {
-            eraser.await;
-            "the eraser of number plates"
-        });
-        let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
-        std::fs::create_dir_all(&config.data)
-            .with_context(|| format!("cannot make {}", config.data.display()))?;
-        let gate = Gate::new(
-            store.clone(),
-            GateConfig {
-                consoles: config.consoles.clone(),
-                proxies: config.proxies.clone(),
-            },
-            KeyFile::open(&config.data)?,
-        );
-        let limits = config.limits;
-        let broker = broker_config(config.proxies.clone(), limits);
-        let (in_force, policy) = InForce::new(Arc::new(config.policy));
-        let issued = Issued {
-            issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
-            life: config.token_life,
-            key_age: config.key_age,
-        };
-        let given = Given {
-            external: visitors(config.provider, &store)?,
-            store,
-            policy,
-            journal,
-            personal_kept: kept,
-            offset,
-            broker,
-            issued,
-        };
+        let eraser = personal::eraser::run(store.clone(), days, tasks.shutdown());
+        tasks.spawn("the eraser of number plates", eraser);
+        let sealing = Arc::new(KeyFile::open(&config.data)?);
+        let (in_force, policy) = InForce::new(Arc::new(std::mem::take(&mut config.policy)));
+        let given = given(&mut config, &store, policy, journal, &sealing)?;
         let core = Core::load(given, &mut tasks).await?;
-        core.follow_keys(config.key_age, &shutdown, &mut tasks);
-        let passcodes = config
-            .passcodes
-            .then(|| core.passcodes(&shutdown, &mut tasks));
-        core.watch_files(config.files, in_force, &mut tasks, &shutdown);
-        let addresses = listeners.addresses()?;
-        let tls = config.tls.map(|tls| open_tls(tls, &mut tasks, &shutdown));
+        let passcodes = config.passcodes.then(|| core.passcodes());
+        let followed = Followed {
+            files: config.files.clone(),
+            in_force,
+            sealing: Arc::clone(&sealing),
+            key_age: config.key_age,
+            passcodes: passcodes.clone(),
+        };
+        core.follow(followed, &mut tasks);
+        let tls = config.tls.take().map(|tls| open_tls(tls, &mut tasks));
         let tls = tls.transpose()?;
         let certificates = Certificates {
             agents_need_one: tls.as_ref().is_some_and(|tls| tls.agents_need_certificate),
         };
-        let served = tls.map(|tls| tls.served);
         let broker = core.broker(
-            config.approved_agents,
+            std::mem::take(&mut config.approved_agents),
             certificates,
             passcodes,
             config.identity.clone(),
-            shutdown.clone(),
+            tasks.shutdown(),
         );
         let guard = broker.guard().clone();
-        let sockjs = transport::sockjs::service(
-            broker.clone(),
-            transport::sockjs::Settings {
-                origins: config.origins.clone(),
-                login_cookie: http::login_cookie(config.secure_cookies),
-                client_url: web_ui::sockjs_client().url.clone(),
-            },
-        );
-        let expires = served.as_ref().map(|served| served.expires.clone());
-        let metrics = core.metrics(sockjs.clone(), expires);
-        let roads = http::Roads {
-            broker: broker.clone(),
-            sockjs: sockjs.clone(),
-            origins: config.origins,
-        };
-        let throttle = http::Throttle::new(config.consoles.clone(), offset);
-        let entrance = http::Entrance {
-            gate: Arc::new(gate),
-            identity: config.identity,
-            secure_cookies: config.secure_cookies,
-        };
-        let (sums, ending) = (Arc::clone(&entrance.gate), shutdown.clone());
-        tasks.spawn(async move {
-            sums.run(ending).await;
-            "the sums of failed sign-ins"
-        });
-        let pages = http::router(core.app(roads, throttle, offset, entrance));
-        let of_stomp = served.as_ref().map(|served| served.stomp.clone());
-        tasks.spawn(serve_stomp(
+        let doors = Doors {
+            listeners,
             broker,
-            sockjs,
-            listeners.stomp,
-            listeners.stomp_tls,
-            of_stomp,
-        ));
-        let settings = Settings {
-            name: "HTTP",
-            limits,
-            proxies: config.proxies.into(),
-            consoles: config.consoles,
-            tls: served.map(|served| served.http),
+            served: tls.map(|tls| tls.served),
+            certificates,
+            gate: gate(&config, &store, sealing, &mut tasks),
+            audit_broken: audit_keeper.broken(),
         };
-        tasks.spawn(listener::serve(
-            listeners.http,
-            pages,
-            settings,
-            shutdown.clone(),
-        ));
-        let settings = Settings {
-            name: "metrics",
-            limits: limits.of_metrics(),
-            proxies: Arc::default(),
-            consoles: Vec::new(),
-            tls: None,
-        };
-        tasks.spawn(listener::serve(
-            listeners.metrics,
-            metrics,
-            settings,
-            shutdown.clone(),
-        ));
+        doors.open(config, core, &mut tasks);
         tracing::info!(http = %addresses.http, stomp = %addresses.stomp, stomp_tls = ?addresses.stomp_tls, metrics = %addresses.metrics, "the server runs");
         let audit_stop = CancellationToken::new();
         let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
         Ok(Self {
             addresses,
             guard,
-            shutdown,
             tasks,
             audit,
             audit_stop,
@@ -303,7 +217,7 @@ impl Server {
 
     /// Waits for a part of the server that ended without being asked to: its name. Cancel-safe.
     pub async fn failed(&mut self) -> String {
-        match self.tasks.join_next().await {
+        match self.tasks.ended().await {
             Some(Ok(name)) => name.to_owned(),
             Some(Err(error)) => error.to_string(),
             None => "everything".to_owned(),
@@ -311,17 +225,142 @@ impl Server {
     }
 
     /// Stops taking connections, ends every session with a word why, and waits until all is done.
-    pub async fn stop(mut self) {
-        self.shutdown.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a part of the server did not end well");
-            }
-        }
+    pub async fn stop(self) {
+        self.tasks.stop().await;
         self.audit_stop.cancel();
         if let Err(error) = self.audit.await {
             tracing::error!(%error, "the task of the audit did not end well");
         }
+    }
+}
+
+/// Makes the records agree with the configuration.
+async fn take_up(config: &mut Config, store: &Store) -> anyhow::Result<()> {
+    let access = std::mem::take(&mut config.access);
+    let applied = access.apply(store).await;
+    applied.context("cannot apply the access file")?;
+    files::record_policy(store, &config.policy)
+        .await
+        .context("cannot record which policy is in force")?;
+    store
+        .put_zones(&config.zones)
+        .await
+        .context("cannot store the zones")?;
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("cannot make {}", config.data.display()))
+}
+
+fn given(
+    config: &mut Config,
+    store: &Store,
+    policy: InForce,
+    journal: Journal,
+    sealing: &Arc<KeyFile>,
+) -> anyhow::Result<Given> {
+    let days = u64::from(config.number_plates_days);
+    Ok(Given {
+        external: visitors(config.provider.take(), store)?,
+        store: store.clone(),
+        policy,
+        journal,
+        personal_kept: Duration::from_secs(days * 24 * 3600),
+        offset: offset(config),
+        broker: broker_config(config.proxies.clone(), config.limits),
+        tokens: TokenSettings {
+            issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
+            life: config.token_life,
+            key_age: config.key_age,
+            sealing: Arc::clone(sealing),
+        },
+    })
+}
+
+fn offset(config: &Config) -> FixedOffset {
+    FixedOffset::east_opt(config.utc_offset_seconds).expect("the configuration was checked")
+}
+
+/// Where people show what they know.
+fn gate(config: &Config, store: &Store, sealing: Arc<KeyFile>, tasks: &mut Tasks) -> Arc<Gate> {
+    let settings = GateConfig {
+        consoles: config.consoles.clone(),
+        proxies: config.proxies.clone(),
+    };
+    let gate = Arc::new(Gate::new(store.clone(), settings, sealing));
+    let (sums, stop) = (Arc::clone(&gate), tasks.shutdown());
+    tasks.spawn("the sums of failed sign-ins", async move {
+        sums.run(stop).await;
+    });
+    gate
+}
+
+/// Where others come in, and what stands there.
+struct Doors {
+    listeners: Listeners,
+    broker: http::Broker,
+    served: Option<Served>,
+    certificates: Certificates,
+    gate: Arc<Gate>,
+    audit_broken: watch::Receiver<bool>,
+}
+
+impl Doors {
+    /// From now on they are served.
+    fn open(self, config: Config, core: Core, tasks: &mut Tasks) {
+        let Self {
+            listeners,
+            broker,
+            served,
+            certificates,
+            gate,
+            audit_broken,
+        } = self;
+        let sockjs = transport::sockjs::service(
+            broker.clone(),
+            transport::sockjs::Settings {
+                origins: config.origins.clone(),
+                login_cookie: http::login_cookie(config.secure_cookies),
+                client_url: web_ui::sockjs_client().url.clone(),
+            },
+        );
+        let expires = served.as_ref().map(|served| served.expires.clone());
+        let metrics = core.metrics(sockjs.clone(), audit_broken, expires);
+        let offset = offset(&config);
+        let roads = http::Roads {
+            broker: broker.clone(),
+            sockjs: sockjs.clone(),
+            origins: config.origins,
+        };
+        let throttle = http::Throttle::new(config.consoles.clone(), offset);
+        let entrance = http::Entrance {
+            gate,
+            identity: config.identity,
+            public_url: config.public_url,
+            certificates,
+            secure_cookies: config.secure_cookies,
+        };
+        let pages = http::router(core.app(roads, throttle, offset, entrance));
+        let tls = served.as_ref().map(|served| served.stomp.clone());
+        let stomp = serve_stomp(broker, sockjs, listeners.stomp, listeners.stomp_tls, tls);
+        tasks.spawn("STOMP", stomp);
+        let settings = Settings {
+            name: "HTTP",
+            limits: config.limits,
+            proxies: config.proxies.into(),
+            consoles: config.consoles,
+            tls: served.map(|served| served.http),
+        };
+        let stop = tasks.shutdown();
+        let serving = listener::serve(listeners.http, pages, settings, stop.clone());
+        tasks.spawn("HTTP", serving);
+        let settings = Settings {
+            name: "metrics",
+            limits: config.limits.of_metrics(),
+            proxies: Arc::default(),
+            consoles: Vec::new(),
+            tls: None,
+        };
+        let serving = listener::serve(listeners.metrics, metrics, settings, stop);
+        tasks.spawn("metrics", serving);
     }
 }
 
@@ -331,13 +370,10 @@ struct Secured {
     agents_need_certificate: bool,
 }
 
-fn open_tls(tls: Tls, tasks: &mut Tasks, shutdown: &CancellationToken) -> anyhow::Result<Secured> {
+fn open_tls(tls: Tls, tasks: &mut Tasks) -> anyhow::Result<Secured> {
     let (keeper, served) = Keeper::open(tls.files)?;
-    let shutdown = shutdown.clone();
-    tasks.spawn(async move {
-        keeper.run(shutdown).await;
-        "the certificate's keeper"
-    });
+    let stop = tasks.shutdown();
+    tasks.spawn("the certificate's keeper", keeper.run(stop));
     Ok(Secured {
         served,
         agents_need_certificate: tls.agents_need_certificate,
@@ -354,7 +390,7 @@ async fn serve_stomp(
     plain: TcpListener,
     secured: Option<TcpListener>,
     tls: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
-) -> &'static str {
+) {
     let over_tls = async {
         if let Some((listener, tls)) = secured.zip(tls) {
             let secure = move |stream, address| shake_hands(stream, address, tls.borrow().clone());
@@ -367,7 +403,6 @@ async fn serve_stomp(
     if timeout(SOCKJS_GRACE, sockjs.ended()).await.is_err() {
         tracing::info!("some sessions of SockJS did not end in time");
     }
-    "STOMP"
 }
 
 async fn shake_hands(

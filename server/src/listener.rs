@@ -4,14 +4,15 @@
 //! |---|---|
 //! | [`limits`] | every bound, with its reason |
 //! | `ledger`, `door` | which connections there may be, and who makes room |
-//! | `stream` | a connection with a clock for heads and for silence |
+//! | `console` | which addresses are the control room's |
+//! | `stream` | a connection with a clock for heads, for silence, and for answers that are not taken |
 //! | `body` | bodies that come in time |
 //! | `asker` | who asks, as far as trusted proxies tell |
 //! | `rate` | how often somebody may do something |
 //! | [`tls`] | certificates, read and read again |
 //!
 //! What a client is told: 408 for a head or body that does not come in time, 431 for a head that is too long, 503 when there
-//! is no room. A handshake of TLS that is slow or refused ends without a word, since there is nothing yet to say it in.
+//! is no room. Who does not take an answer is cut off. A handshake of TLS that is slow or refused ends without a word, since there is nothing yet to say it in.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,7 @@ use tower_service::Service;
 
 pub(crate) mod asker;
 mod body;
+pub(crate) mod console;
 mod door;
 mod ledger;
 pub mod limits;
@@ -48,7 +50,6 @@ pub mod tls;
 
 use crate::observability::{Refused, count_refused};
 use body::{Answer, Late, Timed};
-pub(crate) use door::is_console;
 use door::{Door, Seat};
 use ledger::Full;
 use limits::{HEAD_BYTES, Limits};
@@ -94,7 +95,7 @@ pub(crate) async fn serve(
     routes: Router,
     settings: Settings,
     shutdown: CancellationToken,
-) -> &'static str {
+) {
     let name = settings.name;
     let entrance = Arc::new(Entrance {
         door: Door::new(settings.limits, &settings.proxies, &settings.consoles),
@@ -129,7 +130,6 @@ pub(crate) async fn serve(
         tracing::info!(name, "some requests did not end in time and were cut off");
         connections.shutdown().await;
     }
-    name
 }
 
 impl Entrance {
@@ -203,6 +203,9 @@ impl Entrance {
         if let Err(error) = served {
             tracing::debug!(%address, %error, "a connection ended early");
             let stream = connection.into_parts().map(|parts| parts.io.into_inner());
+            if stream.as_ref().is_some_and(Watched::is_abandoned) {
+                count_refused(Refused::Answer);
+            }
             if let Some(stream) = stream.filter(Watched::is_late) {
                 count_refused(Refused::Head);
                 let sentence = "the head of the request did not come in time\n";
@@ -245,7 +248,9 @@ impl Entrance {
         let under_way = course.begin();
         let late = Late::default();
         let deadline = Instant::now() + self.settings.limits.body;
-        let mut request = request.map(|body| Body::new(Timed::new(body, deadline, late.clone())));
+        let asking = under_way.asking();
+        let mut request =
+            request.map(|body| Body::new(Timed::new(body, deadline, late.clone(), asking)));
         let asker = asker::resolve(peer, request.headers(), &self.settings.proxies);
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(peer.address));

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::alarm::AlarmHandle;
 use crate::live::LiveHandle;
+use crate::store::Separation;
 pub(crate) use listener::{Refused, count_refused};
 
 const EVENTS: &str = "landside_events_total";
@@ -34,7 +35,9 @@ const COMMANDS: &str = "landside_command_steps_total";
 const DEVICES: &str = "landside_devices";
 const ALARMS: &str = "landside_open_alarms";
 const AUDIT_FAILURES: &str = "landside_audit_failures_total";
+const AUDIT_BROKEN: &str = "landside_audit_broken";
 const AUDIT_JOURNALED: &str = "landside_audit_journal_waits";
+const AUDIT_SEPARATE: &str = "landside_audit_separate";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +80,15 @@ pub(crate) fn show_journaled(waits: bool) {
     gauge!(AUDIT_JOURNALED).set(f64::from(u8::from(waits)));
 }
 
+/// Whether the database keeps this server from changing its audit.
+fn show_separation(separation: Separation) {
+    let is_separate = match separation {
+        Separation::Login | Separation::Role => 1,
+        Separation::None => 0,
+    };
+    gauge!(AUDIT_SEPARATE).set(f64::from(is_separate));
+}
+
 /// The process' recorder: installed once, however many servers a test runs in one process.
 fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -94,8 +106,16 @@ fn recorder() -> &'static PrometheusHandle {
             "Times that the audit or its head could not be written, or was not what it was."
         );
         describe_gauge!(
+            AUDIT_BROKEN,
+            "1 once the audit is not the one whose head was published, until somebody decided."
+        );
+        describe_gauge!(
             AUDIT_JOURNALED,
             "1 while rows of the audit wait in the local journal."
+        );
+        describe_gauge!(
+            AUDIT_SEPARATE,
+            "1 while the database keeps the server from changing its audit."
         );
         broker::describe();
         sockjs::describe();
@@ -107,10 +127,13 @@ fn recorder() -> &'static PrometheusHandle {
 /// Where the states come from.
 #[derive(Clone)]
 pub(crate) struct Observed {
+    pub(crate) separation: Separation,
     pub(crate) live: LiveHandle,
     pub(crate) alarms: AlarmHandle,
     pub(crate) publisher: Publisher,
     pub(crate) sockjs: SockJs,
+    /// Whether the audit was found rewritten.
+    pub(crate) audit_broken: watch::Receiver<bool>,
     /// When the certificate ends, if there is one.
     pub(crate) certificate_expires: Option<watch::Receiver<DateTime<Utc>>>,
 }
@@ -118,6 +141,7 @@ pub(crate) struct Observed {
 /// The one route of the metrics' own listener, which is not meant for the public.
 pub(crate) fn router(observed: Observed) -> Router {
     recorder(); // Before anything is counted.
+    show_separation(observed.separation);
     Router::new()
         .route("/metrics", get(scrape))
         .with_state(observed)
@@ -164,6 +188,7 @@ async fn observe(observed: &Observed) {
     for ((state, priority), count) in alarms {
         gauge!(ALARMS, "state" => state, "priority" => priority.to_string()).set(count as f64);
     }
+    gauge!(AUDIT_BROKEN).set(f64::from(u8::from(*observed.audit_broken.borrow())));
     broker::observe(&observed.publisher);
     sockjs::observe(&observed.sockjs);
     let expires = observed.certificate_expires.as_ref();

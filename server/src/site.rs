@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use contract::command::Risk;
 use contract::inventory::{CommandType, Fault, Profile};
 use contract::{AgentId, DeviceId, FaultCode, LaneId, Text, ZoneId};
 
@@ -109,6 +110,12 @@ impl Site {
     /// One device, unless it is retired.
     pub fn device(&self, id: &DeviceId) -> Option<&Arc<SiteDevice>> {
         self.known(id).filter(|device| !device.retired)
+    }
+
+    /// The risk of a command of a device, if the device takes it.
+    pub fn risk_of(&self, device: &DeviceId, command: &str) -> Option<Risk> {
+        let kind = self.device(device)?.command_type(command)?;
+        Some(kind.risk)
     }
 
     /// Whether each device of `earlier` is still where it was: then nobody may see less than before.

@@ -21,10 +21,14 @@ pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod people;
 pub(crate) mod policy;
+mod schema;
 pub(crate) mod second_factor;
 mod separation;
 pub(crate) mod site;
 pub(crate) mod standing;
+
+use schema::Schema;
+pub use separation::Separation;
 
 /// Enough for the writers (alarms, commands, inventories) and a page or two at once; Postgres' own default limit is 100.
 const CONNECTIONS_MAX: u32 = 12;
@@ -43,13 +47,36 @@ const LOCK_TIMEOUT: &str = "5s";
 pub enum StoreError {
     /// The database is away, full, or refused: nothing was stored.
     #[error("the database did not answer as it should: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// The audit takes no row: what would have to stand in it was not done.
     #[error("the audit cannot be written: {0}")]
     Audit(#[source] sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("the database schema could not be brought up to date: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A signing key is sealed with another `identity.key` than the one of this data directory.
+    #[error(
+        "the signing key {kid} is sealed with another identity.key: bring that file back from a backup, or remove the key by `landside-server keys remove`"
+    )]
+    Sealed {
+        /// The key's name.
+        kid: String,
+    },
+    /// Nobody may be called like somebody of another kind: which two would be.
+    #[error("{0}")]
+    NameTaken(String),
+    /// The schema could not be brought up to date, or looked at.
+    #[error(
+        "the login {login} could not bring the database schema up to date: {source}; where another login owns the tables, name its URL in LANDSIDE_DATABASE_OWNER_URL"
+    )]
+    Migrate {
+        /// Whose connection it was.
+        login: String,
+        /// Why.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A command beside the server changes no schema.
+    #[error(
+        "the database schema is that of another version: start this version's server once, then give the command again"
+    )]
+    OtherVersion,
     /// A row holds what this version cannot read.
     #[error("{table} holds {what}, which this version cannot read: was it written by a newer one?")]
     Corrupt {
@@ -58,6 +85,20 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+}
+
+/// Named by the triggers that keep one name space.
+const ONE_KIND: &str = "subject_kind";
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(cause) if cause.constraint() == Some(ONE_KIND) => {
+                Self::NameTaken(cause.message().to_owned())
+            }
+            _ => Self::Database(error),
+        }
+    }
 }
 
 impl StoreError {
@@ -81,6 +122,7 @@ impl StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    separation: Separation,
 }
 
 /// Everything done with it is stored when it is committed, or nothing is.
@@ -90,7 +132,8 @@ impl Store {
     /// Connects to the database at `url` and brings its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be reached, [`StoreError::Migrate`] when its schema is not ours.
+    /// [`StoreError::Database`] when it cannot be reached, [`StoreError::Migrate`] when its schema is not ours, or is behind and
+    /// the login may not change it.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with_owner(url, url).await
     }
@@ -100,13 +143,32 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_with_owner(url: &str, owner: &str) -> Result<Self, StoreError> {
+        Self::open_as(url, owner, true).await
+    }
+
+    /// For a command beside the server: an empty database gets its schema, and no other one is changed.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`StoreError::OtherVersion`].
+    pub async fn open_for_command(url: &str, owner: &str) -> Result<Self, StoreError> {
+        Self::open_as(url, owner, false).await
+    }
+
+    async fn open_as(url: &str, owner: &str, upgrades: bool) -> Result<Self, StoreError> {
         // Without the pool, which would try again until its time is over and then not say why; and without the
         // time-outs of daily work, since a migration may take as long as it needs.
-        let mut connection = PgConnectOptions::from_str(owner)?.connect().await?;
-        sqlx::migrate!("../migrations").run(&mut connection).await?;
+        let owner = PgConnectOptions::from_str(owner)?;
+        let login = owner.get_username().to_owned();
+        let mut connection = owner.connect().await?;
+        match schema::look(&mut connection, &login).await? {
+            Schema::Current => {}
+            Schema::Other if !upgrades => return Err(StoreError::OtherVersion),
+            Schema::Other | Schema::None => schema::migrate(&mut connection, &login).await?,
+        }
         separation::prepare(&mut connection).await?;
         connection.close().await?;
-        let options = separation::connect_as(PgConnectOptions::from_str(url)?).await?;
+        let (options, separation) =
+            separation::connect_as(PgConnectOptions::from_str(url)?).await?;
         let options = options.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
@@ -116,7 +178,12 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options)
             .await?;
-        Ok(Self { pool })
+        Ok(Self { pool, separation })
+    }
+
+    /// How far the database keeps this server from the audit's past.
+    pub fn separation(&self) -> Separation {
+        self.separation
     }
 
     /// Begins a unit of work.

@@ -155,7 +155,7 @@ fn write_others(write: Write<'_>, language: Language, shell: &web_ui::Shell<'_>)
         name: "",
         next: "/",
         external: None,
-        csrf: None,
+        csrf: "t",
         version: "0.1.0",
     };
     write("sign-in", &sign_in)?;

@@ -30,10 +30,42 @@ pub struct LoginRow<'a> {
 /// What somebody has beside a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecondFactorState {
-    /// Nothing.
+    /// Nothing: it begins with the password.
+    OffWithPassword,
+    /// Nothing: it can begin, since they just signed in at the provider.
     Off,
+    /// Nothing: they sign in at the provider once more, to begin.
+    OffAtProvider,
     /// An app, and as many recovery codes.
     On(i64),
+}
+
+/// Where somebody's password is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordState {
+    /// Here: it can be changed.
+    Ours,
+    /// In the access file.
+    OfFile,
+    /// At the external provider.
+    OfProvider,
+}
+
+/// An application that may act for somebody.
+#[derive(Debug, Clone, Copy)]
+pub struct GrantRow<'a> {
+    /// Which grant.
+    pub id: Uuid,
+    /// What it is called.
+    pub application: &'a str,
+    /// From where it was allowed.
+    pub peer: &'a str,
+    /// Since when.
+    pub begun_at: DateTime<Utc>,
+    /// When it got its last token.
+    pub used_at: DateTime<Utc>,
+    /// When it ends, unless it is used.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// `/account`
@@ -48,8 +80,10 @@ pub struct AccountPage<'a> {
     pub zones: &'a str,
     /// Their open logins, the newest first.
     pub logins: &'a [LoginRow<'a>],
-    /// Whether the password can be changed here; one of the access file cannot.
-    pub may_change_password: bool,
+    /// What may act for them.
+    pub grants: &'a [GrantRow<'a>],
+    /// Where their password is.
+    pub password: PasswordState,
     /// What they have beside it.
     pub second_factor: SecondFactorState,
 }
@@ -88,6 +122,8 @@ pub struct Enrolment<'a> {
 pub enum SecondFactorStep<'a> {
     /// Enter a code.
     Ask,
+    /// Say that an app shall be connected now.
+    Begin,
     /// Connect an app, and enter a code of it.
     Enrol(Enrolment<'a>),
     /// Keep these recovery codes: shown once.
@@ -114,12 +150,20 @@ pub struct SecondFactorPage<'a> {
 
 impl SecondFactorPage<'_> {
     fn notice_view(&self) -> Option<NoticeView<'_>> {
-        notice_view(self.viewing, self.notice.as_ref())
+        notice_view(self.viewing, self.notice.as_ref(), self.next)
     }
 }
 
-fn notice_view(viewing: Viewing, notice: Option<&Notice>) -> Option<NoticeView<'_>> {
-    notice.map(|notice| NoticeView { viewing, notice })
+fn notice_view<'a>(
+    viewing: Viewing,
+    notice: Option<&'a Notice>,
+    page: &'a str,
+) -> Option<NoticeView<'a>> {
+    notice.map(|notice| NoticeView {
+        viewing,
+        notice,
+        page,
+    })
 }
 
 /// Who is invited.
@@ -143,11 +187,13 @@ pub struct InvitationPage<'a> {
     pub notice: Option<Notice>,
     /// The page's own path.
     pub path: &'a str,
+    /// A token that only this page can send along, for browsers that do not say where a form comes from.
+    pub csrf: &'a str,
 }
 
 impl InvitationPage<'_> {
     fn notice_view(&self) -> Option<NoticeView<'_>> {
-        notice_view(self.viewing, self.notice.as_ref())
+        notice_view(self.viewing, self.notice.as_ref(), self.path)
     }
 
     fn other_language(&self) -> Language {

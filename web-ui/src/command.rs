@@ -56,7 +56,12 @@ impl<'a> Offer<'a> {
                 command,
                 key: key(),
                 blocked: blocked(command, device.view.condition, may, recording),
-                asks_code: may.code_for_critical && command.risk == Risk::Critical,
+                asks_code: match command.risk {
+                    Risk::View => may.code_for_view,
+                    Risk::Normal => may.code_for_normal,
+                    Risk::Critical => may.code_for_critical,
+                    Risk::Emergency => false,
+                },
             })
             .collect()
     }
@@ -68,7 +73,7 @@ impl<'a> Offer<'a> {
 
     /// Whether its form stays folded until it is wanted: to be asked once more, or to enter something.
     fn unfolds(&self) -> bool {
-        self.needs_confirmation() || !self.command.params.is_empty()
+        self.needs_confirmation() || self.asks_code || !self.command.params.is_empty()
     }
 }
 

@@ -31,13 +31,15 @@
 //!
 //! | forms | fields |
 //! |---|---|
-//! | `POST /sign-in`, `/sign-out`, `/language` | `name`, `password`, `next`; none; `lang`, `next` |
+//! | `POST /sign-in`, `/sign-out`, `/language` | `name`, `password`, `next`; none; `lang`, `next`, without `csrf` |
 //! | `POST /alarms/{id}/acknowledge` | `occurrence`, `next` |
 //! | `POST /devices/{id}/commands` | `key`, `name`, `param.{name}`…, `confirmed=yes` where a question was asked, `next` |
 //! | `POST /devices/{id}/approve` | `next` |
 //! | `POST /oauth/authorize` | `decision`, and what the application asked for |
 //! | `POST /devices/{id}/points/{point}/reveal` | `reason` |
 //! | `GET /audit` | `actor`, `action`, `subject`, `from`, `to` |
+//! | `POST /account/second-factor/begin`, `/second-factor` | `password`; `code`, `next` |
+//! | `POST /account/logins/{id}/end`, `/account/grants/{id}/end` | |
 //!
 //! Each carries `csrf`. Without scripts the answer is a redirect to `next`, with [`Shell::notice`] on that page. The script
 //! sends acknowledgements and commands with the headers `x-csrf-token` and `x-requested-with: XMLHttpRequest`, and
@@ -62,8 +64,8 @@ mod viewing;
 mod words;
 
 pub use account::{
-    AccountPage, Enrolment, InvitationPage, Invited, LoginRow, SecondFactorPage, SecondFactorState,
-    SecondFactorStep,
+    AccountPage, Enrolment, GrantRow, InvitationPage, Invited, LoginRow, PasswordState,
+    SecondFactorPage, SecondFactorState, SecondFactorStep,
 };
 pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
 pub use askama::{Error, Template};

@@ -6,6 +6,7 @@ use contract::alarm::Acknowledgement;
 use contract::command::Reason;
 
 use crate::command::reason_text;
+use crate::sign_in::percent_encode;
 use crate::viewing::Viewing;
 
 /// The outcome of a form.
@@ -67,6 +68,22 @@ pub enum Notice {
     NotYourself,
     /// The access file keeps this person.
     KeptByFile,
+    /// The offered secret of a second factor is too old, or was replaced.
+    OfferGone,
+    /// Somebody of the external provider must sign in there first.
+    SignInAtProvider,
+    /// The external provider did not confirm that the person is there.
+    NotProved,
+    /// An application may do nothing more.
+    GrantEnded,
+    /// The external provider keeps this person.
+    KeptByProvider,
+    /// Somebody has this name already.
+    PersonExists,
+    /// Nobody has this name.
+    NoSuchPerson,
+    /// The person is disabled.
+    PersonDisabled,
     /// A program has this name.
     NameTaken,
     /// Anything else that is the server's fault.
@@ -105,6 +122,14 @@ impl Notice {
             Self::LastAdministrator => "last-administrator",
             Self::NotYourself => "not-yourself",
             Self::KeptByFile => "kept-by-file",
+            Self::OfferGone => "offer-gone",
+            Self::SignInAtProvider => "sign-in-at-provider",
+            Self::NotProved => "not-proved",
+            Self::GrantEnded => "grant-ended",
+            Self::KeptByProvider => "kept-by-provider",
+            Self::PersonExists => "person-exists",
+            Self::NoSuchPerson => "no-such-person",
+            Self::PersonDisabled => "person-disabled",
             Self::NameTaken => "name-taken",
             Self::Unavailable => "unavailable",
         }
@@ -141,6 +166,14 @@ impl Notice {
             Self::LastAdministrator,
             Self::NotYourself,
             Self::KeptByFile,
+            Self::OfferGone,
+            Self::SignInAtProvider,
+            Self::NotProved,
+            Self::GrantEnded,
+            Self::KeptByProvider,
+            Self::PersonExists,
+            Self::NoSuchPerson,
+            Self::PersonDisabled,
             Self::NameTaken,
             Self::Unavailable,
         ]
@@ -159,6 +192,7 @@ impl Notice {
                 | Self::Unlocked
                 | Self::PasswordChanged
                 | Self::LoginsEnded
+                | Self::GrantEnded
                 | Self::PersonChanged
         )
     }
@@ -206,6 +240,14 @@ impl Notice {
             Self::LastAdministrator => words.notice_last_administrator,
             Self::NotYourself => words.notice_not_yourself,
             Self::KeptByFile => words.notice_kept_by_file,
+            Self::OfferGone => words.notice_offer_gone,
+            Self::SignInAtProvider => words.notice_sign_in_at_provider,
+            Self::NotProved => words.notice_not_proved,
+            Self::GrantEnded => words.notice_grant_ended,
+            Self::KeptByProvider => words.notice_kept_by_provider,
+            Self::PersonExists => words.notice_person_exists,
+            Self::NoSuchPerson => words.notice_no_such_person,
+            Self::PersonDisabled => words.notice_person_disabled,
             Self::NameTaken => words.notice_name_taken,
             Self::Unavailable => words.notice_unavailable,
         }
@@ -221,6 +263,8 @@ pub struct NoticeView<'a> {
     pub viewing: Viewing,
     /// What happened.
     pub notice: &'a Notice,
+    /// Where it is told: a path of this site, to come back to.
+    pub page: &'a str,
 }
 
 impl HtmlSafe for NoticeView<'_> {}
@@ -228,6 +272,10 @@ impl HtmlSafe for NoticeView<'_> {}
 impl NoticeView<'_> {
     fn sentence(&self) -> String {
         self.notice.sentence(&self.viewing)
+    }
+
+    fn page_in_query(&self) -> String {
+        percent_encode(self.page)
     }
 }
 

@@ -19,6 +19,8 @@ pub struct PersonRow<'a> {
     pub zones: &'a str,
     /// Kept by the access file: rights and password are changed there.
     pub from_file: bool,
+    /// Of the external provider, which says what they may.
+    pub is_external: bool,
     /// May not come.
     pub disabled: bool,
     /// Never set a password.

@@ -9,6 +9,7 @@ use crate::alarms::RowForm;
 use crate::glyph::PriorityGlyph;
 use crate::notice::{Notice, NoticeView};
 use crate::partial;
+use crate::sign_in::percent_encode;
 use crate::viewing::Viewing;
 
 /// What the viewer may do; decides what is offered, while the server decides what is done.
@@ -32,6 +33,10 @@ pub struct Permissions {
     pub audit: bool,
     /// Invite people, and change what they may.
     pub people: bool,
+    /// Must show a second factor with a command whose risk is `view`.
+    pub code_for_view: bool,
+    /// Must show a second factor with a command whose risk is `normal`.
+    pub code_for_normal: bool,
     /// Must show a second factor with a critical command.
     pub code_for_critical: bool,
     /// Only what cannot wait: nobody did anything here for long.
@@ -40,11 +45,13 @@ pub struct Permissions {
 
 /// Whether a login is locked for being idle, and when it would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lock {
+pub struct Lock<'a> {
     /// What is left of the time without anybody, 0 where there is no lock.
     pub idle_seconds: i64,
     /// Only what cannot wait is taken.
     pub is_locked: bool,
+    /// The external provider that unlocks it, of somebody who has no password here.
+    pub provider: Option<&'a str>,
 }
 
 /// Who looks.
@@ -142,7 +149,7 @@ pub struct Shell<'a> {
     /// What they may do.
     pub may: Permissions,
     /// Whether it is locked.
-    pub lock: Lock,
+    pub lock: Lock<'a>,
     /// The login's CSRF token.
     pub csrf: &'a str,
     /// The stream's position, read *before* the page's state: the script resumes from it.
@@ -185,6 +192,7 @@ impl Shell<'_> {
         self.notice.as_ref().map(|notice| NoticeView {
             viewing: self.viewing,
             notice,
+            page: self.path,
         })
     }
 
@@ -206,6 +214,10 @@ impl Shell<'_> {
         } else {
             format!("{path}?{}", kept.join("&"))
         }
+    }
+
+    pub(crate) fn page_in_query(&self) -> String {
+        percent_encode(&self.without_notice())
     }
 
     pub(crate) fn zone_list(&self) -> String {

@@ -50,8 +50,8 @@ pub struct SignIn<'a> {
     pub next: &'a str,
     /// What the button of the identity provider says, where there is one.
     pub external: Option<&'a str>,
-    /// A token against forged sign-ins, where the server uses one.
-    pub csrf: Option<&'a str>,
+    /// A token that only this page can send along, for browsers that do not say where a form comes from.
+    pub csrf: &'a str,
     /// The server's version.
     pub version: &'a str,
 }
@@ -96,7 +96,7 @@ impl SignIn<'_> {
 }
 
 /// RFC 3986, 2.1: everything but unreserved characters, so that a path survives as one value of a query.
-fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

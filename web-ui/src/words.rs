@@ -110,6 +110,10 @@ words! {
     end_login: "종료", "End";
     end_other_logins: "다른 로그인 모두 종료", "End all others";
     end_all_logins: "로그인 모두 종료", "End all logins";
+    my_applications: "내 응용 프로그램", "My applications";
+    my_applications_hint: "내 이름으로 접속하도록 허용한 프로그램입니다. 모르는 것이 있으면 종료하십시오.", "You let these act in your name. End what you do not know.";
+    no_applications: "내 이름으로 접속하는 프로그램이 없습니다.", "No application acts in your name.";
+    application: "프로그램", "Application";
     old_password: "현재 비밀번호", "Password of now";
     new_password: "새 비밀번호", "New password";
     password_again: "새 비밀번호 확인", "New password again";
@@ -117,10 +121,16 @@ words! {
     change_password: "비밀번호 변경", "Change the password";
     set_password: "비밀번호 설정", "Set the password";
     password_from_file: "이 계정의 비밀번호는 서버의 접근 파일과 환경 변수에서 정해지므로 여기서 변경할 수 없습니다. 서버 관리자에게 요청하십시오.", "The password of this account comes from the server's access file and environment, so it cannot be changed here. Ask whoever runs the server.";
+    password_from_provider: "이 계정의 비밀번호는 외부 로그인 서비스에 있으므로 여기서 변경할 수 없습니다.", "The password of this account is that of the external sign-in service, so it cannot be changed here.";
     second_factor: "2단계 인증", "Second factor";
     second_factor_on: "인증 앱이 연결되어 있습니다.", "An authenticator app is connected.";
     second_factor_off: "인증 앱이 연결되어 있지 않습니다. 연결하면 로그인할 때 비밀번호와 함께 일회용 코드를 입력합니다.", "No authenticator app is connected. With one, signing in takes a one-time code beside the password.";
     second_factor_begin: "인증 앱 연결", "Connect an app";
+    second_factor_at_provider: "외부 계정으로 다시 로그인하면 10분 안에 인증 앱을 연결할 수 있습니다.", "Sign in at your external account once more: for ten minutes after that, you can connect an app.";
+    sign_in_once_more: "외부 계정으로 다시 로그인", "Sign in there once more";
+    show_second_factor: "2단계 인증하기", "Show it now";
+    connect_first: "이 로그인에는 2단계 인증이 필요합니다. 인증 앱이 설치된 전화기를 준비한 뒤 계속하십시오.", "This login takes a second factor. Have a telephone with an authenticator app at hand, then go on.";
+    offer_minutes: "이 그림은 10분 동안만 쓸 수 있습니다.", "The picture is good for ten minutes.";
     recovery_left: "남은 복구 코드는 {n}개입니다.", "{n} recovery codes are left.";
     renew_recovery: "복구 코드 새로 만들기", "New recovery codes";
     code: "인증 코드", "Code";
@@ -151,11 +161,13 @@ words! {
     new_link_hint: "지금의 비밀번호, 2단계 인증, 로그인이 없어집니다.", "The password, second factor and logins of now are gone then.";
     link_made: "{name} 님이 쓸 링크입니다. 지금만 표시되며 {time}까지 한 번 쓸 수 있습니다.", "The link for {name}: shown only now, good once, until {time}.";
     kept_by_file: "접근 파일에서 관리하는 사용자이므로 역할, 구역, 비밀번호는 그 파일에서 변경합니다.", "The access file keeps this person: role, zones and password are changed there.";
+    kept_by_provider: "외부 로그인 서비스의 사용자이므로 역할, 구역, 비밀번호는 그곳에서 변경합니다.", "This person comes in by the external sign-in service: role, zones and password are changed there.";
     locked: "조작 잠김", "Locked";
     locked_sentence: "오래 사용하지 않아 조작을 잠갔습니다. 경보와 상태는 계속 표시되며 비상 명령은 보낼 수 있습니다.", "Nobody did anything here for long, so the controls are locked. Alarms and live state go on; emergency commands are taken.";
     unlock: "잠금 해제", "Unlock";
+    unlock_at_provider: "잠금 해제: {provider}", "Unlock: {provider}";
     blocked_locked: "조작이 잠겨 있습니다.", "The controls are locked.";
-    notice_locked: "조작이 잠겨 있어 처리하지 않았습니다. 비밀번호를 입력해 잠금을 해제하십시오.", "The controls are locked, so nothing was done. Unlock them with your password.";
+    notice_locked: "조작이 잠겨 있어 처리하지 않았습니다. 먼저 잠금을 해제하십시오.", "The controls are locked, so nothing was done. Unlock them first.";
     notice_unlocked: "잠금을 해제했습니다.", "The controls are unlocked.";
     notice_wrong_password: "비밀번호가 맞지 않습니다.", "The password is wrong.";
     notice_password_changed: "비밀번호를 변경하고 다른 로그인을 모두 종료했습니다.", "The password is changed, and all other logins are ended.";
@@ -170,6 +182,14 @@ words! {
     notice_last_administrator: "마지막 관리자이므로 처리하지 않았습니다.", "That is the last administrator, so nothing was done.";
     notice_not_yourself: "자기 자신에게는 할 수 없는 작업입니다.", "You cannot do this to yourself.";
     notice_kept_by_file: "접근 파일에서 관리하는 사용자이므로 처리하지 않았습니다.", "The access file keeps this person, so nothing was done.";
+    notice_offer_gone: "인증 앱 연결 시간이 지났거나 다른 곳에서 이미 연결했습니다. 처음부터 다시 시작하십시오.", "Connecting the app took too long, or another was connected meanwhile. Begin again.";
+    notice_sign_in_at_provider: "외부 계정을 쓰는 사용자입니다. 외부 계정으로 다시 로그인하십시오.", "You come in by an external account: sign in there once more.";
+    notice_not_proved: "외부 계정으로 본인임이 확인되지 않아 아무 작업도 하지 않았습니다.", "Your external account did not confirm that it is you, so nothing was done.";
+    notice_grant_ended: "프로그램의 접속 허용을 종료했습니다.", "The application may act in your name no longer.";
+    notice_kept_by_provider: "외부 로그인 서비스의 사용자이므로 처리하지 않았습니다. 그곳에서 변경하십시오.", "This person comes in by the external sign-in service, so nothing was done. Change it there.";
+    notice_person_exists: "같은 이름의 사용자가 이미 있습니다. 목록에서 새 링크를 만드십시오.", "Somebody of this name is here already: make a new link in the list.";
+    notice_no_such_person: "그런 사용자가 없어 처리하지 않았습니다.", "Nobody has this name, so nothing was done.";
+    notice_person_disabled: "사용이 중지된 사용자입니다. 먼저 사용을 재개하십시오.", "This person is disabled: enable them first.";
     notice_name_taken: "프로그램이나 에이전트가 쓰는 이름입니다. 다른 이름을 쓰십시오.", "That is the name of a program or an agent: choose another.";
 
     // Counts and zones.
@@ -529,56 +549,4 @@ impl Words {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn places(sentence: &str) -> BTreeSet<&str> {
-        sentence
-            .split('{')
-            .skip(1)
-            .map(|part| part.split_once('}').expect("an open place").0)
-            .collect()
-    }
-
-    #[test]
-    fn every_key_says_the_same_in_every_language() {
-        for (key, ko, en) in TABLE {
-            assert!(!ko.trim().is_empty() && !en.trim().is_empty(), "{key}");
-            assert_eq!(places(ko), places(en), "{key}");
-        }
-    }
-
-    #[test]
-    fn korean_is_korean_and_english_is_english() {
-        let is_hangul = |letter: char| ('가'..='힣').contains(&letter);
-        // The names of the languages stand in their own language; the others are made of places alone.
-        let exempt = ["language_ko", "language_en", "reason_detail"];
-        for (key, ko, en) in TABLE.iter().filter(|(key, ..)| !exempt.contains(key)) {
-            assert!(ko.contains(is_hangul), "{key}: {ko}");
-            assert!(!en.contains(is_hangul), "{key}: {en}");
-        }
-    }
-
-    #[test]
-    fn no_particle_follows_a_place_whose_last_sound_is_not_known() {
-        let particles = [
-            "은 ", "는 ", "이 ", "가 ", "을 ", "를 ", "과 ", "와 ", "으로 ", "로 ",
-        ];
-        for (key, ko, _) in TABLE {
-            for part in ko.split('}').skip(1) {
-                assert!(
-                    !particles.iter().any(|particle| part.starts_with(particle)),
-                    "{key}: {ko}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_value_is_never_searched_for_places() {
-        let filled = fill("{a} and {b} and {c}", &[("a", "{b}"), ("b", "1")]);
-        assert_eq!(filled, "{b} and 1 and {c}");
-    }
-}
+mod tests;

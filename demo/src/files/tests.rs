@@ -76,6 +76,12 @@ fn everybody_exists_and_no_secret_stands_in_the_file() {
             "administrator"
         ]
     );
+    let application = &access["application"][0];
+    assert_eq!(application["id"].as_str(), Some(APPLICATION));
+    assert_eq!(
+        application["redirect_uris"][0].as_str(),
+        Some("http://127.0.0.1/signed-in")
+    );
     let clients: Vec<_> = access["client"]
         .as_array()
         .unwrap()

@@ -349,14 +349,21 @@ impl Session {
 fn describe(frame: &Frame) -> String {
     let code = frame.header("code").unwrap_or("no code");
     let message = frame.header("message").unwrap_or("no message");
-    let remedy = match code {
+    match remedy(code) {
+        Some(remedy) => format!("{message} ({code}): {remedy}"),
+        None => format!("{message} ({code})"),
+    }
+}
+
+/// What is to be done about this agent's certificate, when that is what the server refuses.
+pub(super) fn remedy(code: &str) -> Option<&'static str> {
+    Some(match code {
         "certificate-needed" => {
-            ": write server.url with https, and name the agent's files in server.certificate and server.key"
+            "write server.url with https, and name the agent's files in server.certificate and server.key"
         }
-        "wrong-certificate" => ": server.certificate must have this agent's id as its name",
-        _ => "",
-    };
-    format!("{message} ({code}){remedy}")
+        "wrong-certificate" => "server.certificate must have this agent's id as its name",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

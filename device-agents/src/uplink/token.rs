@@ -16,6 +16,7 @@ use url::form_urlencoded::Serializer;
 use url::{Position, Url};
 
 use super::dial::{DialError, Dialer};
+use super::session::remedy;
 use crate::tls;
 
 /// The token endpoint hashes a secret, which is slow on purpose, on a machine that may be busy.
@@ -79,9 +80,57 @@ pub(super) enum TokenError {
         agent: AgentId,
         status: StatusCode,
     },
+    #[error("{url} refuses the certificate of this connection: {remedy}")]
+    Certificate { url: Url, remedy: &'static str },
+    #[error(
+        "{url} did not understand the request for a token ({status}): are agent and server of the same version, and is server.url right?"
+    )]
+    NotUnderstood { url: Url, status: StatusCode },
+    #[error(
+        "{url} gave too many tokens of late ({status}): tried again when it allows that; does another agent have the same id?"
+    )]
+    TooMany {
+        url: Url,
+        status: StatusCode,
+        after: Duration,
+    },
+    #[error(
+        "{url} gives no tokens just now ({status}): the server is busy or its database is away; tried again when it allows that"
+    )]
+    Busy {
+        url: Url,
+        status: StatusCode,
+        after: Duration,
+    },
     #[error("{url} answered {status} instead of a token: is server.url right?")]
     Unexpected { url: Url, status: StatusCode },
 }
+
+impl TokenError {
+    /// When the server wants to be asked again, if it said so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany { after, .. } | Self::Busy { after, .. } => Some(*after),
+            _ => None,
+        }
+    }
+}
+
+/// How the server says what is wrong with a request (RFC 6749, 5.2).
+#[derive(Deserialize, Default)]
+struct Refusal {
+    #[serde(default)]
+    error: String,
+    /// Ours: what it is about, as in an ERROR.
+    #[serde(default)]
+    code: String,
+}
+
+/// Whoever says nothing of it is asked again after this.
+const RETRY_DEFAULT: Duration = Duration::from_secs(5);
+
+/// No server keeps an agent out for longer by a word.
+const RETRY_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 struct TokenReply {
@@ -102,18 +151,27 @@ pub(super) async fn fetch(
     let Ok(reply) = timeout(TOKEN_TIMEOUT, post(&dialer, &url, form)).await else {
         return Err(TokenError::TooSlow { url });
     };
-    let (status, body) = reply?;
-    match status {
-        StatusCode::OK => {}
-        // RFC 6749, 5.2: invalid_client is 401, and 400 for servers that want no WWW-Authenticate.
-        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => {
-            return Err(TokenError::Refused {
-                url,
-                agent: credentials.agent,
-                status,
-            });
+    let Reply {
+        status,
+        after,
+        body,
+    } = reply?;
+    if status != StatusCode::OK {
+        let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+        let agent = credentials.agent;
+        if let Some(remedy) = remedy(&refusal.code) {
+            return Err(TokenError::Certificate { url, remedy });
         }
-        _ => return Err(TokenError::Unexpected { url, status }),
+        return Err(match (status, refusal.error.as_str()) {
+            // RFC 6749, 5.2: it is 401, and 400 for servers that want no WWW-Authenticate.
+            (StatusCode::UNAUTHORIZED, _) | (StatusCode::BAD_REQUEST, "invalid_client") => {
+                TokenError::Refused { url, agent, status }
+            }
+            (StatusCode::BAD_REQUEST, _) => TokenError::NotUnderstood { url, status },
+            (StatusCode::TOO_MANY_REQUESTS, _) => TokenError::TooMany { url, status, after },
+            (StatusCode::SERVICE_UNAVAILABLE, _) => TokenError::Busy { url, status, after },
+            _ => TokenError::Unexpected { url, status },
+        });
     }
     let Ok(reply) = serde_json::from_slice::<TokenReply>(&body) else {
         return Err(TokenError::NoToken { url });
@@ -125,12 +183,25 @@ pub(super) async fn fetch(
     })
 }
 
+/// What a server answered.
+struct Reply {
+    status: StatusCode,
+    /// When to ask again, should it be too early.
+    after: Duration,
+    body: Vec<u8>,
+}
+
+/// In whole seconds (RFC 9110, 10.2.3); dates are for caches.
+fn retry_after(headers: &header::HeaderMap) -> Duration {
+    let said = headers.get(header::RETRY_AFTER);
+    let seconds = said.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    seconds
+        .map_or(RETRY_DEFAULT, Duration::from_secs)
+        .min(RETRY_MAX)
+}
+
 /// One request on a connection of its own. What redirects is not followed: the secret is for this server.
-async fn post(
-    dialer: &Dialer,
-    url: &Url,
-    form: String,
-) -> Result<(StatusCode, Vec<u8>), TokenError> {
+async fn post(dialer: &Dialer, url: &Url, form: String) -> Result<Reply, TokenError> {
     let broken = |source: hyper::Error| match tls::explain(&dialer.server(), &source) {
         Some(sentence) => DialError::Tls(sentence).into(),
         None => TokenError::Broken {
@@ -153,8 +224,11 @@ async fn post(
         .map_err(broken)?;
     let mut answer = pin!(async {
         let reply = sender.send_request(request).await?;
-        let status = reply.status();
-        Ok((status, whole(reply.into_body()).await?))
+        Ok(Reply {
+            status: reply.status(),
+            after: retry_after(reply.headers()),
+            body: whole(reply.into_body()).await?,
+        })
     });
     // The answer comes while the connection is driven, and is there at the latest when that has ended.
     let answer = tokio::select! {
@@ -218,7 +292,10 @@ mod tests {
         let request = server.await.unwrap();
         assert!(request.starts_with("POST /oauth/token "), "{request}");
         assert!(request.contains("grant_type=client_credentials&client_id=agent-p1"));
-        token.map_err(|error| error.to_string())
+        token.map_err(|error| match error.retry_after() {
+            Some(after) => format!("{error} ({after:?})"),
+            None => error.to_string(),
+        })
     }
 
     #[tokio::test]
@@ -244,7 +321,31 @@ mod tests {
                 "{}",
                 "client \"agent-p1\" or its secret",
             ),
-            ("400 Bad Request", "{}", "LANDSIDE_AGENT_SECRET"),
+            (
+                "400 Bad Request",
+                r#"{"error":"invalid_client"}"#,
+                "LANDSIDE_AGENT_SECRET",
+            ),
+            (
+                "400 Bad Request",
+                r#"{"error":"invalid_request"}"#,
+                "did not understand",
+            ),
+            (
+                "429 Too Many Requests\r\nretry-after: 7",
+                "{}",
+                "(429 Too Many Requests): tried again when it allows that; does another agent have the same id? (7s)",
+            ),
+            (
+                "503 Service Unavailable\r\nretry-after: 99999",
+                "{}",
+                "its database is away; tried again when it allows that (60s)",
+            ),
+            (
+                "503 Service Unavailable",
+                "",
+                "the server is busy or its database is away; tried again when it allows that (5s)",
+            ),
             ("404 Not Found", "", "is server.url right?"),
             ("200 OK", "<html>", "something else than a token"),
         ] {

@@ -74,7 +74,8 @@ impl Permits {
                 place,
             }),
             Err(bound) => {
-                tracing::warn!(subject, %address, ?bound, "a session was refused");
+                // Whoever connects again and again must not fill the log: the count is in the metrics.
+                tracing::info!(subject, %address, ?bound, "a session was refused");
                 Err(Denied::new(TOO_MANY, bound.to_string()))
             }
         }

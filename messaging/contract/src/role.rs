@@ -53,6 +53,16 @@ impl Role {
             Self::Program => "program",
         }
     }
+
+    /// Whether somebody who signs in may have it; the others are for what gets its tokens by a secret.
+    pub fn is_for_people(self) -> bool {
+        !self.is_machine() && self != Self::Program
+    }
+
+    /// Equipment, or what speaks for it.
+    pub fn is_machine(self) -> bool {
+        matches!(self, Self::Agent | Self::Device)
+    }
 }
 
 impl fmt::Display for Role {

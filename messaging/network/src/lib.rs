@@ -32,10 +32,15 @@ pub fn is_listed(address: IpAddr, listed: &[IpAddr]) -> bool {
         .any(|known| known.to_canonical() == address.to_canonical())
 }
 
+/// Somebody of whom a trusted proxy says nothing that can be read: nobody in particular, and never the proxy itself, which
+/// may be this machine.
+pub const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 /// The client of one request, as far as trusted proxies tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
-    /// The last address of `X-Forwarded-For` that no trusted proxy has, or the connection's.
+    /// The last address of `X-Forwarded-For` that no trusted proxy has, or the connection's; [`UNKNOWN`] where a proxy wrote
+    /// something else there.
     pub address: IpAddr,
     /// A trusted proxy says that the client came to it by HTTPS.
     pub is_secured: bool,
@@ -50,10 +55,8 @@ pub fn client(connection: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> Cl
         if !is_listed(address, proxies) {
             break;
         }
-        let Some(parsed) = str::from_utf8(before).ok().and_then(address_of) else {
-            break;
-        };
-        address = parsed;
+        let parsed = str::from_utf8(before).ok().and_then(address_of);
+        address = parsed.unwrap_or(UNKNOWN);
         hops += 1;
     }
     Client {
@@ -71,10 +74,12 @@ fn is_https(headers: &HeaderMap, hops: usize) -> bool {
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
 }
 
-/// Some proxies write the port as well.
+/// Some proxies write the port as well, and some brackets without one. The address that stands for [`UNKNOWN`] is no client's.
 fn address_of(text: &str) -> Option<IpAddr> {
-    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
-    text.parse().or_else(|_| with_port()).ok()
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip()).ok();
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let bracketed = || bracketed().map(|address: Ipv6Addr| IpAddr::V6(address));
+    text.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 /// What all headers of this name list. As bytes: one part that is no text shall not hide the others.
@@ -132,8 +137,26 @@ mod tests {
         );
         check("10.0.0.1", &["1.2.3.4:5678"], &["10.0.0.1"], "1.2.3.4");
         check("10.0.0.1", &["ÿ, 1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
-        check("10.0.0.1", &["nonsense"], &["10.0.0.1"], "10.0.0.1");
         check("::ffff:10.0.0.1", &["1.2.3.4"], &["10.0.0.1"], "1.2.3.4");
+    }
+
+    #[test]
+    fn addresses_are_read_as_proxies_write_them() {
+        for (written, expected) in [
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:5678", "2001:db8::1"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+            // Whoever it is: not the proxy, and not whoever the client says it is.
+            ("nonsense", "::"),
+            ("unknown", "::"),
+            ("[1.2.3.4]", "::"),
+            ("", "::"),
+            ("6.6.6.6, [2001:db8::1", "::"),
+        ] {
+            check("127.0.0.1", &[written], &["127.0.0.1"], expected);
+            check("10.0.0.9", &[written], &["127.0.0.1"], "10.0.0.9");
+        }
     }
 
     #[track_caller]

@@ -58,7 +58,7 @@ impl Asker {
 }
 
 /// The value of the first cookie of this name.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     parts_of(headers, header::COOKIE, b';')
         .filter_map(|pair| pair.strip_prefix(name.as_bytes()))
         .find_map(|rest| rest.strip_prefix(b"="))

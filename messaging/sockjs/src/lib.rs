@@ -60,6 +60,7 @@ mod socket;
 mod statistics;
 mod transport;
 
+pub use asker::cookie;
 pub use config::{Config, StickyCookie};
 pub use connection::{Closed, Connection, Incoming, Opening};
 pub use origin::Origins;

@@ -17,7 +17,7 @@ use super::state::{self, Condition, Effect};
 use super::{AcknowledgeError, Actor, Request};
 use crate::announce::{Announcer, Topic};
 use crate::identity::in_force::InForce;
-use crate::identity::policy::Permission;
+use crate::identity::policy::{Denial, Permission, Place};
 use crate::live::{AlarmSummary, LiveHandle};
 use crate::observability::{EventOutcome, count_event};
 use crate::personal::{carries_plates, masked, without_plates};
@@ -281,10 +281,14 @@ impl Engine {
         let device = site
             .known(&alarm.device)
             .ok_or(AcknowledgeError::NotOpen(alarm.id))?;
-        let policy = self.policy.now();
-        if !policy.may(&actor.principal, Permission::AlarmAcknowledge, &device.zone) {
+        let (policy, here) = (self.policy.now(), Place::In(&device.zone));
+        let permission = Permission::AlarmAcknowledge;
+        if let Err(denial) = policy.decide(&actor.principal, permission, here, at) {
             let subject = format!("{}/{}", alarm.device, alarm.code);
-            let refused = AcknowledgeError::Forbidden(device.zone.clone());
+            let refused = match denial {
+                Denial::NotGranted => AcknowledgeError::Forbidden(device.zone.clone()),
+                Denial::SecondFactorNeeded => AcknowledgeError::SecondFactorNeeded,
+            };
             let outcome = refused.to_string();
             let entry = AuditEntry::by(&actor, "alarm.acknowledge", &subject)
                 .detail(json!({"alarm": alarm.id, "occurrence": seen.occurrence}))

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::identity::digest::{hex, unhex};
+
 /// What the canonical form begins with. Another form gets another tag, so that no row can be read as both.
 const TAG: &str = "landside audit 1";
 
@@ -25,7 +27,7 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -38,15 +40,7 @@ impl FromStr for Hash {
     type Err = NoHash;
 
     fn from_str(text: &str) -> Result<Self, NoHash> {
-        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(NoHash);
-        }
-        let mut bytes = [0; 32];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            let digits = text.get(2 * place..2 * place + 2).ok_or(NoHash)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_not_hexadecimal| NoHash)?;
-        }
-        Ok(Self(bytes))
+        unhex(text).map(Self).ok_or(NoHash)
     }
 }
 

@@ -68,7 +68,7 @@ impl Journaled {
         Self {
             id,
             at: DateTime::UNIX_EPOCH,
-            actor: "server".to_owned(),
+            actor: super::SERVER.to_owned(),
             identity: json!({}),
             peer: String::new(),
             action: "audit.journal".to_owned(),

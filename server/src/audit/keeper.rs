@@ -1,10 +1,15 @@
 //! The task that looks after the audit: publishes the head of the chain, and brings in what emergencies journaled.
+//!
+//! Where the head that was published last is not in the chain any more, somebody rewrote it or cut it off. That is told for as
+//! long as this server runs, and nothing is published over it: the old heads are the evidence. Only a person decides, by
+//! putting the file of heads aside and starting the server again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +31,12 @@ pub(crate) struct AuditKeeper {
     store: Store,
     settings: AuditSettings,
     journal: Journal,
+    /// The last head in the file.
     published: Option<Head>,
+    /// The last one that the system log has.
+    sent: Option<Head>,
+    /// Whether the chain is not the one whose head was published.
+    broken: watch::Sender<bool>,
 }
 
 impl AuditKeeper {
@@ -40,7 +50,14 @@ impl AuditKeeper {
             settings,
             journal,
             published,
+            sent: published,
+            broken: watch::Sender::new(false),
         }
+    }
+
+    /// Whether the chain was found rewritten.
+    pub(crate) fn broken(&self) -> watch::Receiver<bool> {
+        self.broken.subscribe()
     }
 
     /// Works until it is told to stop: after everybody else, so that the last head is the last.
@@ -83,35 +100,44 @@ impl AuditKeeper {
     }
 
     async fn try_publish(&mut self) -> Result<(), PublishError> {
+        // Before what was published is looked at: what is rewritten in between is found, and not published.
+        let head = self.store.audit_head().await?;
         if let Some(published) = self.published
             && self.store.audit_hash(published.number).await? != Some(published.hash)
         {
-            count_audit_failure();
-            tracing::error!(
-                number = published.number,
-                "the audit is not the one whose head was published: run `landside-server audit verify`"
-            );
+            self.broken.send_replace(true);
         }
-        let Some(head) = self.store.audit_head().await? else {
+        if *self.broken.borrow() {
+            return Err(PublishError::Rewritten(
+                self.published.map_or(0, |head| head.number),
+            ));
+        }
+        let Some(head) = head else {
             return Ok(());
         };
-        if self.published == Some(head) {
-            return Ok(());
+        if self.published != Some(head) {
+            let path = self.settings.head.clone();
+            tokio::task::spawn_blocking(move || append(&path, &head))
+                .await
+                .map_err(io::Error::other)??;
+            self.published = Some(head);
         }
-        let path = self.settings.head.clone();
-        tokio::task::spawn_blocking(move || append(&path, &head))
-            .await
-            .map_err(io::Error::other)??;
-        if let Some(address) = &self.settings.syslog {
+        if let Some(address) = &self.settings.syslog
+            && self.sent != Some(head)
+        {
             syslog::send(address, &head).await?;
+            self.sent = Some(head);
         }
-        self.published = Some(head);
         Ok(())
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
+    #[error(
+        "the audit is not the one whose head was published (row {0}), so none is published any more: run `landside-server audit verify`"
+    )]
+    Rewritten(i64),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]

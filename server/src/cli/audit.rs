@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
-use private_postgres::{Cluster, ClusterConfig};
+use anyhow::anyhow;
 use server::audit::head::Heads;
 use server::audit::verify::{Verdict, Verifier};
 use server::config::Config;
@@ -53,25 +52,22 @@ impl AuditCommand {
 async fn verify(config: &Config, heads: Option<&Path>) -> anyhow::Result<(Vec<String>, bool)> {
     let (heads, mut lines) = read_heads(config, heads)?;
     let mut verifier = Verifier::new(heads.heads);
-    match &config.database_url {
-        Some(url) => read_chain(url, |row| verifier.take(row)).await?,
-        None => {
-            let place = config.data.join("postgres");
-            if !place.exists() {
-                return Err(anyhow!(
-                    "DATABASE_URL is not set, and there is no private cluster at {}",
-                    place.display()
-                ));
-            }
-            let cluster = Cluster::start(ClusterConfig::new(place))
-                .await
-                .context("the private cluster does not start; while the server runs, name its socket in DATABASE_URL")?;
-            let url = cluster.ensure_database("landside").await?;
-            let read = read_chain(&url, |row| verifier.take(row)).await;
-            cluster.stop().await?;
-            read?;
-        }
+    let place = config.data.join("postgres");
+    // Making an empty one to say that it is whole would be no answer.
+    if config.database_url.is_none() && !place.exists() {
+        return Err(anyhow!(
+            "DATABASE_URL is not set, and there is no private cluster at {}",
+            place.display()
+        ));
     }
+    let (url, cluster) = super::database::reach(config).await?;
+    let read = read_chain(&url, |row| verifier.take(row)).await;
+    let stopped = match cluster {
+        Some(cluster) => cluster.stop().await,
+        None => Ok(()),
+    };
+    read?;
+    stopped?;
     let verdict = verifier.finish();
     lines.extend(told(&verdict));
     Ok((lines, verdict.findings.is_empty()))

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use server::config::Config;
+use server::identity::key_file::KeyFile;
 use server::identity::rotation::{self, KeyLine};
-use server::store::Store;
+
+use super::database::with_store;
 
 /// What to do with them.
 #[derive(Subcommand)]
@@ -42,27 +44,25 @@ impl KeysCommand {
 
     /// Does it, and tells which keys there are then.
     pub(crate) async fn run(&self, config: &Config) -> anyhow::Result<String> {
-        let (url, cluster) = super::run::database(config).await.context(
-            "cannot use the private database; while the server runs, name its socket in DATABASE_URL",
-        )?;
-        let told = self.change(&url).await;
-        if let Some(cluster) = cluster {
-            cluster.stop().await?;
-        }
-        told
-    }
-
-    async fn change(&self, url: &str) -> anyhow::Result<String> {
-        let store = Store::open(url).await.context("cannot use the database")?;
-        let keys = match self {
-            Self::List { .. } => rotation::list(&store).await?,
-            Self::Rotate { .. } => rotation::rotate(&store).await?,
-            Self::Remove { kid, .. } => rotation::remove(&store, kid).await?.ok_or_else(|| {
-                anyhow!("there is no key {kid}; `landside-server keys list` shows them")
-            })?,
-        };
-        store.close().await;
-        Ok(keys.iter().map(line).collect::<Vec<_>>().join("\n"))
+        with_store(config, async |store| {
+            // New keys are sealed with the server's own.
+            let sealing = || {
+                let context = "run this where the server runs, which has made that file";
+                KeyFile::of_server(&config.data).context(context)
+            };
+            let keys = match self {
+                Self::List { .. } => rotation::list(store).await?,
+                Self::Rotate { .. } => rotation::rotate(store, &sealing()?).await?,
+                Self::Remove { kid, .. } => {
+                    let left = rotation::remove(store, &sealing()?, kid).await?;
+                    left.ok_or_else(|| {
+                        anyhow!("there is no key {kid}; `landside-server keys list` shows them")
+                    })?
+                }
+            };
+            Ok(keys.iter().map(line).collect::<Vec<_>>().join("\n"))
+        })
+        .await
     }
 }
 

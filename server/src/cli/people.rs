@@ -3,15 +3,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, ensure};
-use contract::Role;
-use private_postgres::Cluster;
+use anyhow::Context;
+use contract::{Role, ZoneId};
 use server::config::Config;
 use server::identity::admission::{Invitee, invite};
 use server::identity::principal::Zones;
-use server::store::Store;
 
-use super::run::database;
+use super::database::with_store;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum PeopleCommand {
@@ -51,49 +49,16 @@ impl PeopleCommand {
             zones,
             ..
         } = self;
-        let zones = Zones::from_words(zones).context("--zones takes ids of zones, or '*'")?;
-        if let Zones::Some(named) = &zones {
-            let unknown = named
-                .iter()
-                .find(|zone| config.zones.iter().all(|known| known.id != **zone));
-            ensure!(
-                unknown.is_none(),
-                "there is no zone {}: name one of the configuration, or '*' for all",
-                unknown.map_or_else(String::new, ToString::to_string)
-            );
-        }
+        let known: Vec<&ZoneId> = config.zones.iter().map(|zone| &zone.id).collect();
+        let zones = Zones::among(zones, &known).context("--zones")?;
         let invitee = Invitee {
             name: name.clone(),
             full_name: full_name.clone(),
             role: *role,
             zones,
         };
-        let (url, cluster) = reach(config).await?;
-        let store = Store::open(&url).await.context("cannot use the database")?;
-        let made = invite(&store, invitee).await;
-        store.close().await;
-        if let Some(cluster) = cluster {
-            cluster.stop().await?;
-        }
-        let scheme = if config.secure_cookies {
-            "https"
-        } else {
-            "http"
-        };
-        Ok(format!("{scheme}://{}{}", config.http, made?))
+        let made = with_store(config, async |store| Ok(invite(store, invitee).await?)).await?;
+        let base = config.public_url.as_str().trim_end_matches('/');
+        Ok(format!("{base}{made}"))
     }
-}
-
-/// The database: the one that is named, that of a server which runs, or a private one for as long as this takes.
-async fn reach(config: &Config) -> anyhow::Result<(String, Option<Cluster>)> {
-    if config.database_url.is_none() {
-        let place = config.data.join("postgres");
-        let running = Cluster::running(&place, "landside").await;
-        let running =
-            running.map_err(|error| anyhow!("cannot look at {}: {error}", place.display()));
-        if let Some(url) = running? {
-            return Ok((url, None));
-        }
-    }
-    database(config).await
 }

@@ -74,7 +74,7 @@ pub(crate) fn answer(config: &Config, question: &Question) -> Result<Answer, Str
     };
     let zone = question.zone.as_ref();
     if let Some(zone) = zone {
-        is_known(config, zone)?;
+        Zones::among(&[zone.to_string()], &zone_ids(config)).map_err(|error| error.to_string())?;
     }
     let destinations = [
         (Right::Send, &question.send),
@@ -117,13 +117,8 @@ fn somebody(config: &Config, question: &Question) -> Result<Option<Principal>, S
     let zones = if question.zones.is_empty() {
         Zones::All
     } else {
-        Zones::from_words(&question.zones).map_err(|error| error.to_string())?
+        Zones::among(&question.zones, &zone_ids(config)).map_err(|error| error.to_string())?
     };
-    if let Zones::Some(named) = &zones {
-        for zone in named {
-            is_known(config, zone)?;
-        }
-    }
     Ok(Some(Principal {
         subject: String::new(),
         full_name: String::new(),
@@ -133,13 +128,6 @@ fn somebody(config: &Config, question: &Question) -> Result<Option<Principal>, S
     }))
 }
 
-fn is_known(config: &Config, zone: &ZoneId) -> Result<(), String> {
-    if config.zones.iter().any(|known| known.id == *zone) {
-        return Ok(());
-    }
-    let known: Vec<&str> = config.zones.iter().map(|zone| zone.id.as_str()).collect();
-    Err(format!(
-        "there is no zone {zone}: the configuration names {}",
-        known.join(", ")
-    ))
+fn zone_ids(config: &Config) -> Vec<&ZoneId> {
+    config.zones.iter().map(|zone| &zone.id).collect()
 }

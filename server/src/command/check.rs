@@ -9,7 +9,7 @@ use contract::{DeviceId, Value};
 
 use super::CommandError;
 use crate::alarm::Actor;
-use crate::identity::policy::{Permission, Policy};
+use crate::identity::policy::{Denial, Permission, Place, Policy};
 use crate::site::{Site, SiteDevice};
 
 /// Whether this actor may give this command to this device.
@@ -24,7 +24,7 @@ pub(super) fn check<'a>(
     let who = &actor.principal;
     let found = site
         .device(device)
-        .filter(|found| policy.may(who, Permission::See, &found.zone));
+        .filter(|found| policy.may_see(who, &found.zone));
     let found = found.ok_or_else(|| CommandError::NoSuchDevice(device.clone()))?;
     if !found.approved {
         return Err(CommandError::Unregistered(device.clone()));
@@ -35,16 +35,16 @@ pub(super) fn check<'a>(
             device: device.clone(),
             name: request.name.clone(),
         })?;
-    if !policy.may_command(who, kind.risk, &found.zone) {
-        return Err(CommandError::Forbidden {
-            name: request.name.clone(),
-            zone: found.zone.clone(),
-        });
-    }
-    let second = u64::try_from(now.timestamp()).unwrap_or_default();
-    if policy.needs_second_factor(who, Permission::to_command(kind.risk), second) {
-        return Err(CommandError::SecondFactorNeeded(request.name.clone()));
-    }
+    let permission = Permission::to_command(kind.risk);
+    policy
+        .decide(who, permission, Place::In(&found.zone), now)
+        .map_err(|denial| match denial {
+            Denial::NotGranted => CommandError::Forbidden {
+                name: request.name.clone(),
+                zone: found.zone.clone(),
+            },
+            Denial::SecondFactorNeeded => CommandError::SecondFactorNeeded(request.name.clone()),
+        })?;
     complete(kind, &request.params)?;
     Ok((found, kind))
 }

@@ -3,31 +3,37 @@
 //!
 //! A command is sent to a session that lives now, or not at all: it never waits for an agent to come back. What cannot be
 //! recorded is refused; an emergency command is journaled and sent all the same, and recorded later (`unrecorded`).
+//!
+//! An emergency waits for nobody else: it has a queue of its own, which is worked on also while another command's record
+//! is waited for, and nothing is asked of a database that did not answer a moment ago (`rest`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Delivery, Outgoing, Publisher};
 use chrono::{DateTime, Utc};
-use contract::command::{Command, CommandRequest, CommandResult, CommandState, CommandView, Risk};
-use contract::{AgentId, CommandId, Destination, DeviceId};
-use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use contract::command::{Command, CommandResult, CommandState, CommandView, Risk};
+use contract::inventory::CommandType;
+use contract::{AgentId, CommandId, Destination, Value};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::check::{check, complete};
 use super::lifecycle::{self, Event};
-use super::{AgentLink, CommandError, Request};
+use super::record::{Recorded, given, place};
+use super::refusals::{Refusal, RefusalWriter, Refusals};
+use super::rest::{DATABASE_REST, Rest};
+use super::{AgentLink, CommandError, PATIENCE, Queues, Request, Submission};
 use crate::alarm::Actor;
 use crate::announce::Announcer;
-use crate::audit::AuditEntry;
 use crate::audit::journal::Journal;
 use crate::identity::in_force::InForce;
 use crate::observability::count_command;
-use crate::site::Site;
-use crate::store::command::{Placed, Step, StoredCommand};
+use crate::site::{Site, SiteDevice};
+use crate::store::command::{Step, StoredCommand};
 use crate::store::{Store, StoreError};
 use crate::wire;
 
@@ -39,10 +45,6 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// An emergency waits no longer than this for the database.
 const EMERGENCY_PATIENCE: Duration = Duration::from_secs(1);
-
-/// After the database did not answer, other commands are refused at once for this long: an emergency must not stand in
-/// line behind each of them waiting in vain.
-const DATABASE_REST: Duration = Duration::from_secs(5);
 
 struct Open {
     command: StoredCommand,
@@ -67,16 +69,6 @@ impl Open {
     }
 }
 
-/// What became of a command that was to be stored.
-enum Recorded {
-    /// It is.
-    Stored,
-    /// Its issuer gave one with this key before.
-    Before(Box<StoredCommand>),
-    /// It is an emergency's, and in the journal.
-    Journaled,
-}
-
 /// The task.
 pub(crate) struct Dispatcher {
     store: Store,
@@ -87,8 +79,13 @@ pub(crate) struct Dispatcher {
     announcer: Announcer,
     links: HashMap<AgentId, AgentLink>,
     open: HashMap<CommandId, Open>,
-    /// Until when the database is not asked for what is no emergency.
-    resting: Option<Instant>,
+    rest: Rest,
+    /// When what is unrecorded is tried again.
+    catch_up_at: Instant,
+    queues: Queues,
+    refusals: Refusals,
+    /// Runs beside the dispatcher.
+    refusal_writer: Option<RefusalWriter>,
 }
 
 impl Dispatcher {
@@ -100,7 +97,9 @@ impl Dispatcher {
         site: watch::Receiver<Arc<Site>>,
         publisher: Publisher,
         announcer: Announcer,
+        queues: Queues,
     ) -> Result<Self, StoreError> {
+        let (refusals, refusal_writer) = Refusals::new(store.clone());
         let mut dispatcher = Self {
             store,
             policy,
@@ -110,7 +109,11 @@ impl Dispatcher {
             announcer,
             links: HashMap::new(),
             open: HashMap::new(),
-            resting: None,
+            rest: Rest::default(),
+            catch_up_at: Instant::now(),
+            queues,
+            refusals,
+            refusal_writer: Some(refusal_writer),
         };
         for command in dispatcher.store.open_commands().await? {
             let id = command.view.id;
@@ -123,31 +126,81 @@ impl Dispatcher {
     }
 
     /// Works until nobody can ask any more.
-    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(crate) async fn run(mut self) {
+        let refusal_writer = self.refusal_writer.take();
+        tokio::join!(self.dispatch(), async {
+            if let Some(writer) = refusal_writer {
+                writer.run().await;
+            }
+        });
+    }
+
+    async fn dispatch(mut self) {
         loop {
-            let next = self
-                .open
-                .values()
-                .map(|open| open.give_up)
-                .min()
-                .unwrap_or_else(|| Instant::now() + IDLE);
-            let waits = self.open.values().any(|open| !open.unrecorded.is_empty());
-            let next = if waits {
-                next.min(Instant::now() + DATABASE_REST)
-            } else {
-                next
-            };
+            let next = self.next_deadline();
             tokio::select! {
-                request = requests.recv() => match request {
-                    Some(request) => self.on_request(request).await,
-                    None => return,
-                },
+                biased;
+                Some(request) = self.queues.urgent.recv() => self.on_request(request).await,
                 () = sleep_until(next) => {
                     self.catch_up().await;
                     self.on_deadline().await;
                 }
+                request = self.queues.others.recv() => match request {
+                    Some(request) => self.on_request(request).await,
+                    None => return,
+                },
             }
         }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let deadlines = self.open.values().map(|open| open.give_up);
+        let next = deadlines.min().unwrap_or_else(|| Instant::now() + IDLE);
+        if self.open.values().any(|open| !open.unrecorded.is_empty()) {
+            next.min(self.catch_up_at)
+        } else {
+            next
+        }
+    }
+
+    /// Asks the database for what is no emergency's, unless it rests, and does what is urgent while it waits.
+    async fn ask<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if self.rest.lasts(Instant::now()) {
+            return Err(StoreError::away());
+        }
+        let mut work = pin!(timeout(PATIENCE, work));
+        let answer = loop {
+            tokio::select! {
+                biased;
+                Some(request) = self.queues.urgent.recv() => self.on_urgent(request).await,
+                answer = &mut work => break answer,
+            }
+        };
+        let answer = answer.unwrap_or_else(|_late| Err(StoreError::away()));
+        self.rest.heard(&answer, Instant::now());
+        answer
+    }
+
+    /// Asks the database for an emergency's sake: not for long, and not while it rests.
+    async fn ask_in_emergency<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if self.rest.lasts(Instant::now()) {
+            return Err(StoreError::away());
+        }
+        let answer = timeout(EMERGENCY_PATIENCE, work).await;
+        let answer = answer.unwrap_or_else(|_late| Err(StoreError::away()));
+        self.rest.heard(&answer, Instant::now());
+        answer
+    }
+
+    /// An emergency asks with [`Self::ask_in_emergency`] only, so nothing else begins within what is waited for.
+    fn on_urgent(&mut self, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.on_request(request))
     }
 
     async fn on_request(&mut self, request: Request) {
@@ -175,16 +228,7 @@ impl Dispatcher {
                 }
             }
             Request::SessionEnded(session) => self.links.retain(|_, link| link.session != session),
-            // Whoever asked may have gone; what they asked for is done all the same.
-            Request::Submit {
-                device,
-                request,
-                actor,
-                received,
-                reply,
-            } => {
-                drop(reply.send(self.submit(&device, request, &actor, received).await));
-            }
+            Request::Submit(submission) => self.on_submission(*submission).await,
             Request::Result { result, reply } => drop(reply.send(self.result(result).await)),
         }
     }
@@ -213,54 +257,42 @@ impl Dispatcher {
             }
             // Still there: tried again, since the record must not stay behind the truth.
             if let Some(open) = self.open.get_mut(&id) {
-                open.give_up = now + TRANSPORT_MARGIN;
+                open.give_up = Instant::now() + TRANSPORT_MARGIN;
+            }
+        }
+    }
+
+    async fn on_submission(&mut self, submission: Submission) {
+        let Submission {
+            device,
+            request,
+            actor,
+            received,
+            reply,
+        } = submission;
+        let site = Arc::clone(&self.site.borrow());
+        let policy = self.policy.now();
+        let checked = check(&site, &policy, &device, &request, &actor, Utc::now());
+        let accepted = checked.and_then(|(device, kind)| {
+            let params = complete(kind, &request.params)?;
+            Ok(command(device, kind, params, request.key, &actor))
+        });
+        match accepted {
+            // Whoever asked may have gone; what they asked for is done all the same.
+            Ok(command) => drop(reply.send(self.submit(command, &actor, received).await)),
+            Err(why) => {
+                let refusal = Refusal::new(actor, device, &request, why, reply);
+                self.refusals.write_down(refusal);
             }
         }
     }
 
     async fn submit(
         &mut self,
-        device: &DeviceId,
-        request: CommandRequest,
+        command: StoredCommand,
         actor: &Actor,
         received: std::time::Instant,
     ) -> Result<CommandView, CommandError> {
-        let site = Arc::clone(&self.site.borrow());
-        let (device, kind) = match check(
-            &site,
-            &self.policy.now(),
-            device,
-            &request,
-            actor,
-            Utc::now(),
-        ) {
-            Ok(found) => found,
-            Err(refused) => {
-                self.audit_refusal(device, &request, actor, &refused)
-                    .await?;
-                return Err(refused);
-            }
-        };
-        let params = complete(kind, &request.params)?;
-        let now = Utc::now();
-        let command = StoredCommand {
-            view: CommandView {
-                id: CommandId(Uuid::now_v7()),
-                device: device.id.clone(),
-                name: request.name,
-                params,
-                state: CommandState::Queued,
-                reason: None,
-                issued_by: actor.principal.subject.clone(),
-                issued_at: now,
-                state_at: now,
-            },
-            key: request.key,
-            agent: device.agent.clone(),
-            risk: kind.risk,
-            ttl_ms: kind.ttl_ms,
-            timeout_ms: kind.timeout_ms,
-        };
         let unrecorded = match self.record(&command, actor).await? {
             Recorded::Before(before) => {
                 let same = before.view.device == command.view.device
@@ -269,7 +301,7 @@ impl Dispatcher {
                 return if same {
                     Ok(before.view)
                 } else {
-                    Err(CommandError::KeyReused(request.key))
+                    Err(CommandError::KeyReused(command.key))
                 };
             }
             Recorded::Stored => Vec::new(),
@@ -288,69 +320,32 @@ impl Dispatcher {
         command: &StoredCommand,
         actor: &Actor,
     ) -> Result<Recorded, StoreError> {
+        let (store, journal) = (self.store.clone(), self.journal.clone());
         if command.risk != Risk::Emergency {
-            if self.resting.is_some_and(|until| Instant::now() < until) {
-                return Err(StoreError::away());
-            }
-            let placed = self.place(command, actor).await;
-            let is_away = placed.as_ref().is_err_and(StoreError::is_away);
-            self.resting = is_away.then(|| Instant::now() + DATABASE_REST);
-            return placed;
+            return self.ask(place(&store, &journal, command, actor)).await;
         }
         let known = self.open.values().map(|open| &open.command);
         let mut known = known.filter(|known| known.view.issued_by == command.view.issued_by);
         if let Some(before) = known.find(|known| known.key == command.key) {
             return Ok(Recorded::Before(Box::new(before.clone())));
         }
-        let error = match timeout(EMERGENCY_PATIENCE, self.place(command, actor)).await {
-            Ok(Ok(recorded)) => return Ok(recorded),
-            Ok(Err(error)) => error,
-            Err(_late) => StoreError::away(),
+        let placing = place(&store, &journal, command, actor);
+        let error = match self.ask_in_emergency(placing).await {
+            Ok(recorded) => return Ok(recorded),
+            Err(error) => error,
         };
         tracing::error!(command.id = %command.view.id, %error, "an emergency command cannot be recorded: it is journaled and sent");
         let entry = given(command, actor);
-        match self.journal.append_command(&entry, command).await {
-            Ok(()) => Ok(Recorded::Journaled),
-            Err(failed) => {
-                tracing::error!(command.id = %command.view.id, error = %failed, "an emergency command can neither be recorded nor journaled: it is refused");
-                Err(error)
-            }
+        let Err(failed) = journal.append_command(&entry, command).await else {
+            return Ok(Recorded::Journaled);
+        };
+        // It may have been left alone only because it did not answer somebody else.
+        let placing = timeout(EMERGENCY_PATIENCE, place(&store, &journal, command, actor));
+        if let Ok(Ok(recorded)) = placing.await {
+            return Ok(recorded);
         }
-    }
-
-    async fn place(&self, command: &StoredCommand, actor: &Actor) -> Result<Recorded, StoreError> {
-        let mut unit = self.store.begin().await?;
-        if let Placed::Before(before) = Store::place_command(&mut unit, command).await? {
-            return Ok(Recorded::Before(before));
-        }
-        let entry = given(command, actor);
-        if command.risk == Risk::Emergency {
-            if let Err(error) = Store::try_audit(&mut unit, entry.clone()).await {
-                let journaled = self.journal.append_command(&entry, command).await;
-                if let Err(failed) = journaled {
-                    tracing::error!(error = %failed, "the journal of the audit cannot be written");
-                    return Err(error);
-                }
-            }
-        } else {
-            Store::audit(&mut unit, entry).await?;
-        }
-        unit.commit().await?;
-        Ok(Recorded::Stored)
-    }
-
-    async fn audit_refusal(
-        &self,
-        device: &DeviceId,
-        request: &CommandRequest,
-        actor: &Actor,
-        refused: &CommandError,
-    ) -> Result<(), StoreError> {
-        let outcome = refused.to_string();
-        let entry = AuditEntry::by(actor, "command.give", device.as_str())
-            .detail(json!({"name": request.name, "params": request.params}))
-            .outcome(&outcome);
-        self.store.audit_alone(entry).await
+        tracing::error!(command.id = %command.view.id, error = %failed, "an emergency command can neither be recorded nor journaled: it is refused");
+        Err(error)
     }
 
     /// Hands a stored command to its agent's live session.
@@ -387,7 +382,10 @@ impl Dispatcher {
     async fn result(&mut self, result: CommandResult) -> Result<(), StoreError> {
         let known = match self.open.get(&result.command) {
             Some(open) => Some(open.command.clone()),
-            None => self.store.command(result.command).await?,
+            None => {
+                let store = self.store.clone();
+                self.ask(store.command(result.command)).await?
+            }
         };
         let Some(command) = known.filter(|command| command.agent == result.agent) else {
             tracing::warn!(command.id = %result.command, agent.id = %result.agent, "a result of a command that this agent was never given was left out");
@@ -416,7 +414,7 @@ impl Dispatcher {
         actor: &str,
         source_at: Option<DateTime<Utc>>,
     ) -> Result<CommandView, StoreError> {
-        let Some(open) = self.open.get_mut(&id) else {
+        let Some(open) = self.open.get(&id) else {
             unreachable!("steps are only made on open commands")
         };
         let mut view = open.command.view.clone();
@@ -425,61 +423,93 @@ impl Dispatcher {
             view.reason = reason;
             view.state_at = Utc::now();
             let step = Step::by(&view, actor, source_at);
-            if open.command.risk != Risk::Emergency {
-                self.store.step_command(&open.command, &[step]).await?;
-            } else if !open.unrecorded.is_empty()
-                || !recorded_in_time(&self.store, &open.command, &step).await
-            {
-                open.unrecorded.push(step);
+            let unrecorded = self.record_step(id, step).await?;
+            if let Some(open) = self.open.get_mut(&id) {
+                open.unrecorded.extend(unrecorded);
+                open.command.view = view.clone();
             }
-            open.command.view = view.clone();
             count_command(view.state);
             let site = Arc::clone(&self.site.borrow());
             self.announcer.command(&site, &view);
         }
-        if open.is_over() && open.unrecorded.is_empty() {
+        let is_done = |open: &Open| open.is_over() && open.unrecorded.is_empty();
+        if self.open.get(&id).is_some_and(is_done) {
             self.open.remove(&id);
         }
         Ok(view)
     }
 
+    /// Records a step of an open command, or gives back an emergency's that could not be recorded.
+    async fn record_step(&mut self, id: CommandId, step: Step) -> Result<Option<Step>, StoreError> {
+        let Some(open) = self.open.get(&id) else {
+            unreachable!("steps are only made on open commands")
+        };
+        let (store, command) = (self.store.clone(), open.command.clone());
+        let is_behind = !open.unrecorded.is_empty();
+        let steps = [step.clone()];
+        let recording = store.step_command(&command, &steps);
+        if command.risk != Risk::Emergency {
+            self.ask(recording).await?;
+            return Ok(None);
+        }
+        let is_recorded = !is_behind && self.ask_in_emergency(recording).await.is_ok();
+        Ok((!is_recorded).then_some(step))
+    }
+
     /// Records what happened while the database was away; as soon as it does not answer, the rest waits on.
     async fn catch_up(&mut self) {
-        let waiting = self
-            .open
-            .iter_mut()
-            .filter(|(_, open)| !open.unrecorded.is_empty());
-        for (id, open) in waiting {
-            let steps = self.store.step_command(&open.command, &open.unrecorded);
-            match timeout(EMERGENCY_PATIENCE, steps).await {
-                Ok(Ok(())) => open.unrecorded.clear(),
-                Ok(Err(error)) => {
-                    tracing::warn!(command.id = %id, %error, "an emergency command cannot be recorded yet");
-                    break;
-                }
-                Err(_late) => break,
+        let waiting = self.open.iter();
+        let waiting = waiting.filter(|(_, open)| !open.unrecorded.is_empty());
+        let waiting: Vec<_> = waiting
+            .map(|(id, open)| (*id, open.command.clone(), open.unrecorded.clone()))
+            .collect();
+        let store = self.store.clone();
+        for (id, command, steps) in waiting {
+            if let Err(error) = self.ask(store.step_command(&command, &steps)).await {
+                tracing::warn!(command.id = %id, %error, "an emergency command cannot be recorded yet");
+                break;
+            }
+            if let Some(open) = self.open.get_mut(&id) {
+                open.unrecorded.drain(..steps.len());
             }
         }
         self.open
             .retain(|_, open| !open.is_over() || !open.unrecorded.is_empty());
+        self.catch_up_at = Instant::now() + DATABASE_REST;
     }
-}
-
-/// Whether the database took a step of an emergency in time.
-async fn recorded_in_time(store: &Store, command: &StoredCommand, step: &Step) -> bool {
-    let recorded = store.step_command(command, std::slice::from_ref(step));
-    matches!(timeout(EMERGENCY_PATIENCE, recorded).await, Ok(Ok(())))
-}
-
-/// What the audit says of a command that was given.
-fn given<'a>(command: &'a StoredCommand, actor: &'a Actor) -> AuditEntry<'a> {
-    let view = &command.view;
-    AuditEntry::by(actor, "command.give", view.device.as_str())
-        .detail(json!({"command": view.id, "name": view.name, "params": view.params}))
 }
 
 /// Who acted when the server did so by itself.
 const SERVER: &str = "server";
+
+/// What is to be stored of a command that may be given.
+fn command(
+    device: &SiteDevice,
+    kind: &CommandType,
+    params: BTreeMap<String, Value>,
+    key: Uuid,
+    actor: &Actor,
+) -> StoredCommand {
+    let now = Utc::now();
+    StoredCommand {
+        view: CommandView {
+            id: CommandId(Uuid::now_v7()),
+            device: device.id.clone(),
+            name: kind.name.clone(),
+            params,
+            state: CommandState::Queued,
+            reason: None,
+            issued_by: actor.principal.subject.clone(),
+            issued_at: now,
+            state_at: now,
+        },
+        key,
+        agent: device.agent.clone(),
+        risk: kind.risk,
+        ttl_ms: kind.ttl_ms,
+        timeout_ms: kind.timeout_ms,
+    }
+}
 
 fn give_up(command: &StoredCommand) -> Instant {
     let own = Duration::from_millis(command.ttl_ms.saturating_add(command.timeout_ms));

@@ -52,6 +52,7 @@ impl TlsSection {
 pub(super) struct LimitsSection {
     arrival_seconds: Option<u64>,
     body_seconds: Option<u64>,
+    answer_seconds: Option<u64>,
     idle_seconds: Option<u64>,
     connections: Option<usize>,
     connections_per_address: Option<usize>,
@@ -81,9 +82,12 @@ impl LimitsSection {
             )),
         };
         let connections = count("connections", self.connections, standard.connections)?;
+        // A small server keeps a sixteenth, as a large one does, and an eighth of that for consoles.
+        let reserved = standard.connections_reserved.min(connections / 16);
         Ok(Limits {
             arrival: seconds("arrival_seconds", self.arrival_seconds, standard.arrival)?,
             body: seconds("body_seconds", self.body_seconds, standard.body)?,
+            answer: seconds("answer_seconds", self.answer_seconds, standard.answer)?,
             idle: seconds("idle_seconds", self.idle_seconds, standard.idle)?,
             connections,
             connections_per_address: count(
@@ -91,8 +95,8 @@ impl LimitsSection {
                 self.connections_per_address,
                 standard.connections_per_address,
             )?,
-            // A small server keeps a sixteenth, as a large one does.
-            connections_reserved: standard.connections_reserved.min(connections / 16),
+            connections_reserved: reserved,
+            connections_of_consoles: reserved.div_ceil(8),
         })
     }
 }
@@ -111,9 +115,11 @@ mod tests {
         let changed = limits("arrival_seconds = 1\nconnections = 32").unwrap();
         assert_eq!(changed.arrival, Duration::from_secs(1));
         assert_eq!((changed.connections, changed.connections_reserved), (32, 2));
+        assert_eq!(changed.connections_of_consoles, 1);
         for wrong in [
             "arrival_seconds = 0",
             "body_seconds = 3601",
+            "answer_seconds = 0",
             "connections = 0",
         ] {
             let key = wrong.split(' ').next().unwrap();

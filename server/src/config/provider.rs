@@ -20,7 +20,8 @@ pub(super) struct ProviderSection {
     issuer: String,
     client_id: String,
     client_secret_env: Option<String>,
-    public_url: String,
+    /// Where it was once said, to tell whoever still says it here.
+    public_url: Option<String>,
     name: Text,
     #[serde(default = "default_scopes")]
     scopes: Vec<String>,
@@ -112,8 +113,7 @@ pub struct ProviderConfig {
     /// The secret of that registration, from the variable that `client_secret_env` names; without one, Landside is a public
     /// client, which PKCE alone protects.
     pub client_secret: Option<ClientSecret>,
-    /// Where the provider sends people back: `public_url`, the address at which browsers see this server
-    /// (`"https://landside.example"`), and behind it `/sign-in/external/return`.
+    /// Where the provider sends people back: `[http] public_url`, and behind it `/sign-in/external/return`.
     pub return_url: String,
     /// What the button on the sign-in page says, as in `name = { ko = "공항 계정", en = "Airport account" }`.
     pub name: Text,
@@ -150,16 +150,20 @@ impl ProviderSection {
         self,
         path: &Path,
         known: &[&ZoneId],
+        public_url: &Url,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<ProviderConfig, ConfigError> {
         let beside = path.parent().unwrap_or(Path::new("."));
-        self.checked(known, environment, beside)
+        let return_url = return_url(public_url)
+            .map_err(|wrong| ConfigError::invalid(path, "http.public_url", &wrong))?;
+        self.checked(known, return_url, environment, beside)
             .map_err(|(key, wrong)| ConfigError::invalid(path, &format!("provider.{key}"), &wrong))
     }
 
     fn checked(
         self,
         known: &[&ZoneId],
+        return_url: String,
         environment: &dyn Fn(&str) -> Option<String>,
         beside: &Path,
     ) -> Result<ProviderConfig, (&'static str, String)> {
@@ -167,7 +171,11 @@ impl ProviderSection {
         if issuer.query().is_some() || issuer.fragment().is_some() {
             return Err(("issuer", "an issuer has neither `?` nor `#`".to_owned()));
         }
-        let return_url = return_url(&self.public_url).map_err(|wrong| ("public_url", wrong))?;
+        if self.public_url.is_some() {
+            let moved =
+                "what browsers call this server is said once: move it to `[http] public_url`";
+            return Err(("public_url", moved.to_owned()));
+        }
         if self.client_id.is_empty() {
             return Err((
                 "client_id",
@@ -230,9 +238,7 @@ fn checked_roles(roles: BTreeMap<String, Role>) -> Result<BTreeMap<String, Role>
     if roles.is_empty() {
         return Err("nobody could sign in: map at least one value of the role claim".to_owned());
     }
-    let machine = roles
-        .iter()
-        .find(|(_, role)| matches!(role, Role::Agent | Role::Device));
+    let machine = roles.iter().find(|(_, role)| role.is_machine());
     if let Some((group, role)) = machine {
         return Err(format!(
             "{group} cannot bring the role {role}: agents and machines get their tokens from this server"
@@ -252,15 +258,10 @@ fn zone_rule(
         _ => return Err("say either `zones_claim` or `[provider.zones]`".to_owned()),
     };
     let zones = groups.into_iter().map(|(group, words)| {
-        let zones = Zones::from_words(&words).map_err(|error| format!("{group}: {error}"))?;
-        if let Zones::Some(named) = &zones
-            && let Some(unknown) = named.iter().find(|zone| !known.contains(zone))
-        {
-            return Err(format!("{group}: there is no zone {unknown}: name one of the configuration, or \"*\" for all"));
-        }
+        let zones = Zones::among(&words, known).map_err(|error| format!("{group}: {error}"))?;
         Ok((group, zones))
     });
-    Ok(ZoneRule::Groups(zones.collect::<Result<_, _>>()?))
+    Ok(ZoneRule::Groups(zones.collect::<Result<_, String>>()?))
 }
 
 /// Whether a URL leads to this machine itself, where nobody listens in between.
@@ -290,13 +291,11 @@ pub(crate) fn secure_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn return_url(public_url: &str) -> Result<String, String> {
-    let url = secure_url(public_url)?;
-    let origin = url.origin().ascii_serialization();
-    if public_url.trim_end_matches('/') != origin {
-        return Err(format!("name scheme, host and port only, like {origin:?}"));
-    }
-    Ok(origin + RETURN_PATH)
+/// Where the provider sends people back.
+fn return_url(public_url: &Url) -> Result<String, String> {
+    let secure = secure_url(public_url.as_str())
+        .map_err(|wrong| format!("`[provider]` sends people back there, and {wrong}"))?;
+    Ok(secure.origin().ascii_serialization() + RETURN_PATH)
 }
 
 impl ZoneRule {

@@ -1,45 +1,54 @@
 //! One's own account: open logins, password, second factor.
 
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::Utc;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
-use web_ui::{AccountPage, ErrorKind, LoginRow, Notice, SecondFactorState, Template};
+use web_ui::{
+    AccountPage, ErrorKind, GrantRow, LoginRow, Notice, PasswordState, SecondFactorState, Template,
+};
 
 use super::App;
 use super::error::log_unavailable;
-use super::form::{answer, is_ours, not_recording};
+use super::form::not_recording;
 use super::idle::entry;
 use super::invitation::password_problem;
 use super::page::{PageQuery, Scene, error_page, html};
-use super::sign_in::{refusal, trial};
-use super::viewer::Viewer;
-use crate::identity::standing::Revocation;
+use super::second_factor::RECENT;
+use super::sent::{Nothing, Sent};
+use super::sign_in::right_password;
+use super::viewer::{EvenLocked, Viewer};
+use crate::identity::call_back::CallBack;
+use crate::store::grant::GrantLine;
 use crate::store::login::OpenLogin;
+use crate::store::people::KeptBy;
 use crate::store::{Store, StoreError};
-
-const PAGE: Option<&str> = Some("/account");
 
 /// What the page shows beside the frame.
 struct Own {
     logins: Vec<OpenLogin>,
-    from_file: bool,
+    grants: Vec<GrantLine>,
+    kept_by: KeptBy,
     second_factor: SecondFactorState,
 }
 
-async fn read(app: &App, name: &str) -> Result<Own, StoreError> {
-    let known = app.store.second_factor(name).await?;
-    let second_factor = if known.is_some_and(|known| known.confirmed) {
+async fn read(app: &App, viewer: &Viewer) -> Result<Own, StoreError> {
+    let (name, now) = (&viewer.principal().subject, viewer.viewing.now);
+    let second_factor = if app.store.has_second_factor(name).await? {
         SecondFactorState::On(app.store.recovery_codes_left(name).await?)
-    } else {
+    } else if !viewer.login.is_external {
+        SecondFactorState::OffWithPassword
+    } else if now - viewer.login.proved_at < RECENT {
         SecondFactorState::Off
+    } else {
+        SecondFactorState::OffAtProvider
     };
     Ok(Own {
         logins: app.store.open_logins(name).await?,
-        from_file: app.store.is_from_file(name).await?,
+        grants: app.store.grants(name, now).await?,
+        kept_by: app.store.kept_by(name).await?.unwrap_or(KeptBy::Us),
         second_factor,
     })
 }
@@ -50,7 +59,7 @@ pub(super) async fn show(
     Query(query): Query<PageQuery>,
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
-    let own = match read(&app, &viewer.principal().subject).await {
+    let own = match read(&app, &viewer).await {
         Ok(own) => own,
         Err(error) => {
             let reference = log_unavailable(&error).to_string();
@@ -70,110 +79,101 @@ pub(super) async fn show(
             is_this: login.id == viewer.login.id,
         })
         .collect();
+    let grants: Vec<GrantRow<'_>> = own
+        .grants
+        .iter()
+        .map(|grant| GrantRow {
+            id: grant.id,
+            application: &grant.application,
+            peer: &grant.peer,
+            begun_at: grant.created_at,
+            used_at: grant.used_at,
+            expires_at: grant.expires_at,
+        })
+        .collect();
     let newest = scene.newest();
     let page = AccountPage {
         shell: scene.shell(&app, &viewer, &newest, query.notice()),
         name: &viewer.principal().subject,
         zones: &viewer.principal().zones.to_words().join(" "),
         logins: &logins,
-        may_change_password: !own.from_file,
+        grants: &grants,
+        password: match own.kept_by {
+            KeptBy::Us => PasswordState::Ours,
+            KeptBy::File => PasswordState::OfFile,
+            KeptBy::Provider => PasswordState::OfProvider,
+        },
         second_factor: own.second_factor,
     };
     html(StatusCode::OK, page.render())
 }
 
-/// Whether something is done at all: a form of this login, which is not locked. One's own logins can be ended always.
-pub(super) fn refused(viewer: &Viewer, csrf: Option<&str>, even_locked: bool) -> Option<Notice> {
-    if !is_ours(viewer, csrf) {
-        return Some(Notice::FormExpired);
-    }
-    (viewer.is_locked && !even_locked).then_some(Notice::Locked)
-}
-
-#[derive(Deserialize)]
-pub(super) struct CsrfForm {
-    csrf: Option<String>,
-}
-
 pub(super) async fn end_login(
     State(app): State<App>,
-    viewer: Viewer,
     Path(id): Path<Uuid>,
-    Form(form): Form<CsrfForm>,
+    EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
-    if let Some(notice) = refused(&viewer, form.csrf.as_deref(), true) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let name = &viewer.principal().subject;
+    let name = &sent.viewer.principal().subject;
     let ended = async {
-        let mut unit = app.store.begin().await?;
-        let ended = if Store::end_login(&mut unit, name, id).await? {
-            vec![id]
-        } else {
-            Vec::new()
-        };
-        call_back(&mut unit, &ended).await?;
-        let detail = json!({"login": id});
-        Store::audit(&mut unit, entry(&viewer, "login.end", name, detail)).await?;
-        unit.commit().await?;
-        Ok(ended)
+        let mut back = CallBack::begin(&app.store).await?;
+        if Store::end_login(&mut back.unit, name, id).await? {
+            back.grant(id, name).await?;
+        }
+        let entry = entry(&sent.viewer, "login.end", name, json!({"login": id}));
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
-    told(&app, &viewer, ended.await, Notice::LoginsEnded)
+    told(&sent, ended.await, Notice::LoginsEnded)
 }
 
 pub(super) async fn end_others(
     State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<CsrfForm>,
+    EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
-    if let Some(notice) = refused(&viewer, form.csrf.as_deref(), true) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let name = &viewer.principal().subject;
+    let (name, this) = (&sent.viewer.principal().subject, sent.viewer.login.id);
     let ended = async {
-        let mut unit = app.store.begin().await?;
-        let ended = Store::end_other_logins(&mut unit, name, viewer.login.id).await?;
-        call_back(&mut unit, &ended).await?;
-        let detail = json!({"logins": ended.len()});
-        Store::audit(&mut unit, entry(&viewer, "login.end", name, detail)).await?;
-        unit.commit().await?;
-        Ok(ended)
+        let mut back = CallBack::begin(&app.store).await?;
+        let ended = back.other_logins(name, this).await?;
+        let entry = entry(&sent.viewer, "login.end", name, json!({"logins": ended}));
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
-    told(&app, &viewer, ended.await, Notice::LoginsEnded)
+    told(&sent, ended.await, Notice::LoginsEnded)
 }
 
-/// What came from these logins is void once the unit is stored.
-async fn call_back(unit: &mut crate::store::Unit<'_>, logins: &[Uuid]) -> Result<(), StoreError> {
-    for login in logins {
-        Store::put_revocation(unit, &Revocation::Grant(*login), Utc::now()).await?;
-    }
-    Ok(())
-}
-
-/// Lets the ends of logins take effect, and says what became of the form.
-fn told(
-    app: &App,
-    viewer: &Viewer,
-    ended: Result<Vec<Uuid>, StoreError>,
-    done: Notice,
+/// Ends what an application may do for this person.
+pub(super) async fn end_grant(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+    EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
-    let (status, notice) = match ended {
-        Ok(ended) => {
-            let subject = &viewer.principal().subject;
-            for login in ended {
-                let what = Revocation::Grant(login);
-                app.authenticator.call_back(&what, subject, Utc::now());
-            }
-            (StatusCode::OK, done)
+    let (name, now) = (&sent.viewer.principal().subject, sent.viewer.viewing.now);
+    let ended = async {
+        let is_own = app.store.holder_of(id).await?.as_ref() == Some(name);
+        if !is_own {
+            return Ok(());
         }
+        let mut back = CallBack::begin(&app.store).await?;
+        Store::end_grant(&mut back.unit, id, now).await?;
+        back.grant(id, name).await?;
+        let entry = entry(&sent.viewer, "grant.end", name, json!({"grant": id}));
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
+    };
+    told(&sent, ended.await, Notice::GrantEnded)
+}
+
+/// Says what became of the form.
+fn told<F>(sent: &Sent<F>, ended: Result<(), StoreError>, done: Notice) -> Response {
+    let (status, notice) = match ended {
+        Ok(()) => (StatusCode::OK, done),
         Err(error) => not_recording(&error),
     };
-    answer(viewer, PAGE, status, &notice)
+    sent.answer(status, &notice)
 }
 
 #[derive(Deserialize)]
-pub(super) struct PasswordForm {
-    csrf: Option<String>,
+pub(super) struct PasswordChange {
     old: String,
     new: String,
     again: String,
@@ -181,53 +181,47 @@ pub(super) struct PasswordForm {
 
 pub(super) async fn change_password(
     State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<PasswordForm>,
+    sent: Sent<PasswordChange>,
 ) -> Response {
-    if let Some(notice) = refused(&viewer, form.csrf.as_deref(), false) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let hash = match new_hash(&app, &viewer, form).await {
+    let hash = match new_hash(&app, &sent.viewer, &sent.fields).await {
         Ok(hash) => hash,
-        Err((status, notice)) => return answer(&viewer, PAGE, status, &notice),
+        Err((status, notice)) => return sent.answer(status, &notice),
     };
-    let name = &viewer.principal().subject;
+    let (name, this) = (&sent.viewer.principal().subject, sent.viewer.login.id);
     let changed = async {
-        let mut unit = app.store.begin().await?;
-        Store::set_password(&mut unit, name, &hash).await?;
-        let ended = Store::end_other_logins(&mut unit, name, viewer.login.id).await?;
-        call_back(&mut unit, &ended).await?;
-        let detail = json!({"ended": ended.len()});
-        Store::audit(&mut unit, entry(&viewer, "person.password", name, detail)).await?;
-        unit.commit().await?;
-        Ok(ended)
+        let mut back = CallBack::begin(&app.store).await?;
+        Store::set_password(&mut back.unit, name, &hash).await?;
+        let ended = back.other_logins(name, this).await?;
+        let entry = entry(
+            &sent.viewer,
+            "person.password",
+            name,
+            json!({"ended": ended}),
+        );
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
-    told(&app, &viewer, changed.await, Notice::PasswordChanged)
+    told(&sent, changed.await, Notice::PasswordChanged)
 }
 
 /// The hash of a new password, when the old one was right and the new one may be chosen.
 async fn new_hash(
     app: &App,
     viewer: &Viewer,
-    form: PasswordForm,
+    form: &PasswordChange,
 ) -> Result<String, (StatusCode, Notice)> {
     let name = &viewer.principal().subject;
-    let from_file = app.store.is_from_file(name).await;
-    if from_file.map_err(|error| not_recording(&error))? {
+    let kept_by = app.store.kept_by(name).await;
+    match kept_by.map_err(|error| not_recording(&error))? {
         // It would be undone when the server starts again.
-        return Err((StatusCode::CONFLICT, Notice::KeptByFile));
+        Some(KeptBy::File) => return Err((StatusCode::CONFLICT, Notice::KeptByFile)),
+        Some(KeptBy::Provider) => return Err((StatusCode::CONFLICT, Notice::KeptByProvider)),
+        Some(KeptBy::Us) | None => {}
     }
     if let Some(notice) = password_problem(&form.new, &form.again, name) {
         return Err((StatusCode::UNPROCESSABLE_ENTITY, notice));
     }
-    let stored = app.store.person(name).await;
-    let stored = stored.map_err(|error| not_recording(&error))?;
-    let stored = stored.and_then(|person| person.password_hash);
-    let gate = &app.entrance.gate;
-    let right = gate.password(&trial(viewer), form.old, stored).await;
-    if !right.map_err(refusal)? {
-        return Err((StatusCode::FORBIDDEN, Notice::WrongPassword));
-    }
-    let hash = gate.hash(form.new).await;
+    right_password(app, viewer, form.old.clone()).await?;
+    let hash = app.entrance.gate.hash(form.new.clone()).await;
     hash.or(Err((StatusCode::SERVICE_UNAVAILABLE, Notice::TryLater)))
 }

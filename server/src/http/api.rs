@@ -2,20 +2,22 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use contract::DeviceId;
 use contract::alarm::{Acknowledge, AlarmView};
-use contract::command::{CommandRequest, CommandView, Risk};
+use contract::command::{CommandRequest, CommandView};
 use contract::device::DeviceView;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::App;
+use super::caller::Caller;
 use super::error::Problem;
-use super::idle::is_proof_locked;
-use super::viewer::Caller;
+use super::viewer::EvenLocked;
 use crate::alarm::Actor;
+use crate::identity::idle_lock::admit_command;
 use crate::wire;
 
 /// A list; `next` will name the next page once lists are long enough to have one.
@@ -52,6 +54,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// What an address names; one that cannot be read is told as every other problem is.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::from_request_parts(parts, state).await;
+        let named = named.map_err(|rejection| bad_path(rejection.body_text()))?;
+        Ok(Self(named.0))
+    }
+}
+
+/// What is asked for behind the `?`, likewise.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let asked = Query::from_request_parts(parts, state).await;
+        let asked = asked.map_err(|rejection| bad_path(rejection.body_text()))?;
+        Ok(Self(asked.0))
+    }
+}
+
+fn bad_path(what: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-path", what)
+}
+
 pub(super) async fn devices(
     State(app): State<App>,
     Caller(actor): Caller,
@@ -74,7 +106,7 @@ async fn visible(app: &App, actor: &Actor, id: &str) -> Result<DeviceView, Probl
 pub(super) async fn device(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<DeviceView>, Problem> {
     visible(&app, &actor, &id).await.map(Json)
 }
@@ -82,7 +114,7 @@ pub(super) async fn device(
 pub(super) async fn commands(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<List<CommandView>>, Problem> {
     let device = visible(&app, &actor, &id).await?;
     Ok(List::whole(app.store.recent_commands(&device.id).await?))
@@ -90,32 +122,16 @@ pub(super) async fn commands(
 
 pub(super) async fn command(
     State(app): State<App>,
-    Caller(actor): Caller,
-    Path(id): Path<String>,
+    EvenLocked(Caller(actor)): EvenLocked<Caller>,
+    Named(id): Named<String>,
     Body(request): Body<CommandRequest>,
 ) -> Result<(StatusCode, Json<CommandView>), Problem> {
     let device = visible(&app, &actor, &id).await?;
-    let site = app.site();
-    let risk = site
-        .device(&device.id)
-        .and_then(|device| device.command_type(&request.name))
-        .map(|kind| kind.risk);
-    if risk != Some(Risk::Emergency) {
-        is_awake(&app, &actor).await?;
-    }
+    let risk = app.site().risk_of(&device.id, &request.name);
+    let (locked, named) = (app.is_locked(&actor).await, (&device.id, &*request.name));
+    admit_command(&app.store, locked, risk, &actor, named).await?;
     let command = app.commands.submit(device.id, request, actor).await?;
     Ok((StatusCode::ACCEPTED, Json(command)))
-}
-
-/// What comes from a console at which nobody has been for long is not done.
-/// What comes from a page at which nobody has been for long is not done.
-pub(super) async fn is_awake(app: &App, actor: &Actor) -> Result<(), Problem> {
-    let proof = &actor.principal.proof;
-    if is_proof_locked(&app.store, &app.entrance.identity, proof).await? {
-        let detail = "nobody did anything at this console for long: unlock it first";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "locked", detail));
-    }
-    Ok(())
 }
 
 pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Json<List<AlarmView>> {
@@ -127,10 +143,9 @@ pub(super) async fn alarms(State(app): State<App>, Caller(actor): Caller) -> Jso
 pub(super) async fn acknowledge(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path(alarm): Path<String>,
+    Named(alarm): Named<String>,
     Body(seen): Body<Acknowledge>,
 ) -> Result<Json<AlarmView>, Problem> {
-    is_awake(&app, &actor).await?;
     let number = alarm
         .parse()
         .map_err(|error| Problem::not_found(format!("{alarm:?} is no alarm's number: {error}")))?;

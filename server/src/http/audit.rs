@@ -12,10 +12,15 @@ use serde_json::json;
 use web_ui::{AuditFields, AuditLine, AuditPage, ErrorKind, Notice, Template};
 
 use super::App;
+use super::api::Asked;
+use super::caller::Caller;
 use super::error::{Problem, log_unavailable};
 use super::page::{Scene, error_page, html};
-use super::viewer::{Caller, Viewer};
+use super::second_factor;
+use super::viewer::{Awake, Viewer};
 use crate::audit::AuditEntry;
+use crate::identity::idle_lock::admit;
+use crate::identity::policy::Denial;
 use crate::store::StoreError;
 use crate::store::audit_list::{AuditFilter, AuditRow};
 use crate::wire;
@@ -128,8 +133,12 @@ pub(super) async fn page(
     Query(query): Query<AuditQuery>,
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
-    if !app.may_read_audit(viewer.principal()) {
-        return error_page(&app, &scene, &viewer, ErrorKind::Forbidden, None);
+    match app.may_read_audit(viewer.principal()) {
+        Ok(()) => {}
+        Err(Denial::NotGranted) => {
+            return error_page(&app, &scene, &viewer, ErrorKind::Forbidden, None);
+        }
+        Err(Denial::SecondFactorNeeded) => return second_factor::lead(&viewer.path),
     }
     let (filter, notice) = match query.filter(app.offset) {
         Ok(filter) => (filter, None),
@@ -202,11 +211,6 @@ pub(super) struct Rows {
     next: Option<String>,
 }
 
-fn forbidden() -> Problem {
-    let detail = "you may not read the audit";
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
-}
-
 fn bad_time(wrong: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-parameter", wrong)
 }
@@ -214,11 +218,11 @@ fn bad_time(wrong: String) -> Problem {
 pub(super) async fn api(
     State(app): State<App>,
     Caller(actor): Caller,
-    Query(query): Query<AuditQuery>,
+    Asked(query): Asked<AuditQuery>,
 ) -> Result<Json<Rows>, Problem> {
-    if !app.may_read_audit(&actor.principal) {
-        return Err(forbidden());
-    }
+    // It gives away what the table gives, though it changes nothing.
+    admit(app.is_locked(&actor).await)?;
+    app.may_read_audit(&actor.principal)?;
     let filter = query.filter(app.offset).map_err(bad_time)?;
     let limit = query.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX);
     let (items, next) = read(&app, &filter, limit).await?;
@@ -231,11 +235,13 @@ pub(super) async fn api(
 /// The whole filtered audit as a table, a page at a time; that it was taken away is in the audit.
 pub(super) async fn table(
     State(app): State<App>,
-    viewer: Viewer,
+    Awake(viewer): Awake,
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Problem> {
-    if !app.may_read_audit(viewer.principal()) {
-        return Err(forbidden());
+    match app.may_read_audit(viewer.principal()) {
+        Ok(()) => {}
+        Err(Denial::SecondFactorNeeded) => return Ok(second_factor::lead(&viewer.path)),
+        Err(denial @ Denial::NotGranted) => return Err(denial.into()),
     }
     let filter = query.filter(app.offset).map_err(bad_time)?;
     let actor = viewer.actor();

@@ -12,6 +12,8 @@ use uuid::Uuid;
 use super::throttle::retry_after;
 use crate::alarm::AcknowledgeError;
 use crate::command::CommandError;
+use crate::identity::idle_lock::Asleep;
+use crate::identity::policy::Denial;
 use crate::store::StoreError;
 
 /// A refusal for a program.
@@ -100,15 +102,36 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        let code = match denial {
+            Denial::NotGranted => "forbidden",
+            Denial::SecondFactorNeeded => "second-factor-needed",
+        };
+        Self::new(StatusCode::FORBIDDEN, code, denial.to_string())
+    }
+}
+
+impl From<Asleep> for Problem {
+    fn from(asleep: Asleep) -> Self {
+        match asleep {
+            Asleep::Locked => Self::new(StatusCode::FORBIDDEN, "locked", asleep.to_string()),
+            Asleep::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<AcknowledgeError> for Problem {
     fn from(error: AcknowledgeError) -> Self {
         let detail = error.to_string();
         match error {
             AcknowledgeError::NotOpen(_) => Self::not_found(detail),
             AcknowledgeError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
+            AcknowledgeError::SecondFactorNeeded => Denial::SecondFactorNeeded.into(),
             AcknowledgeError::Superseded(_) => {
                 Self::new(StatusCode::CONFLICT, "superseded", detail)
             }
+            AcknowledgeError::TooMany(wait) => Self::too_many(wait),
             AcknowledgeError::Store(error) => error.into(),
         }
     }

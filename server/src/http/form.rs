@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Form, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use contract::alarm::{Acknowledge, AlarmState};
@@ -16,23 +16,21 @@ use web_ui::{Notice, NoticeView, Template};
 use super::App;
 use super::error::log_unavailable;
 use super::page::html;
-use super::viewer::Viewer;
+use super::sent::{Nothing, Sent};
+use super::throttle::Share;
+use super::viewer::{EvenLocked, Viewer};
 use super::{idle, second_factor};
 use crate::alarm::{AcknowledgeError, Actor};
 use crate::audit::AuditEntry;
 use crate::command::CommandError;
-use crate::identity::policy::Permission;
+use crate::identity::idle_lock::{Asleep, admit_command};
+use crate::identity::policy::{Denial, Permission, Place};
+use crate::identity::seconds::second_of;
 use crate::store::StoreError;
 use crate::wire;
 
 /// The prefix of a parameter's field in a command's form.
 const PARAMETER: &str = "param.";
-
-/// Whether a form (or the script that sent it) comes from a page of this login.
-pub(super) fn is_ours(viewer: &Viewer, field: Option<&str>) -> bool {
-    let shown = viewer.script_csrf.as_deref().or(field);
-    shown == Some(viewer.login.csrf.as_str())
-}
 
 /// Browsers drop control characters and read a backslash as a slash before they look where a path leads.
 fn is_plain(byte: u8) -> bool {
@@ -59,17 +57,15 @@ pub(super) fn answer(
     status: StatusCode,
     notice: &Notice,
 ) -> Response {
-    if viewer.script_csrf.is_some() {
-        return html(
-            status,
-            NoticeView {
-                viewing: viewer.viewing,
-                notice,
-            }
-            .render(),
-        );
-    }
     let path = own_path(next);
+    if viewer.script_csrf.is_some() {
+        let notice = NoticeView {
+            viewing: viewer.viewing,
+            notice,
+            page: path,
+        };
+        return html(status, notice.render());
+    }
     // The notice of an earlier form does not stay beside this one's.
     let kept: Vec<&str> = path
         .split_once('?')
@@ -82,6 +78,9 @@ pub(super) fn answer(
         .unwrap_or_default();
     let path = path.split('?').next().unwrap_or("/");
     let query: String = kept.iter().map(|pair| format!("{pair}&")).collect();
+    if *notice == Notice::SecondFactorNeeded {
+        return second_factor::lead(&format!("{path}?{}", query.trim_end_matches('&')));
+    }
     Redirect::to(&format!("{path}?{query}notice={}", notice.code())).into_response()
 }
 
@@ -90,32 +89,33 @@ pub(super) fn not_recording(error: &StoreError) -> (StatusCode, Notice) {
     (StatusCode::SERVICE_UNAVAILABLE, Notice::NotRecording)
 }
 
+/// What somebody is told who may not do something, or not yet.
+pub(super) fn denied(denial: Denial) -> (StatusCode, Notice) {
+    let notice = match denial {
+        Denial::NotGranted => Notice::NotPermitted,
+        Denial::SecondFactorNeeded => Notice::SecondFactorNeeded,
+    };
+    (StatusCode::FORBIDDEN, notice)
+}
+
 #[derive(Deserialize)]
 pub(super) struct AcknowledgeForm {
-    csrf: Option<String>,
     occurrence: i64,
     note: Option<String>,
-    next: Option<String>,
 }
 
 pub(super) async fn acknowledge(
     State(app): State<App>,
-    viewer: Viewer,
     Path(alarm): Path<i64>,
-    Form(form): Form<AcknowledgeForm>,
+    sent: Sent<AcknowledgeForm>,
 ) -> Response {
-    let next = form.next.as_deref();
-    if !is_ours(&viewer, form.csrf.as_deref()) {
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
-    }
-    if viewer.is_locked {
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::Locked);
-    }
+    let (viewer, form) = (&sent.viewer, &sent.fields);
     let seen = Acknowledge {
         occurrence: form.occurrence,
         note: form
             .note
-            .map(|note| wire::clean(&note).into_owned())
+            .as_ref()
+            .map(|note| wire::clean(note).into_owned())
             .filter(|note| !note.is_empty()),
     };
     let (status, notice) = match app.alarms.acknowledge(alarm, seen, viewer.actor()).await {
@@ -134,16 +134,16 @@ pub(super) async fn acknowledge(
         }
         Err(AcknowledgeError::NotOpen(_)) => (StatusCode::OK, Notice::AlreadyAcknowledged(None)),
         Err(AcknowledgeError::Superseded(_)) => (StatusCode::CONFLICT, Notice::NewerOccurrence),
-        Err(AcknowledgeError::Forbidden(_)) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(AcknowledgeError::Forbidden(_)) => denied(Denial::NotGranted),
+        Err(AcknowledgeError::SecondFactorNeeded) => denied(Denial::SecondFactorNeeded),
+        Err(AcknowledgeError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(AcknowledgeError::Store(error)) => not_recording(&error),
     };
-    answer(&viewer, next, status, &notice)
+    sent.answer(status, &notice)
 }
 
 /// A command's form, whose fields depend on the command.
 struct CommandForm {
-    csrf: Option<String>,
-    next: Option<String>,
     confirmed: bool,
     /// Of the second factor.
     code: Option<String>,
@@ -152,14 +152,11 @@ struct CommandForm {
 
 impl CommandForm {
     fn read(fields: Vec<(String, String)>) -> Option<Self> {
-        let (mut csrf, mut next, mut confirmed, mut key, mut name) =
-            (None, None, false, None, None);
-        let mut code = None;
+        let (mut confirmed, mut key, mut name, mut code) = (false, None, None, None);
         let mut params = BTreeMap::new();
         for (field, value) in fields {
             match field.as_str() {
-                "csrf" => csrf = Some(value),
-                "next" => next = Some(value),
+                "csrf" | "next" => {} // Read by `Sent`.
                 "confirmed" => confirmed = value == "yes",
                 "key" => key = value.parse().ok(),
                 "name" => name = Some(value),
@@ -174,8 +171,6 @@ impl CommandForm {
             }
         }
         Some(Self {
-            csrf,
-            next,
             confirmed,
             code,
             request: CommandRequest {
@@ -189,37 +184,27 @@ impl CommandForm {
 
 pub(super) async fn command(
     State(app): State<App>,
-    viewer: Viewer,
     Path(device): Path<DeviceId>,
-    Form(fields): Form<Vec<(String, String)>>,
+    EvenLocked(mut sent): EvenLocked<Sent<Vec<(String, String)>>>,
 ) -> Response {
-    let page = format!("/devices/{device}");
-    let Some(form) = CommandForm::read(fields) else {
-        return answer(
-            &viewer,
-            Some(&page),
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &Notice::BadInput,
-        );
+    let Some(form) = CommandForm::read(std::mem::take(&mut sent.fields)) else {
+        return sent.answer(StatusCode::UNPROCESSABLE_ENTITY, &Notice::BadInput);
     };
-    let next = form.next.as_deref().or(Some(&page));
-    if !is_ours(&viewer, form.csrf.as_deref()) {
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
-    }
     let (risk, confirm) = care(&app, &device, &form.request.name);
     if !form.confirmed && confirm {
-        return answer(&viewer, next, StatusCode::CONFLICT, &Notice::NotConfirmed);
+        return sent.answer(StatusCode::CONFLICT, &Notice::NotConfirmed);
     }
-    let actor = match may_command_now(&app, &viewer, risk, &device, &form).await {
+    let viewer = &sent.viewer;
+    let actor = match may_command_now(&app, viewer, risk, &device, &form).await {
         Ok(actor) => actor,
         Err((status, notice)) => {
             let detail = json!({"name": form.request.name, "params": form.request.params});
-            let entry = idle::entry(&viewer, "command.give", device.as_str(), detail);
+            let entry = idle::entry(viewer, "command.give", device.as_str(), detail);
             return match app.store.audit_alone(entry.outcome(notice.code())).await {
-                Ok(()) => answer(&viewer, next, status, &notice),
+                Ok(()) => sent.answer(status, &notice),
                 Err(error) => {
                     let (status, notice) = not_recording(&error);
-                    answer(&viewer, next, status, &notice)
+                    sent.answer(status, &notice)
                 }
             };
         }
@@ -229,10 +214,8 @@ pub(super) async fn command(
             (StatusCode::CONFLICT, Notice::CommandRefused(command.reason))
         }
         Ok(_) => (StatusCode::ACCEPTED, Notice::CommandQueued),
-        Err(CommandError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
-        Err(CommandError::SecondFactorNeeded(_)) => {
-            (StatusCode::FORBIDDEN, Notice::SecondFactorNeeded)
-        }
+        Err(CommandError::Forbidden { .. }) => denied(Denial::NotGranted),
+        Err(CommandError::SecondFactorNeeded(_)) => denied(Denial::SecondFactorNeeded),
         Err(CommandError::BadParameter(_)) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(CommandError::NoSuchDevice(_)) => (StatusCode::NOT_FOUND, Notice::BadInput),
         Err(CommandError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
@@ -243,7 +226,7 @@ pub(super) async fn command(
             | CommandError::KeyReused(_),
         ) => (StatusCode::CONFLICT, Notice::CommandRefused(None)),
     };
-    answer(&viewer, next, status, &notice)
+    sent.answer(status, &notice)
 }
 
 /// The risk of a command, and whether a person is asked once more.
@@ -254,11 +237,11 @@ fn care(app: &App, device: &DeviceId, name: &str) -> (Option<Risk>, bool) {
         .and_then(|device| device.command_type(name));
     let asked = kind
         .is_some_and(|kind| kind.confirm || matches!(kind.risk, Risk::Critical | Risk::Emergency));
-    (kind.map(|kind| kind.risk), asked)
+    (site.risk_of(device, name), asked)
 }
 
-/// What the state of the login has to say: a locked one gives emergency commands only, and a critical command takes a
-/// second factor. An emergency is never hindered, and written down as such.
+/// What the state of the login has to say: a locked one gives emergency commands only, and what the policy asks a second
+/// factor for takes the code that came along, or one that was shown a moment ago.
 async fn may_command_now(
     app: &App,
     viewer: &Viewer,
@@ -266,58 +249,57 @@ async fn may_command_now(
     device: &DeviceId,
     form: &CommandForm,
 ) -> Result<Actor, (StatusCode, Notice)> {
-    if viewer.is_locked && risk != Some(Risk::Emergency) {
-        return Err((StatusCode::FORBIDDEN, Notice::Locked));
+    let mut actor = viewer.actor();
+    let named = (device, &*form.request.name);
+    admit_command(&app.store, Ok(viewer.is_locked), risk, &actor, named)
+        .await
+        .map_err(|asleep| match asleep {
+            Asleep::Locked => (StatusCode::FORBIDDEN, Notice::Locked),
+            Asleep::Store(error) => not_recording(&error),
+        })?;
+    let (policy, now) = (app.policy.now(), viewer.viewing.now);
+    let is_asked = risk.is_some_and(|risk| {
+        let permission = Permission::to_command(risk);
+        policy.awaits_second_factor(viewer.principal(), permission, now)
+    });
+    if is_asked {
+        let code = form.code.as_deref().filter(|code| !code.is_empty());
+        let code = code.ok_or(denied(Denial::SecondFactorNeeded))?;
+        second_factor::accept(app, viewer, code).await?;
+        actor.principal.proof.second_factor_at = Some(second_of(now));
     }
-    if viewer.is_locked {
-        idle::write_emergency_down(app, viewer, device.as_str(), &form.request.name).await;
-    }
-    if risk == Some(Risk::Critical) && second_factor::is_asked(&app.policy.now(), viewer) {
-        second_factor::show(app, viewer, form.code.as_deref()).await?;
-        let mut actor = viewer.actor();
-        actor.principal.proof.second_factor_at = u64::try_from(viewer.viewing.now.timestamp()).ok();
-        return Ok(actor);
-    }
-    Ok(viewer.actor())
-}
-
-#[derive(Deserialize)]
-pub(super) struct ApproveForm {
-    csrf: Option<String>,
-    next: Option<String>,
+    Ok(actor)
 }
 
 pub(super) async fn approve(
     State(app): State<App>,
-    viewer: Viewer,
     Path(device): Path<DeviceId>,
-    Form(form): Form<ApproveForm>,
+    sent: Sent<Nothing>,
 ) -> Response {
-    let next = form.next.as_deref();
-    if !is_ours(&viewer, form.csrf.as_deref()) {
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
-    }
-    if viewer.is_locked {
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::Locked);
+    let viewer = &sent.viewer;
+    let taken = app.throttle.of_principal(Share::Act, viewer.principal());
+    if taken.is_err() {
+        return sent.answer(StatusCode::TOO_MANY_REQUESTS, &Notice::TooMany);
     }
     let zone = app.site().device(&device).map(|device| device.zone.clone());
-    let policy = app.policy.now();
-    let may = |zone| policy.may(viewer.principal(), Permission::DeviceApprove, zone);
-    if !zone.as_ref().is_some_and(may) {
-        let actor = viewer.actor();
+    let allowed = zone.ok_or(Denial::NotGranted).and_then(|zone| {
+        let permission = Permission::DeviceApprove;
+        app.allow(viewer.principal(), permission, Place::In(&zone))
+    });
+    if let Err(denial) = allowed {
+        let (actor, why) = (viewer.actor(), denial.to_string());
         let entry = AuditEntry::by(&actor, "device.approve", device.as_str());
-        let refused = entry.outcome("you may not approve devices of this zone");
-        if let Err(error) = app.store.audit_alone(refused).await {
-            let (status, notice) = not_recording(&error);
-            return answer(&viewer, next, status, &notice);
-        }
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::NotPermitted);
+        let (status, notice) = match app.store.audit_alone(entry.outcome(&why)).await {
+            Ok(()) => denied(denial),
+            Err(error) => not_recording(&error),
+        };
+        return sent.answer(status, &notice);
     }
     let (status, notice) = match app.keeper.approve(&device, &viewer.actor()).await {
         Ok(()) => (StatusCode::OK, Notice::Approved),
         Err(error) => not_recording(&error),
     };
-    answer(&viewer, next, status, &notice)
+    sent.answer(status, &notice)
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use serde::Deserialize;
-use web_ui::{InvitationPage, Invited, Notice, Template, Viewing};
+use web_ui::{InvitationPage, Invited, Notice, Template};
 
 use super::App;
+use super::csrf::{FormToken, is_from_us};
 use super::error::{Problem, log_unavailable};
 use super::page::html;
-use super::sign_in::{begin, is_same_origin, welcome};
+use super::sign_in::{begin, welcome};
 use super::viewer::Peer;
+use crate::identity::digest::of_secret;
 use crate::identity::invitation;
 use crate::identity::password_rule::{Weakness, weakness};
 use crate::store::audit::AuditEntry;
@@ -18,7 +21,8 @@ use crate::store::people::Invitation;
 use crate::store::{Store, StoreError};
 
 fn page(
-    viewing: Viewing,
+    app: &App,
+    headers: &HeaderMap,
     token: &str,
     invited: Option<&Invitation>,
     notice: Option<Notice>,
@@ -28,17 +32,18 @@ fn page(
         (Some(_), Some(_)) => StatusCode::UNPROCESSABLE_ENTITY,
         (Some(_), None) => StatusCode::OK,
     };
-    let path = invitation::path(token);
+    let (path, form) = (invitation::path(token), FormToken::of(app, headers));
     let page = InvitationPage {
-        viewing,
+        viewing: app.viewing(headers),
         person: invited.map(|invited| Invited {
             name: &invited.person,
             role: invited.role,
         }),
         notice,
         path: &path,
+        csrf: form.value(),
     };
-    html(status, page.render())
+    form.kept(app, html(status, page.render()))
 }
 
 pub(super) async fn show(
@@ -46,9 +51,8 @@ pub(super) async fn show(
     headers: HeaderMap,
     Path(token): Path<String>,
 ) -> Response {
-    let viewing = app.viewing(&headers);
-    match app.store.invitation(&invitation::token_hash(&token)).await {
-        Ok(invited) => page(viewing, &token, invited.as_ref(), None),
+    match app.store.invitation(&of_secret(&token)).await {
+        Ok(invited) => page(&app, &headers, &token, invited.as_ref(), None),
         Err(error) => Problem::from(error).into_response(),
     }
 }
@@ -65,7 +69,8 @@ pub(super) fn password_problem(new: &str, again: &str, name: &str) -> Option<Not
 }
 
 #[derive(Deserialize)]
-pub(super) struct PasswordForm {
+pub(super) struct FirstPassword {
+    csrf: Option<String>,
     new: String,
     again: String,
 }
@@ -75,41 +80,53 @@ pub(super) async fn accept(
     Peer(peer): Peer,
     headers: HeaderMap,
     Path(token): Path<String>,
-    Form(form): Form<PasswordForm>,
+    Form(form): Form<FirstPassword>,
 ) -> Response {
-    let viewing = app.viewing(&headers);
-    let hash = invitation::token_hash(&token);
+    let hash = of_secret(&token);
     let invited = match app.store.invitation(&hash).await {
         Ok(Some(invited)) => invited,
-        Ok(None) => return page(viewing, &token, None, None),
+        Ok(None) => return page(&app, &headers, &token, None, None),
         Err(error) => return Problem::from(error).into_response(),
     };
-    let problem = if is_same_origin(&headers, app.entrance.secure_cookies) {
+    let problem = if is_from_us(&app, &headers, form.csrf.as_deref()) {
         password_problem(&form.new, &form.again, &invited.person)
     } else {
         Some(Notice::FormExpired)
     };
     if problem.is_some() {
-        return page(viewing, &token, Some(&invited), problem);
+        return page(&app, &headers, &token, Some(&invited), problem);
     }
     let Ok(password) = app.entrance.gate.hash(form.new).await else {
-        return page(viewing, &token, Some(&invited), Some(Notice::TryLater));
+        return page(
+            &app,
+            &headers,
+            &token,
+            Some(&invited),
+            Some(Notice::TryLater),
+        );
     };
     match use_up(&app, &peer, &hash, &invited.person, &password).await {
         Ok(true) => {}
-        Ok(false) => return page(viewing, &token, None, None),
+        Ok(false) => return page(&app, &headers, &token, None, None),
         Err(error) => {
             log_unavailable(&error);
-            return page(viewing, &token, Some(&invited), Some(Notice::NotRecording));
+            return page(
+                &app,
+                &headers,
+                &token,
+                Some(&invited),
+                Some(Notice::NotRecording),
+            );
         }
     }
     let entered = match app.store.person(&invited.person).await {
-        Ok(Some(person)) => begin(&app, &person.principal, &peer, viewing.now).await,
-        Ok(None) => return page(viewing, &token, None, None),
+        Ok(Some(person)) => begin(&app, &person.principal, &peer, Utc::now()).await,
+        Ok(None) => return page(&app, &headers, &token, None, None),
         Err(error) => Err(error),
     };
     match entered {
-        Ok(entered) => welcome(&app, &headers, &invited.person, &entered, "/"),
+        Ok(Some(entered)) => welcome(&app, &headers, &invited.person, &entered, "/"),
+        Ok(None) => page(&app, &headers, &token, None, None),
         Err(error) => Problem::from(error).into_response(),
     }
 }

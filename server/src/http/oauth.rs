@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::App;
 use super::error::log_unavailable;
+use super::openapi;
 use super::throttle::too_many_tokens;
 use crate::store::StoreError;
 
@@ -34,6 +35,8 @@ pub(super) fn routes(app: &App) -> Router<App> {
             get(metadata::document),
         )
         .route("/.well-known/openid-configuration", get(metadata::document))
+        // Before the layer: a browser asks by OPTIONS.
+        .method_not_allowed_fallback(openapi::no_such_method)
         .layer(from_fn_with_state(app.clone(), cross_origin::answer));
     Router::new()
         .route(
@@ -45,11 +48,14 @@ pub(super) fn routes(app: &App) -> Router<App> {
 
 /// RFC 6749 section 5.2.
 fn refuse(status: StatusCode, error: &str, description: &str) -> Response {
-    let mut response = (
+    refuse_with(
         status,
-        Json(json!({"error": error, "error_description": description})),
+        json!({"error": error, "error_description": description}),
     )
-        .into_response();
+}
+
+fn refuse_with(status: StatusCode, body: serde_json::Value) -> Response {
+    let mut response = (status, Json(body)).into_response();
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(
             header::WWW_AUTHENTICATE,

@@ -17,9 +17,9 @@ use web_ui::{
 
 use super::App;
 use super::error::log_unavailable;
+use super::idle;
 use super::viewer::Viewer;
-use super::{idle, second_factor};
-use crate::identity::policy::{Permission, Policy};
+use crate::identity::policy::{Permission, Place, Policy};
 use crate::identity::principal::Principal;
 use crate::live::zone_views;
 use crate::site::{Site, Zone};
@@ -65,8 +65,10 @@ pub(super) fn permissions(
     let may = |permission| {
         zones
             .iter()
-            .any(|zone| policy.may(principal, permission, zone))
+            .any(|zone| policy.entitles(principal, permission, Place::In(zone)))
     };
+    let everywhere = |permission| policy.entitles(principal, permission, Place::Anywhere);
+    let code = |permission| policy.awaits_second_factor(principal, permission, viewer.viewing.now);
     Permissions {
         acknowledge: open && may(Permission::AlarmAcknowledge),
         command_view: may(Permission::CommandView),
@@ -74,11 +76,13 @@ pub(super) fn permissions(
         command_critical: may(Permission::CommandCritical),
         command_emergency: may(Permission::CommandEmergency),
         approve: open && may(Permission::DeviceApprove),
-        people: policy.may_somewhere(principal, Permission::PeopleManage),
-        code_for_critical: second_factor::is_asked(policy, viewer),
+        people: everywhere(Permission::PeopleManage),
+        code_for_view: code(Permission::CommandView),
+        code_for_normal: code(Permission::CommandNormal),
+        code_for_critical: code(Permission::CommandCritical),
         locked: viewer.is_locked,
-        reveal: may(Permission::PlateReveal),
-        audit: policy.may_somewhere(principal, Permission::AuditRead),
+        reveal: open && may(Permission::PlateReveal),
+        audit: everywhere(Permission::AuditRead),
     }
 }
 
@@ -98,7 +102,7 @@ impl Scene {
     pub(super) async fn read(app: &App, principal: &Principal) -> Self {
         let position = app.publisher.position().to_string();
         let policy = app.policy.now();
-        let may_see = |zone: &ZoneId| policy.may(principal, Permission::See, zone);
+        let may_see = |zone: &ZoneId| policy.may_see(principal, zone);
         let mut devices = app.live.devices().await;
         devices.retain(|device| may_see(&device.zone));
         let mut alarms = app.alarms.open().to_vec();
@@ -199,7 +203,7 @@ impl Scene {
 
     pub(super) fn shell<'a>(
         &'a self,
-        app: &App,
+        app: &'a App,
         viewer: &'a Viewer,
         newest: &'a [AlarmView],
         notice: Option<Notice>,

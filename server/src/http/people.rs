@@ -1,7 +1,7 @@
 //! What administrators do for others: invitations, rights, who may not come any more. Each takes effect at once, also in
 //! sessions that live.
 
-use axum::extract::{Form, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -11,22 +11,25 @@ use serde_json::json;
 use web_ui::{ErrorKind, NewLink, Notice, PeoplePage, PersonRow, Template};
 
 use super::App;
-use super::account::refused;
 use super::error::log_unavailable;
-use super::form::{answer, not_recording};
+use super::form::{denied, not_recording};
 use super::idle::entry;
 use super::page::{PageQuery, Scene, error_page, html};
+use super::second_factor;
+use super::sent::Sent;
 use super::viewer::Viewer;
+use crate::identity::call_back::CallBack;
+use crate::identity::digest::of_secret;
 use crate::identity::invitation;
-use crate::identity::password::random;
-use crate::identity::policy::Permission;
+use crate::identity::name::is_name;
+use crate::identity::policy::{Denial, Permission, Place};
 use crate::identity::principal::{Principal, Proof, Zones};
-use crate::identity::standing::Revocation;
-use crate::store::people::InviteError;
+use crate::identity::random::secret;
+use crate::store::people::{InviteError, KeptBy};
 use crate::store::{Store, StoreError, Unit};
 use crate::wire;
 
-const PAGE: Option<&str> = Some("/people");
+const PAGE: &str = "/people";
 
 /// A link that was just made.
 struct Made {
@@ -37,8 +40,12 @@ struct Made {
 
 async fn page(app: &App, viewer: &Viewer, made: Option<&Made>, notice: Option<Notice>) -> Response {
     let scene = Scene::read(app, viewer.principal()).await;
-    if !may_manage(app, viewer) {
-        return error_page(app, &scene, viewer, ErrorKind::Forbidden, None);
+    match may_manage(app, viewer) {
+        Ok(()) => {}
+        Err(Denial::NotGranted) => {
+            return error_page(app, &scene, viewer, ErrorKind::Forbidden, None);
+        }
+        Err(Denial::SecondFactorNeeded) => return second_factor::lead(PAGE),
     }
     let people = match app.store.people().await {
         Ok(people) => people,
@@ -71,8 +78,9 @@ async fn page(app: &App, viewer: &Viewer, made: Option<&Made>, notice: Option<No
                 .unwrap_or(Role::Viewer),
             zones,
             from_file: person.from_file,
+            is_external: person.is_external,
             disabled: person.disabled,
-            is_awaited: !person.has_password,
+            is_awaited: !person.has_password && !person.is_external,
             invited_until: person.invited_until,
             has_second_factor: person.has_second_factor,
             last_seen_at: person.last_seen_at,
@@ -101,20 +109,30 @@ pub(super) async fn show(
 }
 
 /// Who is let in, and what they may, is said by whoever has all zones to give.
-fn may_manage(app: &App, viewer: &Viewer) -> bool {
-    let policy = app.policy.now();
-    policy.may_somewhere(viewer.principal(), Permission::PeopleManage)
+fn may_manage(app: &App, viewer: &Viewer) -> Result<(), Denial> {
+    app.allow(
+        viewer.principal(),
+        Permission::PeopleManage,
+        Place::Anywhere,
+    )
 }
 
-/// Why this viewer may not do this form at all.
-fn not_now(app: &App, viewer: &Viewer, csrf: Option<&str>) -> Option<Notice> {
-    let not_permitted = !may_manage(app, viewer);
-    refused(viewer, csrf, false).or(not_permitted.then_some(Notice::NotPermitted))
+/// Why a form did nothing, as an answer.
+type Refusal = (StatusCode, Notice);
+
+/// A form about this person, by somebody who may send it; nobody does any of this to themselves.
+fn about_another(app: &App, viewer: &Viewer, name: &str) -> Result<(), Refusal> {
+    may_manage(app, viewer).map_err(denied)?;
+    if name == viewer.principal().subject {
+        return Err((StatusCode::CONFLICT, Notice::NotYourself));
+    }
+    Ok(())
 }
+
+const BAD_INPUT: Refusal = (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput);
 
 #[derive(Deserialize)]
 pub(super) struct InviteForm {
-    csrf: Option<String>,
     name: String,
     full_name: String,
     role: Role,
@@ -141,71 +159,86 @@ fn read_zones(app: &App, typed: &str) -> Option<Zones> {
     known(&zones).then_some(zones)
 }
 
-fn is_for_people(role: Role) -> bool {
-    !matches!(role, Role::Agent | Role::Device | Role::Program)
-}
-
 pub(super) async fn invite(
     State(app): State<App>,
-    viewer: Viewer,
     headers: HeaderMap,
-    Form(form): Form<InviteForm>,
+    sent: Sent<InviteForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let name = form.name.trim().to_owned();
-    let full_name = wire::clean(&form.full_name).trim().to_owned();
-    let zones = read_zones(&app, &form.zones);
-    let Some(zones) = zones.filter(|_| {
-        invitation::is_name(&name) && !full_name.is_empty() && is_for_people(form.role)
-    }) else {
-        return answer(
-            &viewer,
-            PAGE,
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &Notice::BadInput,
-        );
+    let made = match invitee(&app, &sent.viewer, &sent.fields).await {
+        Ok(person) => make_link(&app, &sent.viewer, &headers, person, "person.invite").await,
+        Err(refusal) => Err(refusal),
     };
-    let person = Principal {
+    shown(&app, &sent, made).await
+}
+
+/// Who is to be invited: somebody new. Whoever is here already gets a new link, which says what is lost by it.
+async fn invitee(app: &App, viewer: &Viewer, form: &InviteForm) -> Result<Principal, Refusal> {
+    let name = form.name.trim().to_owned();
+    about_another(app, viewer, &name)?;
+    let full_name = wire::clean(&form.full_name).trim().to_owned();
+    let zones = read_zones(app, &form.zones).ok_or(BAD_INPUT)?;
+    if !is_name(&name) || full_name.is_empty() || !form.role.is_for_people() {
+        return Err(BAD_INPUT);
+    }
+    let known = app.store.kept_by(&name).await;
+    if known.map_err(|error| not_recording(&error))?.is_some() {
+        return Err((StatusCode::CONFLICT, Notice::PersonExists));
+    }
+    Ok(Principal {
         subject: name,
         full_name,
         roles: vec![form.role],
         zones,
         proof: Proof::default(),
-    };
-    make_link(&app, &viewer, &headers, person, "person.invite").await
+    })
 }
 
 #[derive(Deserialize)]
 pub(super) struct NameForm {
-    csrf: Option<String>,
     name: String,
 }
 
 /// A new link for somebody who is there: what they knew before is void.
 pub(super) async fn link(
     State(app): State<App>,
-    viewer: Viewer,
     headers: HeaderMap,
-    Form(form): Form<NameForm>,
+    sent: Sent<NameForm>,
 ) -> Response {
-    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let people = match app.store.people().await {
-        Ok(people) => people,
-        Err(error) => {
-            let (status, notice) = not_recording(&error);
-            return answer(&viewer, PAGE, status, &notice);
-        }
+    let made = match known_person(&app, &sent.viewer, &sent.fields.name).await {
+        Ok(person) => make_link(&app, &sent.viewer, &headers, person, "person.link").await,
+        Err(refusal) => Err(refusal),
     };
+    shown(&app, &sent, made).await
+}
+
+/// Somebody who is here, and may come.
+async fn known_person(app: &App, viewer: &Viewer, name: &str) -> Result<Principal, Refusal> {
+    about_another(app, viewer, name)?;
+    let people = app.store.people().await;
+    let people = people.map_err(|error| not_recording(&error))?;
     let known = people
         .into_iter()
-        .find(|person| person.principal.subject == form.name);
-    match known {
-        Some(person) => make_link(&app, &viewer, &headers, person.principal, "person.link").await,
-        None => answer(&viewer, PAGE, StatusCode::NOT_FOUND, &Notice::BadInput),
+        .find(|person| person.principal.subject == name)
+        .ok_or((StatusCode::NOT_FOUND, Notice::NoSuchPerson))?;
+    if known.disabled {
+        return Err((StatusCode::CONFLICT, Notice::PersonDisabled));
+    }
+    Ok(known.principal)
+}
+
+/// The link that was made, which is shown once; or why there is none.
+async fn shown<F>(app: &App, sent: &Sent<F>, made: Result<Made, Refusal>) -> Response {
+    match made {
+        Ok(made) => {
+            // What refreshes itself or changes the language goes back to the page, not to where the form was sent.
+            let path = PAGE.to_owned();
+            let viewer = Viewer {
+                path,
+                ..sent.viewer.clone()
+            };
+            page(app, &viewer, Some(&made), None).await
+        }
+        Err((status, notice)) => sent.answer(status, &notice),
     }
 }
 
@@ -215,46 +248,31 @@ async fn make_link(
     headers: &HeaderMap,
     person: Principal,
     action: &'static str,
-) -> Response {
-    if person.subject == viewer.principal().subject {
-        return answer(viewer, PAGE, StatusCode::CONFLICT, &Notice::NotYourself);
-    }
-    let token = invitation::token(random());
+) -> Result<Made, Refusal> {
+    let token = secret();
     let until = viewer.viewing.now + invitation::GOOD_FOR;
-    let what = Revocation::Subject(person.subject.clone());
     let made = async {
-        let mut unit = app.store.begin().await?;
-        let hash = invitation::token_hash(&token);
-        Store::invite(
-            &mut unit,
-            &person,
-            &hash,
-            &viewer.principal().subject,
-            until,
-        )
-        .await?;
-        Store::put_revocation(&mut unit, &what, Utc::now()).await?;
+        let mut back = CallBack::begin(&app.store).await?;
+        let hash = of_secret(&token);
+        let by = &viewer.principal().subject;
+        back.invite(&person, &hash, by, until).await?;
         let detail = json!({"roles": person.roles, "zones": person.zones.to_words()});
-        Store::audit(&mut unit, entry(viewer, action, &person.subject, detail)).await?;
-        unit.commit().await?;
+        let entry = entry(viewer, action, &person.subject, detail);
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await?;
         Ok::<_, InviteError>(())
     };
-    let notice = match made.await {
-        Ok(()) => {
-            app.authenticator
-                .call_back(&what, &person.subject, Utc::now());
-            let made = Made {
-                url: format!("{}{}", base(app, headers), invitation::path(&token)),
-                name: person.subject,
-                until,
-            };
-            return page(app, viewer, Some(&made), None).await;
-        }
-        Err(InviteError::NotAPerson(_)) => Notice::NameTaken,
-        Err(InviteError::FromFile(_)) => Notice::KeptByFile,
-        Err(InviteError::Store(error)) => not_recording(&error).1,
-    };
-    answer(viewer, PAGE, StatusCode::CONFLICT, &notice)
+    made.await.map_err(|error| match error {
+        InviteError::NotAPerson(_) => (StatusCode::CONFLICT, Notice::NameTaken),
+        InviteError::FromFile(_) => (StatusCode::CONFLICT, Notice::KeptByFile),
+        InviteError::FromProvider(_) => (StatusCode::CONFLICT, Notice::KeptByProvider),
+        InviteError::Store(error) => not_recording(&error),
+    })?;
+    Ok(Made {
+        url: format!("{}{}", base(app, headers), invitation::path(&token)),
+        name: person.subject,
+        until,
+    })
 }
 
 /// The address under which the administrator reached this page.
@@ -272,70 +290,41 @@ fn base(app: &App, headers: &HeaderMap) -> String {
 
 #[derive(Deserialize)]
 pub(super) struct RightsForm {
-    csrf: Option<String>,
     name: String,
     role: Role,
     zones: String,
 }
 
-pub(super) async fn rights(
-    State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<RightsForm>,
-) -> Response {
-    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let zones = read_zones(&app, &form.zones).filter(|_| is_for_people(form.role));
-    let Some(zones) = zones else {
-        return answer(
-            &viewer,
-            PAGE,
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &Notice::BadInput,
-        );
+pub(super) async fn rights(State(app): State<App>, sent: Sent<RightsForm>) -> Response {
+    let RightsForm { name, role, zones } = &sent.fields;
+    let zones = read_zones(&app, zones).filter(|_| role.is_for_people());
+    let made = match zones {
+        Some(zones) => change(&app, &sent.viewer, name, Change::Rights(*role, zones)).await,
+        None => Err(BAD_INPUT),
     };
-    let stays = form.role == Role::Administrator && zones == Zones::All;
-    let detail = json!({"role": form.role, "zones": zones.to_words()});
-    let change = Change::Rights(form.role, zones);
-    let change = (change, "person.rights", detail);
-    made(&app, &viewer, &form.name, !stays, change).await
+    told(&sent, made)
 }
 
-pub(super) async fn disable(
-    State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<NameForm>,
-) -> Response {
-    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let change = (Change::Disable, "person.disable", json!({}));
-    made(&app, &viewer, &form.name, true, change).await
+pub(super) async fn disable(State(app): State<App>, sent: Sent<NameForm>) -> Response {
+    let made = change(&app, &sent.viewer, &sent.fields.name, Change::Disable).await;
+    told(&sent, made)
 }
 
-pub(super) async fn enable(
-    State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<NameForm>,
-) -> Response {
-    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let change = (Change::Enable, "person.enable", json!({}));
-    made(&app, &viewer, &form.name, false, change).await
+pub(super) async fn enable(State(app): State<App>, sent: Sent<NameForm>) -> Response {
+    let made = change(&app, &sent.viewer, &sent.fields.name, Change::Enable).await;
+    told(&sent, made)
 }
 
-pub(super) async fn end_logins(
-    State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<NameForm>,
-) -> Response {
-    if let Some(notice) = not_now(&app, &viewer, form.csrf.as_deref()) {
-        return answer(&viewer, PAGE, StatusCode::FORBIDDEN, &notice);
-    }
-    let change = (Change::EndLogins, "person.end_logins", json!({}));
-    made(&app, &viewer, &form.name, false, change).await
+pub(super) async fn end_logins(State(app): State<App>, sent: Sent<NameForm>) -> Response {
+    let made = change(&app, &sent.viewer, &sent.fields.name, Change::EndLogins).await;
+    told(&sent, made)
+}
+
+fn told<F>(sent: &Sent<F>, made: Result<(), Refusal>) -> Response {
+    let (status, notice) = made
+        .err()
+        .unwrap_or((StatusCode::OK, Notice::PersonChanged));
+    sent.answer(status, &notice)
 }
 
 /// What is changed of somebody.
@@ -346,53 +335,82 @@ enum Change {
     EndLogins,
 }
 
-/// Changes somebody with its audit row, and lets it take effect. `weakens`: an administrator may be one no longer.
-async fn made(
-    app: &App,
-    viewer: &Viewer,
-    name: &str,
-    weakens: bool,
-    (change, action, detail): (Change, &'static str, serde_json::Value),
-) -> Response {
-    if name == viewer.principal().subject {
-        return answer(viewer, PAGE, StatusCode::CONFLICT, &Notice::NotYourself);
+impl Change {
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Rights(..) => "person.rights",
+            Self::Disable => "person.disable",
+            Self::Enable => "person.enable",
+            Self::EndLogins => "person.end_logins",
+        }
     }
-    let what = Revocation::Subject(name.to_owned());
-    let stored = async {
-        let mut unit = app.store.begin().await?;
-        if weakens && !Store::has_other_administrator(&mut unit, name).await? {
-            return Ok(Some(Notice::LastAdministrator));
+
+    fn detail(&self) -> serde_json::Value {
+        match self {
+            Self::Rights(role, zones) => json!({"role": role, "zones": zones.to_words()}),
+            Self::Disable | Self::Enable | Self::EndLogins => json!({}),
         }
-        if !apply(&mut unit, name, change).await? {
-            return Ok(Some(Notice::KeptByFile));
+    }
+
+    /// Whether somebody who has one of `managers` may give out access no longer.
+    fn weakens(&self, managers: &[Role]) -> bool {
+        match self {
+            Self::Rights(role, zones) => !managers.contains(role) || *zones != Zones::All,
+            Self::Disable => true,
+            Self::Enable | Self::EndLogins => false,
         }
-        Store::put_revocation(&mut unit, &what, Utc::now()).await?;
-        Store::audit(&mut unit, entry(viewer, action, name, detail)).await?;
-        unit.commit().await.map_err(StoreError::from)?;
-        Ok(None)
-    };
-    let (status, notice) = match stored.await {
-        Ok(None) => {
-            app.authenticator.call_back(&what, name, Utc::now());
-            (StatusCode::OK, Notice::PersonChanged)
+    }
+
+    async fn apply(self, unit: &mut Unit<'_>, name: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Rights(role, zones) => {
+                Store::set_rights(unit, name, role, &zones).await?;
+            }
+            Self::Disable => {
+                Store::end_logins(unit, name).await?;
+                Store::set_disabled(unit, name, true).await?;
+            }
+            Self::Enable => {
+                Store::set_disabled(unit, name, false).await?;
+            }
+            Self::EndLogins => Store::end_logins(unit, name).await?,
         }
-        Ok(Some(refused)) => (StatusCode::CONFLICT, refused),
-        Err(error) => not_recording(&error),
-    };
-    answer(viewer, PAGE, status, &notice)
+        Ok(())
+    }
 }
 
-async fn apply(unit: &mut Unit<'_>, name: &str, change: Change) -> Result<bool, StoreError> {
-    match change {
-        Change::Rights(role, zones) => Store::set_rights(unit, name, role, &zones).await,
-        Change::Disable => {
-            Store::end_logins(unit, name).await?;
-            Store::set_disabled(unit, name, true).await
+/// Changes somebody with its audit row, and lets it take effect.
+async fn change(app: &App, viewer: &Viewer, name: &str, change: Change) -> Result<(), Refusal> {
+    about_another(app, viewer, name)?;
+    let kept_by = app.store.kept_by(name).await;
+    match (kept_by.map_err(|error| not_recording(&error))?, &change) {
+        (None, _) => return Err((StatusCode::NOT_FOUND, Notice::NoSuchPerson)),
+        (Some(KeptBy::File), Change::Rights(..)) => {
+            return Err((StatusCode::CONFLICT, Notice::KeptByFile));
         }
-        Change::Enable => Store::set_disabled(unit, name, false).await,
-        Change::EndLogins => {
-            Store::end_logins(unit, name).await?;
-            Ok(true)
+        (Some(KeptBy::Provider), Change::Rights(..)) => {
+            return Err((StatusCode::CONFLICT, Notice::KeptByProvider));
         }
+        _ => {}
+    }
+    let managers = app.policy.now().roles_with(Permission::PeopleManage);
+    let stored = async {
+        let mut back = CallBack::begin(&app.store).await?;
+        if change.weakens(&managers)
+            && !Store::has_other_manager(&mut back.unit, name, &managers).await?
+        {
+            return Ok(false);
+        }
+        let (action, detail) = (change.action(), change.detail());
+        back.subject(name).await?;
+        change.apply(&mut back.unit, name).await?;
+        Store::audit(&mut back.unit, entry(viewer, action, name, detail)).await?;
+        back.commit(&app.authenticator).await?;
+        Ok(true)
+    };
+    match stored.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err((StatusCode::CONFLICT, Notice::LastAdministrator)),
+        Err(error) => Err(not_recording(&error)),
     }
 }

@@ -1,7 +1,9 @@
 //! The one way to a whole number plate: with a reason, and a row in the audit before it is shown. No row, no plate.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use contract::device::PointView;
@@ -11,14 +13,17 @@ use serde_json::json;
 use web_ui::{ErrorKind, Notice, PlatePage, Template};
 
 use super::App;
-use super::api::{Body, is_awake};
+use super::api::{Body, Named};
+use super::caller::Caller;
 use super::error::Problem;
-use super::form::{answer, is_ours, not_recording};
+use super::form::{denied, not_recording};
 use super::page::{Scene, error_page, html};
-use super::viewer::{Caller, Viewer};
+use super::sent::Sent;
+use super::throttle::Share;
+use super::viewer::Viewer;
 use crate::alarm::Actor;
 use crate::audit::{AuditEntry, REASON_CHARS_MAX};
-use crate::identity::policy::Permission;
+use crate::identity::policy::{Denial, Permission, Place};
 use crate::personal::masked;
 use crate::store::StoreError;
 use crate::wire;
@@ -27,7 +32,8 @@ use crate::wire;
 enum NotShown {
     NoSuchPoint,
     NoReason,
-    Forbidden,
+    Denied(Denial),
+    TooMany(Duration),
     Store(StoreError),
 }
 
@@ -62,13 +68,16 @@ async fn reveal(
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
         return Err(NotShown::NoReason);
     }
+    // Refused ones leave a row as well.
+    let taken = app.throttle.of_principal(Share::Reveal, &actor.principal);
+    taken.map_err(NotShown::TooMany)?;
     let subject = format!("{id}/{point}");
     let entry = AuditEntry::by(actor, "plate.reveal", &subject).reason(Some(&reason));
-    let policy = app.policy.now();
-    if !policy.may(&actor.principal, Permission::PlateReveal, &known.zone) {
-        let refused = entry.outcome("you may not see number plates of this zone");
-        app.store.audit_alone(refused).await?;
-        return Err(NotShown::Forbidden);
+    let (permission, here) = (Permission::PlateReveal, Place::In(&known.zone));
+    if let Err(denial) = app.allow(&actor.principal, permission, here) {
+        let why = denial.to_string();
+        app.store.audit_alone(entry.outcome(&why)).await?;
+        return Err(NotShown::Denied(denial));
     }
     let whole = app.live.whole(&id, &point).await;
     let whole = whole.ok_or(NotShown::NoSuchPoint)?;
@@ -87,10 +96,9 @@ pub(super) struct RevealRequest {
 pub(super) async fn api(
     State(app): State<App>,
     Caller(actor): Caller,
-    Path((device, point)): Path<(String, String)>,
+    Named((device, point)): Named<(String, String)>,
     Body(request): Body<RevealRequest>,
 ) -> Result<Json<PointView>, Problem> {
-    is_awake(&app, &actor).await?;
     let shown = reveal(&app, &actor, &device, &point, &request.reason).await;
     shown.map(Json).map_err(|why| match why {
         NotShown::NoSuchPoint => Problem::not_found(format!(
@@ -101,48 +109,38 @@ pub(super) async fn api(
             "bad-parameter",
             format!("a reason of 1 to {REASON_CHARS_MAX} characters is needed"),
         ),
-        NotShown::Forbidden => Problem::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "you may not see number plates of this zone",
-        ),
+        NotShown::Denied(denial) => denial.into(),
+        NotShown::TooMany(wait) => Problem::too_many(wait),
         NotShown::Store(error) => error.into(),
     })
 }
 
 #[derive(Deserialize)]
 pub(super) struct RevealForm {
-    csrf: Option<String>,
     reason: String,
 }
 
 pub(super) async fn page(
     State(app): State<App>,
-    mut viewer: Viewer,
     Path((device, point)): Path<(String, String)>,
-    Form(form): Form<RevealForm>,
+    mut sent: Sent<RevealForm>,
 ) -> Response {
     // Where the page leads back to, by itself after a while.
-    viewer.path = format!("/devices/{device}");
-    let back = Some(viewer.path.as_str());
-    if !is_ours(&viewer, form.csrf.as_deref()) {
-        return answer(&viewer, back, StatusCode::FORBIDDEN, &Notice::FormExpired);
-    }
-    if viewer.is_locked {
-        return answer(&viewer, back, StatusCode::FORBIDDEN, &Notice::Locked);
-    }
-    let shown = reveal(&app, &viewer.actor(), &device, &point, &form.reason).await;
+    sent.viewer.path = format!("/devices/{device}");
+    let viewer = &sent.viewer;
+    let shown = reveal(&app, &viewer.actor(), &device, &point, &sent.fields.reason).await;
     let (status, notice) = match shown {
-        Ok(shown) => return plate(&app, &viewer, &device, &shown).await,
+        Ok(shown) => return plate(&app, viewer, &device, &shown).await,
         Err(NotShown::NoSuchPoint) => {
             let scene = Scene::read(&app, viewer.principal()).await;
-            return error_page(&app, &scene, &viewer, ErrorKind::NotFound, None);
+            return error_page(&app, &scene, viewer, ErrorKind::NotFound, None);
         }
         Err(NotShown::NoReason) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
-        Err(NotShown::Forbidden) => (StatusCode::FORBIDDEN, Notice::NotPermitted),
+        Err(NotShown::Denied(denial)) => denied(denial),
+        Err(NotShown::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(NotShown::Store(error)) => not_recording(&error),
     };
-    answer(&viewer, back, status, &notice)
+    sent.answer(status, &notice)
 }
 
 async fn plate(app: &App, viewer: &Viewer, device: &str, shown: &PointView) -> Response {

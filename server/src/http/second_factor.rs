@@ -1,60 +1,148 @@
-//! The second factor: asked on the way in and with critical commands, connected by a picture, confirmed by a code.
+//! The second factor: asked on the way in and for what the policy asks it for, connected by a picture, confirmed by a code.
+//!
+//! What is offered to an app belongs to one login, is good for minutes and is another one each time: whoever saw an earlier
+//! picture has nothing. On the page of the account, whoever begins shows once more who they are.
 
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
+use chrono::TimeDelta;
 use qrcode::{Color, QrCode};
 use serde::Deserialize;
 use serde_json::json;
 use web_ui::{Enrolment, Notice, SecondFactorPage, SecondFactorStep, Template, Viewing};
 
 use super::App;
-use super::error::{Problem, log_unavailable};
-use super::form::{answer, is_ours, not_recording, own_path};
+use super::csrf::is_of;
+use super::error::Problem;
+use super::form::{not_recording, own_path};
 use super::idle::entry;
 use super::page::html;
-use super::sign_in::{hindrance_notice, known_browser, refusal, trial, trial_of};
-use super::viewer::{Peer, Viewer};
-use crate::identity::password::random;
-use crate::identity::policy::{Permission, Policy};
+use super::sent::Sent;
+use super::sign_in::{known_browser, refusal, right_password, shown_device, trial, trial_of};
+use super::viewer::{Peer, Viewer, in_query};
+use crate::identity::gate::Trial;
+use crate::identity::random::random;
 use crate::identity::totp;
 use crate::store::audit::AuditEntry;
 use crate::store::login::Login;
 use crate::store::{Store, StoreError};
 
-/// Whether this viewer must show a code with a critical command now.
-pub(super) fn is_asked(policy: &Policy, viewer: &Viewer) -> bool {
-    let now = u64::try_from(viewer.viewing.now.timestamp()).unwrap_or_default();
-    policy.needs_second_factor(viewer.principal(), Permission::CommandCritical, now)
+/// Somebody who came in, or signed in at the provider once more, this long ago need not do it again to connect an app.
+pub(super) const RECENT: TimeDelta = TimeDelta::minutes(10);
+
+/// Why nothing came of a code, as an answer.
+type Refusal = (StatusCode, Notice);
+
+/// Somebody in a login that is whole, or awaits its second factor.
+#[derive(Clone, Copy)]
+struct Someone<'a> {
+    login: &'a Login,
+    peer: &'a str,
+    device: Option<&'a str>,
 }
 
-/// Takes a code that came with a form: from now on it counts for the login.
-pub(super) async fn show(
-    app: &App,
-    viewer: &Viewer,
-    code: Option<&str>,
-) -> Result<(), (StatusCode, Notice)> {
-    let name = &viewer.principal().subject;
-    let known = app.store.second_factor(name).await;
-    if !known
-        .map_err(|error| not_recording(&error))?
-        .is_some_and(|known| known.confirmed)
-    {
-        return Err((StatusCode::FORBIDDEN, Notice::NoSecondFactor));
+impl<'a> From<&'a Viewer> for Someone<'a> {
+    fn from(viewer: &'a Viewer) -> Self {
+        Self {
+            login: &viewer.login,
+            peer: &viewer.peer,
+            device: viewer.device_cookie.as_deref(),
+        }
     }
-    let gate = &app.entrance.gate;
-    let right = gate.code(&trial(viewer), code.unwrap_or_default()).await;
-    if !right.map_err(refusal)? {
-        return Err((StatusCode::FORBIDDEN, Notice::CodeWrong));
+}
+
+impl<'a> Someone<'a> {
+    fn name(self) -> &'a str {
+        &self.login.principal.subject
     }
-    let shown = async {
+
+    fn trial(self) -> Trial<'a> {
+        trial_of(self.name(), self.peer, self.device)
+    }
+
+    fn entry(self, action: &'static str) -> AuditEntry<'a> {
+        AuditEntry::new(self.name(), self.peer, action, self.name()).login(self.login.id)
+    }
+
+    /// Takes a code of the app: from now on it counts for the login.
+    async fn show(self, app: &App, code: &str) -> Result<(), Refusal> {
+        let has = app.store.has_second_factor(self.name()).await;
+        if !has.map_err(|error| not_recording(&error))? {
+            return Err((StatusCode::FORBIDDEN, Notice::NoSecondFactor));
+        }
+        let right = app.entrance.gate.code(&self.trial(), code).await;
+        if !right.map_err(refusal)? {
+            return Err((StatusCode::FORBIDDEN, Notice::CodeWrong));
+        }
+        let shown = async {
+            let mut unit = app.store.begin().await?;
+            Store::second_factor_shown(&mut unit, self.login.id).await?;
+            Store::audit(&mut unit, self.entry("login.second_factor")).await?;
+            unit.commit().await.map_err(StoreError::from)
+        };
+        shown.await.map_err(|error| not_recording(&error))
+    }
+
+    /// A new secret for this login to put into an app.
+    async fn offer(self, app: &App) -> Result<Vec<u8>, StoreError> {
+        let secret = random::<{ totp::SECRET_BYTES }>();
+        let sealed = app.entrance.gate.keys.seal(self.name(), &secret);
         let mut unit = app.store.begin().await?;
-        Store::second_factor_shown(&mut unit, viewer.login.id).await?;
-        let entry = entry(viewer, "login.second_factor", name, json!({}));
-        Store::audit(&mut unit, entry).await?;
-        unit.commit().await.map_err(StoreError::from)
-    };
-    shown.await.map_err(|error| not_recording(&error))
+        Store::offer_second_factor(&mut unit, self.login.id, &sealed).await?;
+        Store::audit(&mut unit, self.entry("person.second_factor_offer")).await?;
+        unit.commit().await.map_err(StoreError::from)?;
+        Ok(secret.to_vec())
+    }
+
+    /// What was offered in this login, while it is good.
+    async fn offered(self, app: &App) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = app.store.offered_second_factor(self.login.id).await?;
+        Ok(sealed.and_then(|sealed| {
+            let secret = app.entrance.gate.keys.unseal(self.name(), &sealed);
+            secret
+                .inspect_err(|error| tracing::error!(%error, "a second factor cannot be offered"))
+                .ok()
+        }))
+    }
+
+    /// Takes a code of what was offered: it is the person's second factor then, and these are its recovery codes.
+    async fn connect(self, app: &App, code: &str) -> Result<Vec<String>, Refusal> {
+        let sealed = app.store.offered_second_factor(self.login.id).await;
+        let sealed = sealed.map_err(|error| not_recording(&error))?;
+        let sealed = sealed.ok_or((StatusCode::CONFLICT, Notice::OfferGone))?;
+        let gate = &app.entrance.gate;
+        let step = gate.offered_code(&self.trial(), &sealed, code).await;
+        let step = step.map_err(refusal)?;
+        let step = step.ok_or((StatusCode::FORBIDDEN, Notice::CodeWrong))?;
+        let codes = new_codes();
+        let stored = async {
+            let mut unit = app.store.begin().await?;
+            if !Store::confirm_second_factor(&mut unit, self.name(), &sealed, step).await? {
+                return Ok(false);
+            }
+            Store::put_recovery_codes(&mut unit, self.name(), &hashes(&codes)).await?;
+            Store::second_factor_shown(&mut unit, self.login.id).await?;
+            Store::audit(&mut unit, self.entry("person.second_factor")).await?;
+            unit.commit().await.map_err(StoreError::from)?;
+            Ok(true)
+        };
+        match stored.await {
+            Ok(true) => Ok(codes),
+            Ok(false) => Err((StatusCode::CONFLICT, Notice::OfferGone)),
+            Err(error) => Err(not_recording(&error)),
+        }
+    }
+}
+
+/// Takes a code that came with a form of something else.
+pub(super) async fn accept(app: &App, viewer: &Viewer, code: &str) -> Result<(), Refusal> {
+    Someone::from(viewer).show(app, code).await
+}
+
+/// To the page that asks for a code, and from there to where it was needed.
+pub(super) fn lead(next: &str) -> Response {
+    Redirect::to(&format!("{ONCE_MORE}?next={}", in_query(next))).into_response()
 }
 
 #[derive(Deserialize)]
@@ -62,74 +150,63 @@ pub(super) struct NextQuery {
     next: Option<String>,
 }
 
+/// The code of somebody who is not signed in yet: its token and next page are not read by `Sent`.
+#[derive(Deserialize)]
+pub(super) struct WayInForm {
+    csrf: Option<String>,
+    code: Option<String>,
+    next: Option<String>,
+}
+
 #[derive(Deserialize)]
 pub(super) struct CodeForm {
-    csrf: Option<String>,
     code: String,
-    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct BeginForm {
+    password: Option<String>,
 }
 
 const ON_THE_WAY_IN: &str = "/sign-in/second-factor";
 const OF_THE_ACCOUNT: &str = "/account/second-factor";
+const ONCE_MORE: &str = "/second-factor";
 
-/// The page, as far as its login has come: it asks, or offers an app to connect.
-async fn page(
-    app: &App,
+/// The page whose form leads to `action`.
+struct Page<'a> {
     viewing: Viewing,
-    login: &Login,
     action: &'static str,
-    next: &str,
-    notice: Option<Notice>,
-) -> Response {
-    let name = &login.principal.subject;
-    let secret = match offered(app, name).await {
-        Ok(secret) => secret,
-        Err(error) => return Problem::from(error).into_response(),
-    };
-    let picture = secret.as_deref().map(|secret| {
-        let (path, width) = picture(&totp::uri(secret, name));
-        (path, width, totp::base32(secret))
-    });
-    let step = match &picture {
-        None => SecondFactorStep::Ask,
-        Some((path, width, secret)) => SecondFactorStep::Enrol(Enrolment {
-            path,
-            width: *width,
-            secret,
-        }),
-    };
-    let status = if notice.is_some() {
-        StatusCode::FORBIDDEN
-    } else {
-        StatusCode::OK
-    };
-    let page = SecondFactorPage {
-        viewing,
-        step,
-        notice,
-        action,
-        next,
-        csrf: &login.csrf,
-    };
-    html(status, page.render())
+    next: &'a str,
+    csrf: &'a str,
 }
 
-/// The secret that somebody is to put into an app; `None` when they have.
-async fn offered(app: &App, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    let keys = &app.entrance.gate.keys;
-    if app.store.second_factor(name).await?.is_none() {
-        let sealed = keys.seal(name, &random::<{ totp::SECRET_BYTES }>());
-        app.store.offer_second_factor(name, &sealed).await?;
+impl Page<'_> {
+    fn show(&self, step: SecondFactorStep<'_>, refusal: Option<Refusal>) -> Response {
+        let (status, notice) = match refusal {
+            Some((status, notice)) => (status, Some(notice)),
+            None => (StatusCode::OK, None),
+        };
+        let page = SecondFactorPage {
+            viewing: self.viewing,
+            step,
+            notice,
+            action: self.action,
+            next: self.next,
+            csrf: self.csrf,
+        };
+        html(status, page.render())
     }
-    let stored = app.store.second_factor(name).await?;
-    Ok(stored
-        .filter(|stored| !stored.confirmed)
-        .and_then(|stored| {
-            let secret = keys.unseal(name, &stored.sealed_secret);
-            secret
-                .inspect_err(|error| tracing::error!(%error, "a second factor cannot be offered"))
-                .ok()
-        }))
+
+    fn offer(&self, name: &str, secret: &[u8], refusal: Option<Refusal>) -> Response {
+        let (path, width) = picture(&totp::uri(secret, name));
+        let secret = totp::base32(secret);
+        let enrolment = Enrolment {
+            path: &path,
+            width,
+            secret: &secret,
+        };
+        self.show(SecondFactorStep::Enrol(enrolment), refusal)
+    }
 }
 
 /// The dark squares of a QR code as a path, and the width with the margin that the standard asks for.
@@ -149,44 +226,6 @@ fn picture(text: &str) -> (String, usize) {
     (path, width + 2 * MARGIN)
 }
 
-/// Whether a code is right; for a factor that was only offered, it is confirmed then, and these are its recovery codes.
-async fn take(
-    app: &App,
-    login: &Login,
-    peer: &str,
-    device: Option<&str>,
-    code: &str,
-) -> Result<Vec<String>, (StatusCode, Notice)> {
-    let name = &login.principal.subject;
-    let confirmed = app.store.second_factor(name).await;
-    let confirmed = confirmed
-        .map_err(|error| not_recording(&error))?
-        .is_some_and(|known| known.confirmed);
-    let trial = trial_of(name, peer, device);
-    let right = app.entrance.gate.code(&trial, code).await;
-    if !right.map_err(refusal)? {
-        return Err((StatusCode::FORBIDDEN, Notice::CodeWrong));
-    }
-    let codes = if confirmed { Vec::new() } else { new_codes() };
-    let action = if confirmed {
-        "login.second_factor"
-    } else {
-        "person.second_factor"
-    };
-    let stored = async {
-        let mut unit = app.store.begin().await?;
-        if !confirmed {
-            Store::confirm_second_factor(&mut unit, name, &hashes(&codes)).await?;
-        }
-        Store::second_factor_shown(&mut unit, login.id).await?;
-        let entry = AuditEntry::new(name, peer, action, name);
-        Store::audit(&mut unit, entry).await?;
-        unit.commit().await.map_err(StoreError::from)
-    };
-    stored.await.map_err(|error| not_recording(&error))?;
-    Ok(codes)
-}
-
 fn new_codes() -> Vec<String> {
     (0..totp::RECOVERY_CODES)
         .map(|_| totp::recovery_code(random()))
@@ -201,35 +240,45 @@ fn hashes(codes: &[String]) -> Vec<Vec<u8>> {
 }
 
 fn keep(viewing: Viewing, codes: &[String], next: &str) -> Response {
-    let page = SecondFactorPage {
+    let page = Page {
         viewing,
-        step: SecondFactorStep::Keep(codes),
-        notice: None,
         action: OF_THE_ACCOUNT,
         next,
         csrf: "",
     };
-    html(StatusCode::OK, page.render())
+    page.show(SecondFactorStep::Keep(codes), None)
 }
 
+/// Somebody on the way in, whose password was right.
 pub(super) async fn ask(
     State(app): State<App>,
     headers: HeaderMap,
     Query(query): Query<NextQuery>,
 ) -> Response {
-    let (viewing, next) = (app.viewing(&headers), own_path(query.next.as_deref()));
-    match app.awaiting_login(&headers).await {
-        Ok(Some(login)) => page(&app, viewing, &login, ON_THE_WAY_IN, next, None).await,
-        Ok(None) => Redirect::to("/sign-in").into_response(),
+    let login = match app.awaiting_login(&headers).await {
+        Ok(Some(login)) => login,
+        Ok(None) => return Redirect::to("/sign-in").into_response(),
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    let page = Page {
+        viewing: app.viewing(&headers),
+        action: ON_THE_WAY_IN,
+        next: own_path(query.next.as_deref()),
+        csrf: &login.csrf,
+    };
+    match app.store.has_second_factor(&login.principal.subject).await {
+        Ok(true) => page.show(SecondFactorStep::Ask, None),
+        Ok(false) => page.show(SecondFactorStep::Begin, None),
         Err(error) => Problem::from(error).into_response(),
     }
 }
 
+/// On the way in: a code, or, without one, the wish to connect an app.
 pub(super) async fn enter(
     State(app): State<App>,
     Peer(peer): Peer,
     headers: HeaderMap,
-    Form(form): Form<CodeForm>,
+    Form(form): Form<WayInForm>,
 ) -> Response {
     let (viewing, next) = (app.viewing(&headers), own_path(form.next.as_deref()));
     let login = match app.awaiting_login(&headers).await {
@@ -237,100 +286,195 @@ pub(super) async fn enter(
         Ok(None) => return Redirect::to("/sign-in?ended=yes").into_response(),
         Err(error) => return Problem::from(error).into_response(),
     };
-    if form.csrf.as_deref() != Some(&login.csrf) {
-        let notice = Some(Notice::FormExpired);
-        return page(&app, viewing, &login, ON_THE_WAY_IN, next, notice).await;
+    let device = shown_device(&app, &headers);
+    let someone = Someone {
+        login: &login,
+        peer: &peer,
+        device: device.as_deref(),
+    };
+    let page = Page {
+        viewing,
+        action: ON_THE_WAY_IN,
+        next,
+        csrf: &login.csrf,
+    };
+    let has = match app.store.has_second_factor(someone.name()).await {
+        Ok(has) => has,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    if !is_of(&login, form.csrf.as_deref()) {
+        let step = if has {
+            SecondFactorStep::Ask
+        } else {
+            SecondFactorStep::Begin
+        };
+        return page.show(step, Some((StatusCode::FORBIDDEN, Notice::FormExpired)));
     }
-    let device = super::sign_in::shown_device(&app, &headers);
-    match take(&app, &login, &peer, device.as_deref(), &form.code).await {
-        Err((_, notice)) => page(&app, viewing, &login, ON_THE_WAY_IN, next, Some(notice)).await,
-        Ok(codes) => {
-            let response = if codes.is_empty() {
-                Redirect::to(next).into_response()
-            } else {
-                keep(viewing, &codes, next)
+    let Some(code) = &form.code else {
+        return match has {
+            true => page.show(SecondFactorStep::Ask, None),
+            false => match someone.offer(&app).await {
+                Ok(secret) => page.offer(someone.name(), &secret, None),
+                Err(error) => Problem::from(error).into_response(),
+            },
+        };
+    };
+    let taken = match has {
+        true => someone.show(&app, code).await.map(|()| None),
+        false => someone.connect(&app, code).await.map(Some),
+    };
+    match (taken, has) {
+        (Ok(codes), _) => {
+            let response = match codes {
+                Some(codes) => keep(viewing, &codes, next),
+                None => Redirect::to(next).into_response(),
             };
-            known_browser(&app, &headers, &login.principal.subject, response)
+            known_browser(&app, &headers, someone.name(), response)
         }
+        (Err(refusal), true) => page.show(SecondFactorStep::Ask, Some(refusal)),
+        (Err(refusal), false) => again(&app, &page, someone, refusal).await,
     }
 }
 
-pub(super) async fn begin(State(app): State<App>, viewer: Viewer) -> Response {
-    match app.store.second_factor(&viewer.principal().subject).await {
-        Ok(Some(known)) if known.confirmed => Redirect::to("/account").into_response(),
-        Ok(_) => {
-            let (viewing, login) = (viewer.viewing, &viewer.login);
-            page(&app, viewing, login, OF_THE_ACCOUNT, "/account", None).await
+/// What was offered, once more, if it is still good.
+async fn again(app: &App, page: &Page<'_>, someone: Someone<'_>, refusal: Refusal) -> Response {
+    match someone.offered(app).await {
+        Ok(Some(secret)) => page.offer(someone.name(), &secret, Some(refusal)),
+        Ok(None) if page.action == OF_THE_ACCOUNT => {
+            Redirect::to(&format!("/account?notice={}", Notice::OfferGone.code())).into_response()
         }
+        Ok(None) => page.show(SecondFactorStep::Begin, Some(refusal)),
         Err(error) => Problem::from(error).into_response(),
     }
 }
 
-pub(super) async fn confirm(
+/// Somebody who is in connects an app: first they show who they are.
+pub(super) async fn begin(State(app): State<App>, sent: Sent<BeginForm>) -> Response {
+    let viewer = &sent.viewer;
+    let someone = Someone::from(viewer);
+    match app.store.has_second_factor(someone.name()).await {
+        Ok(true) => return Redirect::to("/account").into_response(),
+        Ok(false) => {}
+        Err(error) => return Problem::from(error).into_response(),
+    }
+    if let Err((status, notice)) = prove(&app, viewer, sent.fields.password.as_deref()).await {
+        return sent.answer(status, &notice);
+    }
+    let page = Page {
+        viewing: viewer.viewing,
+        action: OF_THE_ACCOUNT,
+        next: "/account",
+        csrf: &viewer.login.csrf,
+    };
+    match someone.offer(&app).await {
+        Ok(secret) => page.offer(someone.name(), &secret, None),
+        Err(error) => {
+            let (status, notice) = not_recording(&error);
+            sent.answer(status, &notice)
+        }
+    }
+}
+
+/// Whether the person of a login is there: by their password, or, where that is the provider's, by having signed in there a
+/// moment ago.
+async fn prove(app: &App, viewer: &Viewer, password: Option<&str>) -> Result<(), Refusal> {
+    if viewer.login.is_external {
+        let is_recent = viewer.viewing.now - viewer.login.proved_at < RECENT;
+        return is_recent
+            .then_some(())
+            .ok_or((StatusCode::FORBIDDEN, Notice::SignInAtProvider));
+    }
+    right_password(app, viewer, password.unwrap_or_default().to_owned()).await
+}
+
+/// The code of what was offered to somebody who is in.
+pub(super) async fn confirm(State(app): State<App>, sent: Sent<CodeForm>) -> Response {
+    let viewer = &sent.viewer;
+    let someone = Someone::from(viewer);
+    match someone.connect(&app, &sent.fields.code).await {
+        Ok(codes) => keep(viewer.viewing, &codes, "/account"),
+        Err(refusal) => {
+            let page = Page {
+                viewing: viewer.viewing,
+                action: OF_THE_ACCOUNT,
+                next: "/account",
+                csrf: &viewer.login.csrf,
+            };
+            again(&app, &page, someone, refusal).await
+        }
+    }
+}
+
+/// Somebody who is in needs a code that was shown a moment ago.
+pub(super) async fn ask_once_more(
     State(app): State<App>,
     viewer: Viewer,
-    Form(form): Form<CodeForm>,
+    Query(query): Query<NextQuery>,
 ) -> Response {
-    let device = viewer.device_cookie.as_deref();
-    let refused = if !is_ours(&viewer, form.csrf.as_deref()) {
-        Notice::FormExpired
-    } else if viewer.is_locked {
-        Notice::Locked
-    } else {
-        match take(&app, &viewer.login, &viewer.peer, device, &form.code).await {
-            Ok(codes) if codes.is_empty() => return Redirect::to("/account").into_response(),
-            Ok(codes) => return keep(viewer.viewing, &codes, "/account"),
-            Err((_, notice)) => notice,
+    let has = app.store.has_second_factor(&viewer.principal().subject);
+    match has.await {
+        Ok(true) => {}
+        Ok(false) => {
+            let code = Notice::NoSecondFactor.code();
+            return Redirect::to(&format!("/account?notice={code}")).into_response();
         }
+        Err(error) => return Problem::from(error).into_response(),
+    }
+    let page = Page {
+        viewing: viewer.viewing,
+        action: ONCE_MORE,
+        next: own_path(query.next.as_deref()),
+        csrf: &viewer.login.csrf,
     };
-    let (viewing, login) = (viewer.viewing, &viewer.login);
-    page(
-        &app,
-        viewing,
-        login,
-        OF_THE_ACCOUNT,
-        "/account",
-        Some(refused),
-    )
-    .await
+    page.show(SecondFactorStep::Ask, None)
+}
+
+/// The code of somebody who is in.
+pub(super) async fn enter_once_more(State(app): State<App>, sent: Sent<CodeForm>) -> Response {
+    let (viewer, next) = (&sent.viewer, own_path(sent.next.as_deref()));
+    let shown = Someone::from(viewer).show(&app, &sent.fields.code).await;
+    match shown {
+        Ok(()) => Redirect::to(next).into_response(),
+        Err(refusal) => {
+            let page = Page {
+                viewing: viewer.viewing,
+                action: ONCE_MORE,
+                next,
+                csrf: &viewer.login.csrf,
+            };
+            page.show(SecondFactorStep::Ask, Some(refusal))
+        }
+    }
+}
+
+/// Nothing is offered by looking.
+pub(super) async fn to_account(_: Viewer) -> Redirect {
+    Redirect::to("/account")
 }
 
 /// New recovery codes, for a code of the app.
-pub(super) async fn renew(
-    State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<CodeForm>,
-) -> Response {
-    let next = Some("/account");
-    if !is_ours(&viewer, form.csrf.as_deref()) {
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::FormExpired);
-    }
-    if viewer.is_locked {
-        return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::Locked);
-    }
+pub(super) async fn renew(State(app): State<App>, sent: Sent<CodeForm>) -> Response {
+    let viewer = &sent.viewer;
     let name = &viewer.principal().subject;
-    match app.entrance.gate.code(&trial(&viewer), &form.code).await {
-        Ok(true) => {}
-        Ok(false) => return answer(&viewer, next, StatusCode::FORBIDDEN, &Notice::CodeWrong),
-        Err(hindrance) => {
-            let (status, notice) = (StatusCode::TOO_MANY_REQUESTS, hindrance_notice(&hindrance));
-            return answer(&viewer, next, status, &notice);
+    let gate = &app.entrance.gate;
+    let right = gate.code(&trial(viewer), &sent.fields.code).await;
+    let (status, notice) = match right.map_err(refusal) {
+        Ok(true) => {
+            let codes = new_codes();
+            let stored = async {
+                let mut unit = app.store.begin().await?;
+                Store::put_recovery_codes(&mut unit, name, &hashes(&codes)).await?;
+                let entry = entry(viewer, "person.recovery_codes", name, json!({}));
+                Store::audit(&mut unit, entry).await?;
+                unit.commit().await.map_err(StoreError::from)
+            };
+            match stored.await {
+                Ok(()) => return keep(viewer.viewing, &codes, "/account"),
+                Err(error) => not_recording(&error),
+            }
         }
-    }
-    let codes = new_codes();
-    let stored = async {
-        let mut unit = app.store.begin().await?;
-        Store::confirm_second_factor(&mut unit, name, &hashes(&codes)).await?;
-        let entry = entry(&viewer, "person.recovery_codes", name, json!({}));
-        Store::audit(&mut unit, entry).await?;
-        unit.commit().await.map_err(StoreError::from)
+        Ok(false) => (StatusCode::FORBIDDEN, Notice::CodeWrong),
+        Err(refusal) => refusal,
     };
-    match stored.await {
-        Ok(()) => keep(viewer.viewing, &codes, "/account"),
-        Err(error) => {
-            log_unavailable(&error);
-            let (status, notice) = (StatusCode::SERVICE_UNAVAILABLE, Notice::NotRecording);
-            answer(&viewer, next, status, &notice)
-        }
-    }
+    sent.answer(status, &notice)
 }

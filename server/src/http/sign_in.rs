@@ -4,26 +4,28 @@ use axum::Json;
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::{Language, Role};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
-use web_ui::{Notice, SignIn, SignInProblem, Template, Viewing};
+use web_ui::{Notice, SignIn, SignInProblem, Template};
 
 use super::App;
+use super::cookie::{LANGUAGE_COOKIE, SetCookie, cookie, device_cookie, login_cookie};
+use super::csrf::{CSRF_HEADER, FormToken, is_from_us, is_of};
 use super::error::{Problem, log_unavailable};
-use super::form::own_path;
+use super::form::{not_recording, own_path};
 use super::page::html;
-use super::viewer::{
-    CSRF_HEADER, LANGUAGE_COOKIE, Peer, Viewer, cookie, cookie_hash, device_cookie, login_cookie,
-};
+use super::sent::{Nothing, Sent};
+use super::throttle::Share;
+use super::viewer::{EvenLocked, Peer, Viewer};
+use crate::identity::call_back::CallBack;
+use crate::identity::digest::of_secret;
 use crate::identity::gate::{Hindrance, Trial};
-use crate::identity::password::random;
+use crate::identity::name::NAME_CHARS_MAX;
 use crate::identity::principal::Principal;
-use crate::identity::standing::Revocation;
+use crate::identity::random::secret;
 use crate::store::audit::AuditEntry;
 use crate::store::login::NewLogin;
 use crate::store::{Store, StoreError, Unit};
@@ -38,9 +40,6 @@ const LANGUAGE_SECONDS: i64 = 365 * 24 * 3600;
 
 /// A browser is known for as long, counted from its last sign-in.
 const DEVICE_SECONDS: i64 = 365 * 24 * 3600;
-
-/// Nobody's name is longer, and what is written down of a failed attempt should not be either.
-pub(super) const NAME_CHARS_MAX: usize = 64;
 
 /// Somebody of this name who shows something.
 pub(super) fn trial_of<'a>(name: &'a str, peer: &'a str, device: Option<&'a str>) -> Trial<'a> {
@@ -60,7 +59,25 @@ pub(super) fn trial(viewer: &Viewer) -> Trial<'_> {
     )
 }
 
-pub(super) fn hindrance_notice(hindrance: &Hindrance) -> Notice {
+/// Whether this is the password of somebody who is signed in.
+pub(super) async fn right_password(
+    app: &App,
+    viewer: &Viewer,
+    password: String,
+) -> Result<(), (StatusCode, Notice)> {
+    let stored = app.store.person(&viewer.principal().subject).await;
+    let stored = stored.map_err(|error| not_recording(&error))?;
+    let stored = stored.and_then(|person| person.password_hash);
+    let gate = &app.entrance.gate;
+    let right = gate.password(&trial(viewer), password, stored).await;
+    if right.map_err(refusal)? {
+        Ok(())
+    } else {
+        Err((StatusCode::FORBIDDEN, Notice::WrongPassword))
+    }
+}
+
+fn hindrance_notice(hindrance: &Hindrance) -> Notice {
     match hindrance {
         Hindrance::Locked(_) | Hindrance::Busy => Notice::TryLater,
         Hindrance::Store(error) => {
@@ -95,24 +112,19 @@ pub(super) async fn show(
         Some(_) => Some(SignInProblem::Ended),
         None => None,
     };
-    page(
-        &app,
-        app.viewing(&headers),
-        StatusCode::OK,
-        problem,
-        "",
-        own_path(query.next.as_deref()),
-    )
+    let next = own_path(query.next.as_deref());
+    page(&app, &headers, StatusCode::OK, problem, "", next)
 }
 
 pub(super) fn page(
     app: &App,
-    viewing: Viewing,
+    headers: &HeaderMap,
     status: StatusCode,
     problem: Option<SignInProblem>,
     name: &str,
     next: &str,
 ) -> Response {
+    let (viewing, token) = (app.viewing(headers), FormToken::of(app, headers));
     let page = SignIn {
         viewing,
         problem,
@@ -122,39 +134,18 @@ pub(super) fn page(
             let name = &visitors.provider.config().name;
             name.get(viewing.language)
         }),
-        csrf: None,
+        csrf: token.value(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    html(status, page.render())
+    token.kept(app, html(status, page.render()))
 }
 
 #[derive(Deserialize)]
 pub(super) struct SignInForm {
+    csrf: Option<String>,
     name: String,
     password: String,
     next: Option<String>,
-}
-
-/// Whether a form of a browser comes from a page of ours, so that nobody is signed in as somebody else. A browser says so
-/// by `Origin`, an old one by `Referer`; what says neither is no browser, and has nobody's cookies to lose.
-pub(super) fn is_same_origin(headers: &HeaderMap, secure: bool) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if headers.contains_key("sec-fetch-site")
-        && !matches!(text("sec-fetch-site"), Some("same-origin" | "none"))
-    {
-        return false;
-    }
-    let Some(shown) = headers
-        .get(header::ORIGIN)
-        .or_else(|| headers.get(header::REFERER))
-    else {
-        return true;
-    };
-    let shown = shown.to_str().ok().and_then(|url| url.split_once("://"));
-    shown.is_some_and(|(scheme, rest)| {
-        let host = rest.split(['/', '?', '#']).next();
-        host == text("host") && (scheme == "https" || (scheme == "http" && !secure))
-    })
 }
 
 pub(super) async fn enter(
@@ -165,16 +156,11 @@ pub(super) async fn enter(
 ) -> Response {
     let viewing = app.viewing(&headers);
     let next = own_path(form.next.as_deref());
-    if !is_same_origin(&headers, app.entrance.secure_cookies) {
-        return page(
-            &app,
-            viewing,
-            StatusCode::FORBIDDEN,
-            Some(SignInProblem::Ended),
-            "",
-            next,
-        );
+    if !is_from_us(&app, &headers, form.csrf.as_deref()) {
+        let problem = Some(SignInProblem::Ended);
+        return page(&app, &headers, StatusCode::FORBIDDEN, problem, "", next);
     }
+    // Nobody's name is longer, and what is written down of a failed attempt should not be either.
     let name: String = wire::clean(&form.name)
         .chars()
         .take(NAME_CHARS_MAX)
@@ -193,7 +179,7 @@ pub(super) async fn enter(
             (StatusCode::SERVICE_UNAVAILABLE, SignInProblem::Unavailable)
         }
     };
-    let mut response = page(&app, viewing, status, Some(problem), &form.name, next);
+    let mut response = page(&app, &headers, status, Some(problem), &form.name, next);
     if let SignInProblem::Locked(until) = problem {
         let seconds = (until - viewing.now).num_seconds().max(1);
         let headers = response.headers_mut();
@@ -225,8 +211,8 @@ pub(super) async fn needs_second_factor(
     name: &str,
     roles: &[Role],
 ) -> Result<bool, StoreError> {
-    let has = app.store.second_factor(name).await?;
-    Ok(has.is_some_and(|known| known.confirmed) || app.policy.now().asks_at_sign_in(roles))
+    let has = app.store.has_second_factor(name).await?;
+    Ok(has || app.policy.now().asks_at_sign_in(roles))
 }
 
 /// What follows the right password: the page that was wanted, or the second factor.
@@ -245,13 +231,8 @@ pub(super) fn welcome(
         Redirect::to(next)
     };
     let seconds = LOGIN_HOURS * 3600;
-    let response = with_cookie(
-        app,
-        login_cookie(secure),
-        &entered.cookie,
-        seconds,
-        answer.into_response(),
-    );
+    let cookie = SetCookie::new(login_cookie(secure), &entered.cookie, seconds);
+    let response = cookie.into(app, answer.into_response());
     if entered.awaits_second_factor {
         response
     } else {
@@ -275,7 +256,7 @@ pub(super) fn known_browser(
     let keys = &app.entrance.gate.keys;
     let value = keys.device_cookie(before.as_deref(), name);
     let cookie = device_cookie(app.entrance.secure_cookies);
-    with_cookie(app, cookie, &value, DEVICE_SECONDS, response)
+    SetCookie::new(cookie, &value, DEVICE_SECONDS).into(app, response)
 }
 
 /// A new login, or `None` for a wrong name or password; both are written down.
@@ -291,22 +272,32 @@ async fn sign_in(
         .and_then(|person| person.password_hash.clone());
     let right = app.entrance.gate.password(trial, password, stored).await?;
     match person.filter(|_| right) {
-        Some(person) => Ok(Some(begin(app, &person.principal, trial.peer, now).await?)),
+        Some(person) => Ok(begin(app, &person.principal, trial.peer, now).await?),
         None => Ok(None),
     }
 }
 
 /// Begins a login of somebody whose password was right. It waits for the second factor of those who have one or need one.
+/// `None`: something was taken from them since they were looked up, perhaps this password.
 pub(super) async fn begin(
     app: &App,
     person: &Principal,
     peer: &str,
     now: DateTime<Utc>,
-) -> Result<Entered, StoreError> {
+) -> Result<Option<Entered>, StoreError> {
     let name = &person.subject;
     let awaits_second_factor = needs_second_factor(app, name, &person.roles).await?;
     let mut unit = app.store.begin().await?;
-    let (id, cookie) = write_login(&mut unit, name, peer, now, awaits_second_factor).await?;
+    let begun = Begun {
+        person: name,
+        generation: person.proof.as_of.generation(),
+        peer,
+        now,
+        awaits_second_factor,
+    };
+    let Some((id, cookie)) = write_login(&mut unit, begun).await? else {
+        return Ok(None);
+    };
     let entry = AuditEntry::new(name, peer, "login.begin", name).login(id);
     let entered = Entered {
         cookie,
@@ -314,81 +305,60 @@ pub(super) async fn begin(
     };
     Store::audit(&mut unit, entry.outcome(entered.outcome())).await?;
     unit.commit().await?;
-    Ok(entered)
+    Ok(Some(entered))
 }
 
-/// A new login of somebody who has shown who they are: its id, and the value of its cookie.
+/// A login that begins now.
+pub(super) struct Begun<'a> {
+    pub(super) person: &'a str,
+    /// Of their rights, as they were when they showed who they are.
+    pub(super) generation: i64,
+    pub(super) peer: &'a str,
+    pub(super) now: DateTime<Utc>,
+    pub(super) awaits_second_factor: bool,
+}
+
+/// A new login of somebody who has shown who they are: its id, and the value of its cookie. `None`: something was taken
+/// from them meanwhile.
 pub(super) async fn write_login(
     unit: &mut Unit<'_>,
-    person: &str,
-    peer: &str,
-    now: DateTime<Utc>,
-    awaits_second_factor: bool,
-) -> Result<(Uuid, String), StoreError> {
-    let (id, cookie) = (Uuid::new_v4(), URL_SAFE_NO_PAD.encode(random::<32>()));
+    begun: Begun<'_>,
+) -> Result<Option<(Uuid, String)>, StoreError> {
+    let (id, cookie) = (Uuid::new_v4(), secret());
     let login = NewLogin {
         id,
-        cookie_hash: &cookie_hash(&cookie),
-        person,
-        csrf: &URL_SAFE_NO_PAD.encode(random::<32>()),
-        peer,
-        expires_at: now + TimeDelta::hours(LOGIN_HOURS),
-        awaits_second_factor,
+        cookie_hash: &of_secret(&cookie),
+        person: begun.person,
+        csrf: &secret(),
+        peer: begun.peer,
+        expires_at: begun.now + TimeDelta::hours(LOGIN_HOURS),
+        awaits_second_factor: begun.awaits_second_factor,
+        generation: begun.generation,
     };
-    Store::begin_login(unit, login).await?;
-    Ok((id, cookie))
-}
-
-fn with_cookie(
-    app: &App,
-    name: &str,
-    value: &str,
-    seconds: i64,
-    mut response: Response,
-) -> Response {
-    let secure = if app.entrance.secure_cookies {
-        "; Secure"
-    } else {
-        ""
-    };
-    let cookie =
-        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    let cookie = HeaderValue::from_str(&cookie)
-        .expect("our cookies are base64url, hexadecimal and language tags");
-    response.headers_mut().append(header::SET_COOKIE, cookie);
-    response
-}
-
-#[derive(Deserialize)]
-pub(super) struct CsrfForm {
-    csrf: String,
+    let has_begun = Store::begin_login(unit, login).await?;
+    Ok(has_begun.then_some((id, cookie)))
 }
 
 pub(super) async fn leave(
     State(app): State<App>,
-    viewer: Viewer,
-    Form(form): Form<CsrfForm>,
+    EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
-    if form.csrf != viewer.login.csrf {
-        return Redirect::to("/").into_response();
-    }
+    let viewer = &sent.viewer;
     let subject = &viewer.principal().subject;
-    let (tokens, now) = (Revocation::Grant(viewer.login.id), viewer.viewing.now);
     let ended = async {
-        let mut unit = app.store.begin().await?;
-        Store::end_login(&mut unit, subject, viewer.login.id).await?;
-        Store::put_revocation(&mut unit, &tokens, now).await?;
+        let mut back = CallBack::begin(&app.store).await?;
+        Store::end_login(&mut back.unit, subject, viewer.login.id).await?;
+        back.grant(viewer.login.id, subject).await?;
         let actor = viewer.actor();
         let entry = AuditEntry::by(&actor, "login.end", subject);
-        Store::audit(&mut unit, entry).await?;
-        unit.commit().await.map_err(StoreError::from)
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await
     };
     match ended.await {
         Ok(()) => {
-            app.authenticator.call_back(&tokens, subject, now);
             let next = Redirect::to("/sign-in?ended=signed-out").into_response();
             let cookie = login_cookie(app.entrance.secure_cookies);
-            with_cookie(&app, cookie, "", 0, next)
+            SetCookie::new(cookie, "", 0).into(&app, next)
         }
         Err(error) => Problem::from(error).into_response(),
     }
@@ -403,51 +373,23 @@ pub(super) struct LanguageForm {
 /// Changes nothing but how this browser sees the pages, so it needs no login.
 pub(super) async fn language(State(app): State<App>, Form(form): Form<LanguageForm>) -> Response {
     let next = Redirect::to(own_path(form.next.as_deref()));
-    with_cookie(
-        &app,
-        LANGUAGE_COOKIE,
-        form.lang.tag(),
-        LANGUAGE_SECONDS,
-        next.into_response(),
-    )
+    let cookie = SetCookie::new(LANGUAGE_COOKIE, form.lang.tag(), LANGUAGE_SECONDS);
+    cookie.into(&app, next.into_response())
 }
 
 /// The token with which a page's script connects. It is good for minutes and kept in memory only.
-pub(super) async fn token(State(app): State<App>, viewer: Viewer) -> Response {
-    if viewer.script_csrf.as_deref() != Some(&viewer.login.csrf) {
+pub(super) async fn token(
+    State(app): State<App>,
+    EvenLocked(viewer): EvenLocked<Viewer>,
+) -> Response {
+    if !is_of(&viewer.login, viewer.script_csrf.as_deref()) {
         let detail = format!("the header `{CSRF_HEADER}` of the page is needed");
         return Problem::new(StatusCode::FORBIDDEN, "csrf", detail).into_response();
+    }
+    if let Err(wait) = app.throttle.of_principal(Share::Token, viewer.principal()) {
+        return Problem::too_many(wait).into_response();
     }
     let issued = app.authenticator.issue(viewer.principal());
     Json(json!({"access_token": issued.token, "token_type": "Bearer", "expires_in": issued.lifetime.as_secs()}))
         .into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forms_of_other_sites_are_told_apart() {
-        for (name, shown, secure, same) in [
-            ("x-none", "", false, true),
-            ("origin", "http://a:1", false, true),
-            ("origin", "https://a:1", false, true),
-            ("origin", "https://a:1", true, true),
-            ("origin", "http://a:1", true, false),
-            ("origin", "http://b:1", false, false),
-            ("origin", "null", false, false),
-            ("origin", "ftp://a:1", false, false),
-            ("referer", "http://a:1/sign-in?next=/", false, true),
-            ("referer", "http://b:1/?http://a:1", false, false),
-            ("sec-fetch-site", "same-origin", false, true),
-            ("sec-fetch-site", "cross-site", false, false),
-            ("sec-fetch-site", "same-site", false, false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static("a:1"));
-            headers.insert(name, HeaderValue::from_static(shown));
-            assert_eq!(is_same_origin(&headers, secure), same, "{name}: {shown}");
-        }
-    }
 }

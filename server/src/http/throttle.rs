@@ -1,5 +1,6 @@
-//! How often an address may sign in, ask for tokens and give commands, before anybody looks at who it is. How often a
-//! principal may is decided where it is known: for commands in `command`, for tokens after the secret was right.
+//! How often an address may sign in, ask for tokens, give commands and do what leaves a row in the audit, before anybody
+//! looks at who it is. How often a principal may is decided where it is known: for commands in `command`, for alarms in
+//! `alarm`, for all else here, by [`Throttle::of_principal`].
 //!
 //! Guessing is slowed here and by the lock-out; what costs the server work (Argon2) is bounded by its own queue besides. The
 //! limits leave room for what a site really does at once, and each says what that is.
@@ -20,8 +21,9 @@ use web_ui::{ErrorKind, ErrorPage, Template, Viewing};
 use super::error::Problem;
 use super::page::html;
 use super::viewer::language;
+use crate::identity::principal::Principal;
 use crate::listener::asker::Asker;
-use crate::listener::is_console;
+use crate::listener::console::has_reserve;
 use crate::listener::rate::{Buckets, Rate};
 use crate::observability::{Refused, count_refused};
 
@@ -38,6 +40,9 @@ const TOKEN: Rate = Rate {
     every: Duration::from_millis(20),
 };
 
+/// 2,400, and 40 a second: after a storm, four people behind one address acknowledge every alarm of the largest site.
+const ACT: Rate = COMMAND;
+
 /// 60, and one each two seconds: an agent that connects again in a loop, or a person with some pages.
 const TOKEN_OF_PRINCIPAL: Rate = Rate {
     burst: 60,
@@ -50,29 +55,63 @@ const COMMAND: Rate = Rate {
     every: Duration::from_millis(25),
 };
 
-/// What is bounded.
+/// 300, and five a second: an administrator who approves the devices of a new site, or calls everybody back.
+const ACT_OF_PRINCIPAL: Rate = Rate {
+    burst: 300,
+    every: Duration::from_millis(200),
+};
+
+/// 60, and one each ten seconds: a dispute about a car takes a look or two, and nobody reads the plates of a whole site.
+const REVEAL_OF_PRINCIPAL: Rate = Rate {
+    burst: 60,
+    every: Duration::from_secs(10),
+};
+
+/// What is bounded for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     SignIn,
     Token,
     Command,
+    /// What leaves a row in the audit whether it is allowed or not.
+    Act,
+}
+
+/// What is bounded for a principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Getting a token, whatever for.
+    Token,
+    /// Approving a device, calling something back.
+    Act,
+    /// Reading a whole number plate.
+    Reveal,
 }
 
 impl Kind {
     fn of(method: &Method, path: &str) -> Option<Self> {
         // Going to the provider keeps something, too.
-        if method != Method::POST && path != "/sign-in/external" {
+        const TO_THE_PROVIDER: [&str; 2] = ["/sign-in/external", "/login/prove"];
+        if method != Method::POST && !TO_THE_PROVIDER.contains(&path) {
             return None;
         }
         match path {
+            "/login/prove" => Some(Self::SignIn),
             _ if path == "/sign-in" || path.starts_with("/sign-in/") => Some(Self::SignIn),
+            // It asks for no login, as little as signing in does.
+            "/language" => Some(Self::SignIn),
             "/login/token" => Some(Self::Token),
             _ if path.starts_with("/oauth/") => Some(Self::Token),
+            "/api/v1/revocations" => Some(Self::Act),
             _ if path.ends_with("/commands") => Some(Self::Command),
+            _ if ACTS.iter().any(|act| path.ends_with(act)) => Some(Self::Act),
             _ => None,
         }
     }
 }
+
+/// How the paths of what leaves a row end.
+const ACTS: [&str; 3] = ["/acknowledge", "/approve", "/reveal"];
 
 /// The buckets of one kind. Consoles have theirs apart: nobody else fills the table that they stand in.
 struct Kept {
@@ -95,11 +134,17 @@ pub(crate) struct Throttle {
     shared: Arc<Shared>,
 }
 
+/// Somebody, and through what they act: an application that asks too often takes nothing from its person's pages.
+type Holder = (String, Option<String>);
+
 struct Shared {
     sign_in: Mutex<Kept>,
     token: Mutex<Kept>,
     command: Mutex<Kept>,
-    token_of_principal: Mutex<Buckets<String>>,
+    act: Mutex<Kept>,
+    token_of_principal: Mutex<Buckets<Holder>>,
+    act_of_principal: Mutex<Buckets<Holder>>,
+    reveal_of_principal: Mutex<Buckets<Holder>>,
     consoles: Vec<IpAddr>,
     offset: FixedOffset,
 }
@@ -111,7 +156,10 @@ impl Throttle {
                 sign_in: Kept::new(SIGN_IN),
                 token: Kept::new(TOKEN),
                 command: Kept::new(COMMAND),
+                act: Kept::new(ACT),
                 token_of_principal: Mutex::new(Buckets::new(TOKEN_OF_PRINCIPAL)),
+                act_of_principal: Mutex::new(Buckets::new(ACT_OF_PRINCIPAL)),
+                reveal_of_principal: Mutex::new(Buckets::new(REVEAL_OF_PRINCIPAL)),
                 consoles,
                 offset,
             }),
@@ -123,21 +171,28 @@ impl Throttle {
             Kind::SignIn => &self.shared.sign_in,
             Kind::Token => &self.shared.token,
             Kind::Command => &self.shared.command,
+            Kind::Act => &self.shared.act,
         };
         let mut buckets = buckets.lock().expect("nothing panics while it is held");
-        if is_console(address, &self.shared.consoles) {
+        if has_reserve(address, &self.shared.consoles) {
             buckets.consoles.take(address.to_canonical(), now)
         } else {
             buckets.addresses.take(network::network(address), now)
         }
     }
 
-    /// One more token for somebody who has proved to be this; or when to ask again. Not before: whoever names another must
-    /// not use up what is the other's.
-    pub(super) fn token_of(&self, subject: &str) -> Result<(), Duration> {
-        let buckets = &self.shared.token_of_principal;
+    /// Once more for somebody who has proved to be this; or when to ask again. Not before: whoever names another must not use
+    /// up what is the other's.
+    pub(super) fn of_principal(&self, share: Share, who: &Principal) -> Result<(), Duration> {
+        let buckets = match share {
+            Share::Token => &self.shared.token_of_principal,
+            Share::Act => &self.shared.act_of_principal,
+            Share::Reveal => &self.shared.reveal_of_principal,
+        };
+        let holder = (who.subject.clone(), who.proof.client.clone());
         let mut buckets = buckets.lock().expect("nothing panics while it is held");
-        buckets.take(subject.to_owned(), Instant::now())
+        let taken = buckets.take(holder, Instant::now());
+        taken.inspect_err(|_| count_refused(Refused::Rate))
     }
 }
 
@@ -205,12 +260,14 @@ pub(super) fn retry_after(wait: Duration) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::principal::{Proof, Zones};
 
     #[test]
     fn what_is_bounded_is_known_by_its_path() {
         for (method, path, expected) in [
             (Method::POST, "/sign-in", Some(Kind::SignIn)),
             (Method::GET, "/sign-in", None),
+            (Method::POST, "/language", Some(Kind::SignIn)),
             (Method::POST, "/oauth/token", Some(Kind::Token)),
             (Method::POST, "/oauth/revoke", Some(Kind::Token)),
             (Method::POST, "/login/token", Some(Kind::Token)),
@@ -225,7 +282,25 @@ mod tests {
                 Some(Kind::Command),
             ),
             (Method::GET, "/api/v1/devices/gate-1/commands", None),
-            (Method::POST, "/alarms/1/acknowledge", None),
+            (Method::POST, "/alarms/1/acknowledge", Some(Kind::Act)),
+            (
+                Method::POST,
+                "/api/v1/alarms/1/acknowledge",
+                Some(Kind::Act),
+            ),
+            (Method::POST, "/devices/gate-1/approve", Some(Kind::Act)),
+            (
+                Method::POST,
+                "/devices/lpr-1/points/plate/reveal",
+                Some(Kind::Act),
+            ),
+            (
+                Method::POST,
+                "/api/v1/devices/lpr-1/points/plate/reveal",
+                Some(Kind::Act),
+            ),
+            (Method::POST, "/api/v1/revocations", Some(Kind::Act)),
+            (Method::POST, "/login/active", None),
         ] {
             assert_eq!(Kind::of(&method, path), expected, "{method} {path}");
         }
@@ -267,6 +342,28 @@ mod tests {
             throttle.take(Kind::SignIn, IpAddr::from([127, 0, 0, 1]), now),
             Ok(())
         );
+    }
+
+    #[test]
+    fn an_application_uses_up_nothing_of_its_persons_pages() {
+        let throttle = Throttle::new(Vec::new(), FixedOffset::east_opt(0).unwrap());
+        let by = |client: Option<&str>| Principal {
+            subject: "kim".to_owned(),
+            full_name: String::new(),
+            roles: Vec::new(),
+            zones: Zones::All,
+            proof: Proof {
+                client: client.map(str::to_owned),
+                ..Proof::default()
+            },
+        };
+        let given = |share, client| throttle.of_principal(share, &by(client)).is_ok();
+        let asked = (0..1000).filter(|_| given(Share::Token, Some("app")));
+        assert!(asked.count() < 70, "the rate binds");
+        assert!(given(Share::Token, None));
+        assert!(given(Share::Reveal, Some("app")), "each has its own");
+        let asked = (0..1000).filter(|_| given(Share::Reveal, None));
+        assert!(asked.count() < 65);
     }
 
     #[test]

@@ -8,44 +8,22 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Utc;
 use contract::Language;
-use sha2::{Digest, Sha256};
-use web_ui::{ErrorKind, ErrorPage, Template, Viewing};
+use web_ui::{ErrorKind, ErrorPage, Notice, Template, Viewing};
 
 use super::App;
+use super::cookie::{LANGUAGE_COOKIE, cookie, device_cookie, login_cookie};
+use super::csrf::of_script;
 use super::error::{Problem, log_unavailable};
+use super::form::answer;
 use super::idle;
 use super::page::html;
 use crate::alarm::Actor;
+use crate::identity::digest::of_secret;
+use crate::identity::idle_lock::is_locked;
 use crate::identity::principal::Principal;
-use crate::identity::token::TokenError;
 use crate::listener::asker::Asker;
 use crate::store::StoreError;
 use crate::store::login::Login;
-
-/// The cookie of a login. Where it is `Secure`, its name makes browsers refuse one that a neighbour of this host, or a
-/// page without TLS, tries to plant.
-pub(crate) fn login_cookie(secure: bool) -> &'static str {
-    if secure {
-        "__Host-landside_login"
-    } else {
-        "landside_login"
-    }
-}
-
-/// The cookie of a browser in which people have signed in.
-pub(super) fn device_cookie(secure: bool) -> &'static str {
-    if secure {
-        "__Host-landside_device"
-    } else {
-        "landside_device"
-    }
-}
-
-/// The cookie of a chosen language.
-pub(super) const LANGUAGE_COOKIE: &str = "landside_language";
-
-/// The header by which a script shows that it read the page it runs in, and asks for an answer instead of a redirect.
-pub(super) const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Where a request comes from, as it is written down.
 #[derive(Debug, Clone)]
@@ -77,22 +55,6 @@ fn accepted_language(headers: &HeaderMap) -> Option<Language> {
     })
 }
 
-pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-}
-
-/// What is stored of a cookie.
-pub(super) fn cookie_hash(cookie: &str) -> Vec<u8> {
-    Sha256::digest(cookie).to_vec()
-}
-
 impl App {
     pub(super) fn viewing(&self, headers: &HeaderMap) -> Viewing {
         Viewing {
@@ -102,9 +64,9 @@ impl App {
         }
     }
 
-    async fn login(&self, headers: &HeaderMap) -> Result<Option<Login>, StoreError> {
+    pub(super) async fn login(&self, headers: &HeaderMap) -> Result<Option<Login>, StoreError> {
         match cookie(headers, login_cookie(self.entrance.secure_cookies)) {
-            Some(cookie) => self.store.login(&cookie_hash(cookie)).await,
+            Some(cookie) => self.store.login(&of_secret(cookie)).await,
             None => Ok(None),
         }
     }
@@ -115,13 +77,14 @@ impl App {
         headers: &HeaderMap,
     ) -> Result<Option<Login>, StoreError> {
         match cookie(headers, login_cookie(self.entrance.secure_cookies)) {
-            Some(cookie) => self.store.awaiting_login(&cookie_hash(cookie)).await,
+            Some(cookie) => self.store.awaiting_login(&of_secret(cookie)).await,
             None => Ok(None),
         }
     }
 }
 
-/// Somebody who is signed in and looks at a page. Everybody else is sent to sign in.
+/// Somebody who is signed in, whatever is asked. Everybody else is sent to sign in. Of a request that changes something it
+/// is refused while the login is locked: a form is read by [`super::sent::Sent`], which looks at its token as well.
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
     pub(super) login: Login,
@@ -137,6 +100,14 @@ pub(super) struct Viewer {
     pub(super) device_cookie: Option<String>,
 }
 
+/// What works at a locked console as well: whoever takes it out says so by that.
+#[derive(Debug, Clone)]
+pub(super) struct EvenLocked<T>(pub(super) T);
+
+/// What a locked console does not give, though nothing is changed by it.
+#[derive(Debug, Clone)]
+pub(super) struct Awake(pub(super) Viewer);
+
 impl Viewer {
     pub(super) fn principal(&self) -> &Principal {
         &self.login.principal
@@ -148,30 +119,29 @@ impl Viewer {
             peer: self.peer.clone(),
         }
     }
-}
 
-impl FromRequestParts<App> for Viewer {
-    type Rejection = Response;
+    /// The page from which a request like this one comes, if nothing else says it.
+    pub(super) fn page(&self) -> &str {
+        page_of(&self.path)
+    }
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+    fn refuse_locked(&self) -> Response {
+        let page = Some(self.page());
+        answer(self, page, StatusCode::FORBIDDEN, &Notice::Locked)
+    }
+
+    async fn read(parts: &Parts, app: &App, peer: String) -> Result<Self, Response> {
         let viewing = app.viewing(&parts.headers);
         let path = parts
             .uri
             .path_and_query()
             .map_or_else(|| "/".to_owned(), ToString::to_string);
-        let Peer(peer) = Peer::from_request_parts(parts, app)
-            .await
-            .unwrap_or_else(|never| match never {});
-        let script_csrf = parts
-            .headers
-            .get(CSRF_HEADER)
-            .and_then(|token| token.to_str().ok())
-            .map(str::to_owned);
+        let script_csrf = of_script(&parts.headers).map(str::to_owned);
         match app.login(&parts.headers).await {
             Ok(Some(login)) => {
                 let device = device_cookie(app.entrance.secure_cookies);
                 let viewer = Self {
-                    is_locked: idle::is_locked(&app.entrance.identity, &login, viewing.now),
+                    is_locked: is_locked(&app.entrance.identity, &login, viewing.now),
                     device_cookie: cookie(&parts.headers, device).map(str::to_owned),
                     login,
                     viewing,
@@ -209,8 +179,56 @@ impl FromRequestParts<App> for Viewer {
     }
 }
 
+impl FromRequestParts<App> for EvenLocked<Viewer> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let Peer(peer) = Peer::from_request_parts(parts, app)
+            .await
+            .unwrap_or_else(|never| match never {});
+        Viewer::read(parts, app, peer).await.map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Viewer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let EvenLocked(viewer) = EvenLocked::<Self>::from_request_parts(parts, app).await?;
+        if viewer.is_locked && !parts.method.is_safe() {
+            return Err(viewer.refuse_locked());
+        }
+        Ok(viewer)
+    }
+}
+
+impl FromRequestParts<App> for Awake {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let EvenLocked(viewer) = EvenLocked::<Viewer>::from_request_parts(parts, app).await?;
+        if viewer.is_locked {
+            return Err(viewer.refuse_locked());
+        }
+        Ok(Self(viewer))
+    }
+}
+
+/// The page of a path: a form of `/people/invite` stands on `/people`.
+fn page_of(path: &str) -> &str {
+    let path = path.split('?').next().unwrap_or_default();
+    let path = path.strip_suffix(".csv").unwrap_or(path);
+    let segments = match path.split('/').nth(1).unwrap_or_default() {
+        "devices" => 2,
+        "account" | "people" | "alarms" | "audit" => 1,
+        _ => return "/",
+    };
+    let end = path.match_indices('/').nth(segments).map(|(at, _)| at);
+    path.get(..end.unwrap_or(path.len())).unwrap_or("/")
+}
+
 /// A path as one value of a query (RFC 3986 section 2.1).
-fn in_query(path: &str) -> String {
+pub(super) fn in_query(path: &str) -> String {
     path.bytes().fold(String::new(), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             text.push(char::from(byte));
@@ -219,58 +237,6 @@ fn in_query(path: &str) -> String {
         }
         text
     })
-}
-
-/// Somebody who calls the API: with a token, or from a page with its cookie (and its CSRF token, to change anything).
-#[derive(Debug, Clone)]
-pub(super) struct Caller(pub(super) Actor);
-
-impl FromRequestParts<App> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Peer(peer) = Peer::from_request_parts(parts, app)
-            .await
-            .unwrap_or_else(|never| match never {});
-        if let Some(authorization) = parts.headers.get(header::AUTHORIZATION) {
-            let token = authorization
-                .to_str()
-                .ok()
-                .and_then(|value| value.split_once(' '));
-            let token = token
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-                .map(|(_, token)| token.trim());
-            let token = token.ok_or_else(Problem::unauthenticated)?;
-            let checked = app.authenticator.authenticate(token).await;
-            let checked = checked.map_err(|error| {
-                let (status, code) = match error {
-                    TokenError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-                    _ => (StatusCode::UNAUTHORIZED, "unauthenticated"),
-                };
-                Problem::new(status, code, error.to_string())
-            })?;
-            return Ok(Self(Actor {
-                principal: checked.principal,
-                peer,
-            }));
-        }
-        let login = app
-            .login(&parts.headers)
-            .await?
-            .ok_or_else(Problem::unauthenticated)?;
-        let shown = parts
-            .headers
-            .get(CSRF_HEADER)
-            .is_some_and(|token| token.as_bytes() == login.csrf.as_bytes());
-        if !parts.method.is_safe() && !shown {
-            let detail = format!("with a cookie, the header `{CSRF_HEADER}` of the page is needed");
-            return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
-        }
-        Ok(Self(Actor {
-            principal: login.principal,
-            peer,
-        }))
-    }
 }
 
 #[cfg(test)]
@@ -301,6 +267,23 @@ mod tests {
                 (header::ACCEPT_LANGUAGE, accepted),
             ]);
             assert_eq!(language(&headers), expected, "{cookies} {accepted}");
+        }
+    }
+
+    #[test]
+    fn a_form_stands_on_a_page() {
+        for (path, page) in [
+            ("/people/invite", "/people"),
+            ("/people?notice=x", "/people"),
+            ("/account/logins/7/end", "/account"),
+            ("/devices/gate-1/points/plate/reveal", "/devices/gate-1"),
+            ("/alarms/7/acknowledge", "/alarms"),
+            ("/audit.csv?actor=ada", "/audit"),
+            ("/login/unlock", "/"),
+            ("/", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(page_of(path), page, "{path}");
         }
     }
 

@@ -5,16 +5,16 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use chrono::Utc;
 use contract::{Role, ZoneId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::password;
-use super::principal::{Principal, Proof, Zones};
-use super::standing::Revocation;
-use crate::audit::AuditEntry;
+use super::call_back::CallBack;
+use super::name::{NAME_RULE, is_name};
+use super::principal::{Holder, Principal, Proof, Zones};
+use super::standing::CalledBack;
+use super::{password, secret};
+use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
 use crate::store::{Store, StoreError};
 
@@ -79,14 +79,6 @@ impl std::fmt::Debug for Access {
     }
 }
 
-const PEOPLE: [Role; 5] = [
-    Role::Viewer,
-    Role::Operator,
-    Role::Technician,
-    Role::Supervisor,
-    Role::Administrator,
-];
-
 impl Access {
     /// Reads the text of an access file and takes the secrets that it names from `environment`.
     ///
@@ -112,23 +104,14 @@ impl Access {
                 })
         };
         let zones = |owner: &str, words: &[String]| {
-            let zones = Zones::from_words(words)
-                .map_err(|error| ConfigError::invalid(path, owner, &error.to_string()))?;
-            if let Zones::Some(named) = &zones
-                && let Some(unknown) = named.iter().find(|zone| !known.contains(zone))
-            {
-                let wrong = format!(
-                    "there is no zone {unknown}: name one of the configuration, or \"*\" for all"
-                );
-                return Err(ConfigError::invalid(path, owner, &wrong));
-            }
-            Ok(zones)
+            let zones = Zones::among(words, known);
+            zones.map_err(|error| ConfigError::invalid(path, owner, &error.to_string()))
         };
         let mut access = Self::default();
         for user in file.user {
-            if !PEOPLE.contains(&user.role) {
+            if !user.role.is_for_people() {
                 let wrong = format!(
-                    "role {} is for programs; people have one of the first five",
+                    "role {} is for programs; people are viewer, operator, technician, supervisor or administrator",
                     user.role
                 );
                 return Err(ConfigError::invalid(path, &user.name, &wrong));
@@ -152,7 +135,10 @@ impl Access {
                     full_name: client.id.clone(),
                     subject: client.id,
                     roles: client.roles,
-                    proof: Proof::default(),
+                    proof: Proof {
+                        holder: Holder::Program,
+                        ..Proof::default()
+                    },
                 },
             });
         }
@@ -168,6 +154,10 @@ impl Access {
             let wrong = "is there twice: people, programs and applications share one name space";
             return Err(ConfigError::invalid(path, twice, wrong));
         }
+        if let Some(wrong) = access.names().find(|name| !is_name(name)) {
+            let rule = format!("nobody is called so: {NAME_RULE}");
+            return Err(ConfigError::invalid(path, wrong, &rule));
+        }
         Ok(access)
     }
 
@@ -179,83 +169,144 @@ impl Access {
             .find(|principal| principal.subject == subject)
     }
 
+    /// The people whom the file names.
+    pub(crate) fn people(&self) -> impl Iterator<Item = &Principal> {
+        self.people.iter().map(|entry| &entry.principal)
+    }
+
     /// Rights and revocations go by name: nobody may have another's.
     fn named_twice(&self) -> Option<&str> {
+        let mut seen = HashSet::new();
+        self.names().find(|name| !seen.insert(*name))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
         let entries = self.people.iter().chain(&self.clients);
         let names = entries.map(|entry| entry.principal.subject.as_str());
-        let mut names = names.chain(self.applications.iter().map(application::Entry::id));
-        let mut seen = HashSet::new();
-        names.find(|name| !seen.insert(*name))
+        names.chain(self.applications.iter().map(application::Entry::id))
     }
 
     /// Makes sure that everybody exists as described, and disables whoever was taken out of the file. A secret that is
     /// stored already is not hashed again; a new one ends the logins of its person. What they hold is called back, in the
-    /// same transaction, from everybody who lost something: let it take effect ([`Change::loses`]).
+    /// same transaction, from everybody who lost something: let it take effect.
     ///
     /// # Errors
-    /// [`StoreError`] when the store does not answer; nobody was changed then.
+    /// [`StoreError`] when the store does not answer, or a name is taken; nobody was changed then.
     pub async fn apply(self, store: &Store) -> Result<Applied, StoreError> {
-        let mut unit = store.begin().await?;
-        let names = |entries: &[Entry]| -> Vec<String> {
-            entries
-                .iter()
-                .map(|entry| entry.principal.subject.clone())
-                .collect()
+        // Hashing takes its time: nothing is held for so long.
+        let people = settle(self.people, store, Kind::Person).await?;
+        let clients = settle(self.clients, store, Kind::Client).await?;
+        let applications = application::settle(self.applications, store).await?;
+
+        let mut back = CallBack::begin(store).await?;
+        let names = |settled: &[Settled]| -> Vec<String> {
+            let names = settled.iter().map(|one| one.now.subject.clone());
+            names.collect()
         };
-        let (people, clients) =
-            Store::disable_others(&mut unit, &names(&self.people), &names(&self.clients)).await?;
-        for person in &people {
-            Store::end_logins(&mut unit, person).await?;
-        }
-        let removed = people.into_iter().chain(clients);
-        let mut changes: Vec<Changed> = removed.map(Changed::removed).collect();
-        for entry in self.people {
-            let stored = store.person(&entry.principal.subject).await?;
-            let (before, stored) = stored
-                .map(|person| (person.principal, person.password_hash))
-                .unzip();
-            let stored = Option::flatten(stored);
-            let (hash, is_new) = hash_of(entry.secret, stored).await;
-            Store::put_person(&mut unit, &entry.principal, &hash).await?;
-            if is_new {
-                Store::end_logins(&mut unit, &entry.principal.subject).await?;
-            }
-            changes.extend(Changed::between(before, entry.principal, is_new));
-        }
-        for entry in self.clients {
-            let stored = store.client(&entry.principal.subject).await?;
-            let (before, stored) = stored
-                .map(|client| (client.principal, client.secret_hash))
-                .unzip();
-            let (hash, is_new) = application::hash_of(entry.secret, stored).await;
-            Store::put_client(&mut unit, &entry.principal, &hash).await?;
-            changes.extend(Changed::between(before, entry.principal, is_new));
-        }
-        // After all the hashing: what was issued meanwhile is void as well.
-        let at = Utc::now();
-        let ended = application::apply(self.applications, store, &mut unit, at).await?;
+        let (gone_people, gone_clients) =
+            Store::disable_others(&mut back.unit, &names(&people), &names(&clients)).await?;
+        let ids: Vec<String> = applications.iter().map(|one| one.id().to_owned()).collect();
+        let gone = Store::disable_other_applications(&mut back.unit, &ids).await?;
+        let gone = gone_people.iter().chain(&gone_clients).chain(&gone);
+        let mut changes: Vec<Changed> = gone.map(|name| Changed::removed(name.clone())).collect();
+        let everybody = people.iter().chain(&clients);
+        changes.extend(everybody.filter_map(Settled::changed));
+        changes.extend(
+            applications
+                .iter()
+                .filter_map(application::Settled::changed),
+        );
         for lost in changes.iter().filter(|change| change.what.loses()) {
-            let revocation = Revocation::Subject(lost.subject.clone());
-            Store::put_revocation(&mut unit, &revocation, at).await?;
+            back.subject(&lost.subject).await?;
+        }
+        let with_new = people.iter().filter(|person| person.has_new_secret);
+        let with_new = with_new.map(|person| &person.now.subject);
+        for person in gone_people.iter().chain(with_new) {
+            Store::end_logins(&mut back.unit, person).await?;
+        }
+        for person in &people {
+            Store::put_person(&mut back.unit, &person.now, &person.hash).await?;
+        }
+        for client in &clients {
+            Store::put_client(&mut back.unit, &client.now, &client.hash).await?;
+        }
+        for application in &applications {
+            application.put(&mut back.unit).await?;
+        }
+        for (grant, holder) in Store::end_grants_of_nobody(&mut back.unit).await? {
+            back.grant(grant, &holder).await?;
         }
         for change in &changes {
-            let subject = &change.subject;
-            let entry = AuditEntry::new("server", "access file", "access.change", subject)
-                .detail(change.detail());
-            Store::audit(&mut unit, entry).await?;
+            let entry = AuditEntry::new(SERVER, "access file", "access.change", &change.subject)
+                .detail(change.detail.clone());
+            Store::audit(&mut back.unit, entry).await?;
         }
-        unit.commit().await?;
-        Ok(Applied { changes, ended })
+        Ok(Applied {
+            changes,
+            called_back: back.store().await?,
+        })
     }
 }
 
-/// What came of an access file. Let it take effect: [`Change::loses`], and what ended.
+/// What came of an access file.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// Who is not as they were before.
     pub changes: Vec<Changed>,
-    /// What people had let applications do that may no more: its `sid`, and whose it was.
-    pub ended: Vec<(Uuid, String)>,
+    /// What is void: let it take effect.
+    pub(crate) called_back: Vec<CalledBack>,
+}
+
+/// What somebody shows, which decides how it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A password, which a person chose.
+    Person,
+    /// A secret, of a program or an application.
+    Client,
+}
+
+/// Somebody as the file says, beside what is stored of them.
+struct Settled {
+    /// None: nobody, or disabled.
+    before: Option<Principal>,
+    now: Principal,
+    hash: String,
+    has_new_secret: bool,
+}
+
+impl Settled {
+    fn changed(&self) -> Option<Changed> {
+        Changed::between(self.before.as_ref(), &self.now, self.has_new_secret)
+    }
+}
+
+async fn settle(
+    entries: Vec<Entry>,
+    store: &Store,
+    kind: Kind,
+) -> Result<Vec<Settled>, StoreError> {
+    let mut settled = Vec::with_capacity(entries.len());
+    for Entry { principal, secret } in entries {
+        let (before, stored) = match kind {
+            Kind::Person => match store.person(&principal.subject).await? {
+                Some(person) => (Some(person.principal), person.password_hash),
+                None => (None, None),
+            },
+            Kind::Client => match store.client(&principal.subject).await? {
+                Some(client) => (Some(client.principal), Some(client.secret_hash)),
+                None => (None, None),
+            },
+        };
+        let (hash, has_new_secret) = hash_of(secret, stored, kind).await;
+        settled.push(Settled {
+            before,
+            now: principal,
+            hash,
+            has_new_secret,
+        });
+    }
+    Ok(settled)
 }
 
 /// Somebody who is not as they were before.
@@ -265,8 +316,8 @@ pub struct Changed {
     pub subject: String,
     /// How.
     pub what: Change,
-    /// As they are now.
-    now: Option<Principal>,
+    /// What the audit says of it.
+    detail: Value,
 }
 
 /// How somebody changed.
@@ -288,6 +339,15 @@ impl Change {
         matches!(self, Self::Lowered | Self::Removed)
     }
 
+    /// Of whom lost nothing, and of whom nothing is another.
+    fn of(keeps: bool, same: bool) -> Option<Self> {
+        match (keeps, same) {
+            (false, _) => Some(Self::Lowered),
+            (true, false) => Some(Self::Raised),
+            (true, true) => None,
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Added => "added",
@@ -299,51 +359,44 @@ impl Change {
 }
 
 impl Changed {
-    fn removed(subject: String) -> Self {
+    fn new(subject: String, what: Change, mut now: Value) -> Self {
+        now["change"] = what.as_str().into();
         Self {
             subject,
-            what: Change::Removed,
-            now: None,
+            what,
+            detail: now,
         }
     }
 
+    fn removed(subject: String) -> Self {
+        Self::new(subject, Change::Removed, json!({}))
+    }
+
     /// What differs, if anything that decides rights does.
-    fn between(before: Option<Principal>, now: Principal, new_secret: bool) -> Option<Self> {
+    fn between(before: Option<&Principal>, now: &Principal, new_secret: bool) -> Option<Self> {
         let what = match before {
             None => Change::Added,
             Some(before) => {
                 let keeps = now.zones.include(&before.zones)
                     && before.roles.iter().all(|role| now.roles.contains(role));
                 let same = before.zones == now.zones && before.roles == now.roles;
-                match (keeps && !new_secret, same) {
-                    (false, _) => Change::Lowered,
-                    (true, false) => Change::Raised,
-                    (true, true) => return None,
-                }
+                Change::of(keeps && !new_secret, same)?
             }
         };
-        Some(Self {
-            subject: now.subject.clone(),
-            what,
-            now: Some(now),
-        })
-    }
-
-    fn detail(&self) -> Value {
-        let now = self.now.as_ref();
-        json!({
-            "change": self.what.as_str(),
-            "roles": now.map(|now| &now.roles),
-            "zones": now.map(|now| now.zones.to_words()),
-        })
+        let detail = json!({"roles": now.roles, "zones": now.zones.to_words()});
+        Some(Self::new(now.subject.clone(), what, detail))
     }
 }
 
-/// A hash of the secret: the stored one if it is that, else a new one.
-async fn hash_of(secret: String, stored: Option<String>) -> (String, bool) {
-    let hashed = tokio::task::spawn_blocking(move || match stored {
-        Some(stored) if password::matches(&secret, &stored) => (stored, false),
-        _ => (password::hash(&secret), true),
+/// A hash of the secret, and whether it is another than the stored one.
+async fn hash_of(secret: String, stored: Option<String>, kind: Kind) -> (String, bool) {
+    let hashed = tokio::task::spawn_blocking(move || match (kind, stored) {
+        (Kind::Person, Some(stored)) if password::matches(&secret, &stored) => (stored, false),
+        (Kind::Person, _) => (password::hash(&secret), true),
+        (Kind::Client, Some(stored)) if secret::is_kept_well(&secret, &stored) => (stored, false),
+        // It may be the same one, to be kept in a better way from now on.
+        (Kind::Client, Some(stored)) => (secret::hash(&secret), !secret::matches(&secret, &stored)),
+        (Kind::Client, None) => (secret::hash(&secret), true),
     });
     hashed.await.expect("hashing does not panic")
 }
@@ -419,7 +472,8 @@ mod tests {
             ),
         ] {
             let case = format!("{before:?} {now:?}");
-            let what = Changed::between(before, now, new_secret).map(|change| change.what);
+            let what =
+                Changed::between(before.as_ref(), &now, new_secret).map(|change| change.what);
             assert_eq!(what, expected, "{case}");
         }
     }

@@ -4,10 +4,13 @@ use chrono::Utc;
 use contract::Role;
 use serde_json::json;
 
+use super::call_back::CallBack;
+use super::digest::of_secret;
 use super::invitation;
-use super::password::random;
+use super::name::{NAME_RULE, is_name};
 use super::principal::{Principal, Proof, Zones};
-use super::standing::Revocation;
+use super::random::secret;
+use crate::audit::COMMAND_LINE;
 use crate::store::audit::AuditEntry;
 use crate::store::people::InviteError;
 use crate::store::{Store, StoreError};
@@ -29,10 +32,12 @@ pub struct Invitee {
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
     /// Nobody can be called so.
-    #[error("{0:?} is no name: use at most 64 letters, digits and . _ - @")]
+    #[error("{0:?} is no name: {NAME_RULE}")]
     Name(String),
     /// A role of machines.
-    #[error("{0} is a role for programs; people have one of the first five")]
+    #[error(
+        "{0} is a role for programs; people are viewer, operator, technician, supervisor or administrator"
+    )]
     Role(Role),
     /// The store refused.
     #[error(transparent)]
@@ -46,20 +51,19 @@ impl From<StoreError> for AdmissionError {
 }
 
 /// The path of a link by which somebody chooses a password. Of somebody who was there before, password, second factor and
-/// logins are gone; tokens that a running server has given out end with their ten minutes.
+/// logins are gone, and tokens are void within a second wherever a server runs.
 ///
 /// # Errors
 /// [`AdmissionError`], and nothing was changed.
 pub async fn invite(store: &Store, invitee: Invitee) -> Result<String, AdmissionError> {
-    if !invitation::is_name(&invitee.name) {
+    if !is_name(&invitee.name) {
         return Err(AdmissionError::Name(invitee.name));
     }
-    if matches!(invitee.role, Role::Agent | Role::Device | Role::Program) {
+    if !invitee.role.is_for_people() {
         return Err(AdmissionError::Role(invitee.role));
     }
-    const ACTOR: &str = "command line";
-    let token = invitation::token(random());
-    let (hash, now) = (invitation::token_hash(&token), Utc::now());
+    let token = secret();
+    let (hash, now) = (of_secret(&token), Utc::now());
     let person = Principal {
         subject: invitee.name,
         full_name: invitee.full_name,
@@ -67,14 +71,12 @@ pub async fn invite(store: &Store, invitee: Invitee) -> Result<String, Admission
         zones: invitee.zones,
         proof: Proof::default(),
     };
-    let mut unit = store.begin().await?;
+    let mut back = CallBack::begin(store).await?;
     let until = now + invitation::GOOD_FOR;
-    Store::invite(&mut unit, &person, &hash, ACTOR, until).await?;
-    let tokens = Revocation::Subject(person.subject.clone());
-    Store::put_revocation(&mut unit, &tokens, now).await?;
-    let entry = AuditEntry::new(ACTOR, "", "person.invite", &person.subject)
+    back.invite(&person, &hash, COMMAND_LINE, until).await?;
+    let entry = AuditEntry::new(COMMAND_LINE, "", "person.invite", &person.subject)
         .detail(json!({"roles": person.roles, "zones": person.zones.to_words()}));
-    Store::audit(&mut unit, entry).await?;
-    unit.commit().await.map_err(StoreError::from)?;
+    Store::audit(&mut back.unit, entry).await?;
+    back.store().await?;
     Ok(invitation::path(&token))
 }

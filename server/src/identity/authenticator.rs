@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use broker::Publisher;
-use chrono::{DateTime, Utc};
 
 use super::external::Visitors;
 use super::principal::Principal;
-use super::standing::{Revocation, Revoked, Standing};
+use super::standing::{CalledBack, Revoked, Standing};
 use super::token::{Checked, Issued, TokenError, Tokens};
 
 /// Checks what clients bring, and makes what they get.
@@ -26,10 +25,22 @@ impl Authenticator {
     /// # Errors
     /// [`TokenError`] when it is neither ours nor of the provider whom we trust, not for us, not yet or no longer good, or was called back.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
+        self.authenticate_at(token, "").await
+    }
+
+    /// The same for somebody at `peer`, which is written down when they come for the first time.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub(crate) async fn authenticate_at(
+        &self,
+        token: &str,
+        peer: &str,
+    ) -> Result<Checked, TokenError> {
         // Who made it is what it says; whether that is true is for the keys of that one issuer to tell.
         let checked = match &self.external {
             Some(visitors) if visitors.provider.is_issuer_of(token) => {
-                visitors.authenticate(token).await?
+                visitors.authenticate(token, peer).await?
             }
             _ => self.tokens.check(token)?,
         };
@@ -49,28 +60,24 @@ impl Authenticator {
         self.standing.check(principal)
     }
 
-    /// What was called back at `at`, and is stored so, is void from now on, also in sessions of `subject` that live. What was
-    /// issued since `at` by somebody who had read the rights before is void as well.
-    pub(crate) fn call_back(&self, revocation: &Revocation, subject: &str, at: DateTime<Utc>) {
-        self.standing.take_effect(revocation, at.max(Utc::now()));
-        let sessions = self.publisher.rights_changed(subject);
-        tracing::info!(
-            kind = revocation.kind(),
-            subject,
-            sessions,
-            "tokens were called back"
-        );
-    }
-
-    /// The same, of a token whose holder is not known: every session is asked.
-    pub(crate) fn call_back_of_anybody(&self, revocation: &Revocation, at: DateTime<Utc>) {
-        self.standing.take_effect(revocation, at.max(Utc::now()));
-        let sessions = self.publisher.all_rights_changed();
-        tracing::info!(
-            kind = revocation.kind(),
-            sessions,
-            "a token was called back"
-        );
+    /// What was called back, and is stored so, is void from now on, also in sessions that live. Whoever says it again
+    /// changes nothing: it may be known here already.
+    pub(crate) fn take_effect(&self, called_back: &[CalledBack]) {
+        for one in called_back {
+            if !self.standing.take_effect(one) {
+                continue;
+            }
+            let sessions = match &one.holder {
+                Some(subject) => self.publisher.rights_changed(subject),
+                None => self.publisher.all_rights_changed(),
+            };
+            tracing::info!(
+                kind = one.revocation.kind(),
+                subject = one.holder,
+                sessions,
+                "tokens were called back"
+            );
+        }
     }
 
     /// A signing key is gone: sessions whose token it signed end.
@@ -81,7 +88,6 @@ impl Authenticator {
 
     /// A token for somebody; what their [`Principal::proof`] says of grant, client and second factor goes into it.
     pub(crate) fn issue(&self, principal: &Principal) -> Issued {
-        let issue_second = |now| self.standing.issue_second(&principal.subject, now);
-        self.tokens.issue(principal, issue_second)
+        self.tokens.issue(principal)
     }
 }

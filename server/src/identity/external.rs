@@ -6,7 +6,7 @@ use std::sync::Arc;
 use contract::Role;
 use serde_json::json;
 
-use super::principal::Principal;
+use super::principal::{Holder, Principal};
 use super::provider::{Provider, Visitor};
 use super::token::{Checked, TokenError};
 use crate::store::audit::AuditEntry;
@@ -25,14 +25,18 @@ impl Visitors {
     ///
     /// # Errors
     /// [`TokenError`] when it is not good, when its holder is nobody here, or when neither can be found out now.
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
+    pub(crate) async fn authenticate(
+        &self,
+        token: &str,
+        peer: &str,
+    ) -> Result<Checked, TokenError> {
         let vouched = self.provider.check(token).await?;
-        let known = self.recognize(&vouched.visitor).await.map_err(|error| {
+        let known = self.recognize(&vouched.visitor, peer).await.map_err(|error| {
             tracing::warn!(%error, "whose a token of the identity provider is could not be looked up");
             TokenError::Unavailable
         })?;
         let subject = match known {
-            Known::Person(name) => name,
+            Known::Person(name, _) => name,
             Known::Disabled(_) => {
                 return Err(TokenError::Invalid(
                     "its holder is disabled here".to_owned(),
@@ -45,7 +49,7 @@ impl Visitors {
         };
         let mut proof = vouched.proof;
         if vouched.visitor.role().is_none() {
-            proof.client = Some(subject.clone());
+            proof.holder = Holder::Program;
         }
         Ok(Checked {
             principal: Principal {
@@ -59,9 +63,9 @@ impl Visitors {
         })
     }
 
-    async fn recognize(&self, visitor: &Visitor) -> Result<Known, StoreError> {
+    async fn recognize(&self, visitor: &Visitor, peer: &str) -> Result<Known, StoreError> {
         let mut unit = self.store.begin().await?;
-        let known = self.settle(&mut unit, visitor, "").await?;
+        let known = self.settle(&mut unit, visitor, peer).await?;
         unit.commit().await?;
         Ok(known)
     }
@@ -81,7 +85,7 @@ impl Visitors {
             return Ok(known);
         }
         let known = Store::put_external_person(unit, &self.describe(visitor)).await?;
-        if let Known::Person(name) = &known {
+        if let Known::Person(name, _) = &known {
             let entry = AuditEntry::new(name, peer, "person.create", name)
                 .detail(json!({"issuer": issuer, "sub": visitor.sub}));
             Store::audit(unit, entry).await?;

@@ -1,7 +1,8 @@
-//! The files that say who may do what, looked at every second: what changes in them takes effect without a restart, and
-//! for whoever is connected.
+//! The files that say who may do what, looked at twice a second: what changes in them takes effect without a restart, and
+//! for whoever is connected, when two looks found the same.
 //!
-//! A file that cannot be read, or is wrong, is told in the log once, and what was in force before goes on.
+//! A file that cannot be read, or is wrong, or would shut everybody out, is told in the log and in the audit once, and what
+//! was in force before goes on.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -9,36 +10,40 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use contract::ZoneId;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::authenticator::Authenticator;
-use super::policy::Policy;
-use super::standing::Revocation;
-use crate::audit::AuditEntry;
+use super::digest::of_text;
+use super::policy::{Permission, Place, Policy};
+use super::principal::Principal;
+use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
+use crate::settled::Settled;
 use crate::store::{Store, StoreError};
 
-/// How often the files are looked at: a right that is taken away is gone within about a second.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are looked at: a right that is taken away is gone within about a second, which is two looks.
+const LOOK: Duration = Duration::from_millis(500);
 
-/// A site's file has some kilobytes; it is read every second.
+/// A site's file has some kilobytes; it is read at every look.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Where secrets that files name are found.
 pub(crate) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The whole text of a file that is not too long.
+/// The whole text of a file that is not too long. A pipe is not even opened: nobody may ever write into it, and whoever waited
+/// for that would look at no file any more.
 ///
 /// # Errors
-/// The file cannot be read, or is no text of at most 1 MiB.
+/// The file cannot be read, or is no regular file with text of at most 1 MiB.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
     let length = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
@@ -48,12 +53,6 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
         )));
     }
     Ok(text)
-}
-
-/// What tells one content from another.
-pub(crate) fn hash(text: &str) -> String {
-    let hash = Sha256::digest(text);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which files there are, and what they need to be understood.
@@ -84,16 +83,25 @@ pub(crate) async fn record_policy(store: &Store, policy: &Policy) -> Result<(), 
     if old.as_deref() == Some(policy.hash()) {
         return Ok(());
     }
-    let entry = AuditEntry::new("server", "policy file", "policy.change", policy.name())
+    let entry = AuditEntry::new(SERVER, "policy file", "policy.change", policy.name())
         .detail(json!({"old": old, "new": policy.hash()}));
     store.audit_alone(entry).await
 }
 
 /// Why a changed file has no effect.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum NoEffect {
     #[error("{0}")]
     Wrong(#[from] ConfigError),
+    /// As a program leaves it that empties a file before it writes it, and then fails.
+    #[error(
+        "it is empty, which would shut everybody out: write the new one beside it, then move it into its place"
+    )]
+    Empty,
+    #[error(
+        "it would leave nobody who may do people.manage: leave that right, with every zone, to somebody who is there, or restart the server with it"
+    )]
+    NobodyLeft,
     /// Tried again at the next look.
     #[error("{0}")]
     NotRecorded(#[from] StoreError),
@@ -105,6 +113,9 @@ pub(crate) struct FileWatch {
     store: Store,
     authenticator: Authenticator,
     in_force: watch::Sender<Arc<Policy>>,
+    /// The hash of what each file says.
+    policy: Settled<String>,
+    access: Settled<String>,
     /// What was said of the policy file and of the access file last, so that it is said once.
     said: [Option<String>; 2],
 }
@@ -117,7 +128,11 @@ impl FileWatch {
         authenticator: Authenticator,
         in_force: watch::Sender<Arc<Policy>>,
     ) -> Self {
+        let policy = Settled::new(in_force.borrow().hash().to_owned());
+        let applied = files.access.as_ref().map(|(_, applied)| applied.clone());
         Self {
+            policy,
+            access: Settled::new(applied.unwrap_or_default()),
             files,
             store,
             authenticator,
@@ -136,79 +151,128 @@ impl FileWatch {
                 () = shutdown.cancelled() => return,
             }
             let policy = self.look_at_policy().await;
-            self.say(
-                0,
-                policy,
-                "the policy file has no effect; the policy before goes on",
-            );
+            self.say(0, "policy.refuse", policy).await;
             let access = self.look_at_access().await;
-            self.say(
-                1,
-                access,
-                "the access file has no effect; what it said before goes on",
-            );
+            self.say(1, "access.refuse", access).await;
         }
     }
 
-    fn say(&mut self, which: usize, looked: Result<(), Refused>, consequence: &'static str) {
+    async fn say(&mut self, which: usize, action: &'static str, looked: Result<(), NoEffect>) {
         let Some(said) = self.said.get_mut(which) else {
             return;
         };
-        let wrong = looked.err().map(|refused| refused.to_string());
-        if let Some(reason) = wrong
-            .as_deref()
-            .filter(|wrong| said.as_deref() != Some(*wrong))
-        {
-            tracing::error!(reason, "{consequence}");
+        let before = said.take();
+        let Err(refused) = looked else {
+            return;
+        };
+        let reason = refused.to_string();
+        if before.as_ref() != Some(&reason) {
+            tracing::error!(
+                reason,
+                action,
+                "a changed file has no effect; what was in force before goes on"
+            );
+            if !matches!(refused, NoEffect::NotRecorded(_)) {
+                let access = self.files.access.as_ref().map(|(path, _)| path);
+                let path = [self.files.policy.as_ref(), access].get(which).copied();
+                let path = path
+                    .flatten()
+                    .map_or_else(String::new, |path| path.display().to_string());
+                let entry = AuditEntry::new(SERVER, "file", action, &path).outcome(&reason);
+                if let Err(error) = self.store.audit_alone(entry).await {
+                    tracing::error!(%error, "that a file was refused is not in the audit");
+                }
+            }
         }
-        *said = wrong;
+        *said = Some(reason);
     }
 
-    async fn look_at_policy(&self) -> Result<(), Refused> {
+    async fn look_at_policy(&mut self) -> Result<(), NoEffect> {
         let Some(path) = self.files.policy.clone() else {
             return Ok(());
         };
-        let text = read_apart(&path).await?;
-        if hash(&text) == self.in_force.borrow().hash() {
+        let Some(text) = look(&mut self.policy, &path).await? else {
             return Ok(());
-        }
+        };
         let policy = Policy::read(&path, &text)?;
+        self.somebody_still_manages(&policy).await?;
         record_policy(&self.store, &policy).await?;
         let (file, hash) = (policy.name().to_owned(), policy.hash().to_owned());
+        self.policy.decide(hash.clone());
         self.in_force.send_replace(Arc::new(policy));
         let sessions = self.authenticator.publisher.all_rights_changed();
         tracing::info!(file, hash, sessions, "a new policy is in force");
         Ok(())
     }
 
-    async fn look_at_access(&mut self) -> Result<(), Refused> {
-        let Some((path, applied)) = self.files.access.clone() else {
+    async fn look_at_access(&mut self) -> Result<(), NoEffect> {
+        let Some((path, _)) = self.files.access.clone() else {
             return Ok(());
         };
-        let text = read_apart(&path).await?;
-        let found = hash(&text);
-        if found == applied {
+        let Some(text) = look(&mut self.access, &path).await? else {
             return Ok(());
-        }
+        };
+        let found = of_text(&text);
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
+        self.somebody_is_left(&access).await?;
         let applied = access.apply(&self.store).await?;
-        let at = Utc::now();
-        for (grant, holder) in applied.ended {
-            self.authenticator
-                .call_back(&Revocation::Grant(grant), &holder, at);
-        }
+        self.authenticator.take_effect(&applied.called_back);
         for change in applied.changes {
             tracing::info!(subject = change.subject, what = ?change.what, "the access file changed somebody");
-            if change.what.loses() {
-                let revocation = Revocation::Subject(change.subject.clone());
-                self.authenticator
-                    .call_back(&revocation, &change.subject, at);
-            }
         }
-        self.files.access = Some((path, found));
+        self.access.decide(found);
         Ok(())
     }
+
+    /// Refuses a policy by which nobody could let others in any more.
+    async fn somebody_still_manages(&self, policy: &Policy) -> Result<(), NoEffect> {
+        let before = Arc::clone(&self.in_force.borrow());
+        let people = self.store.people().await?;
+        let is_anybody_able = |policy: &Policy| {
+            let mut able = people.iter().filter(|person| !person.disabled);
+            able.any(|person| {
+                policy.entitles(&person.principal, Permission::PeopleManage, Place::Anywhere)
+            })
+        };
+        if is_anybody_able(&before) && !is_anybody_able(policy) {
+            return Err(NoEffect::NobodyLeft);
+        }
+        Ok(())
+    }
+
+    /// Refuses an access file that would leave nobody who could let others in, where there is somebody now.
+    async fn somebody_is_left(&self, access: &Access) -> Result<(), NoEffect> {
+        let policy = Arc::clone(&self.in_force.borrow());
+        let may = |who: &Principal| policy.entitles(who, Permission::PeopleManage, Place::Anywhere);
+        let people = self.store.people().await?;
+        let able = people
+            .iter()
+            .filter(|person| !person.disabled && may(&person.principal));
+        let (of_file, of_others): (Vec<_>, Vec<_>) = able.partition(|person| person.from_file);
+        if of_file.is_empty() || !of_others.is_empty() || access.people().any(may) {
+            return Ok(());
+        }
+        Err(NoEffect::NobodyLeft)
+    }
+}
+
+/// What is to be decided on, if two looks found it.
+async fn look(settled: &mut Settled<String>, path: &Path) -> Result<Option<String>, NoEffect> {
+    let text = match read_apart(path).await {
+        Ok(text) => text,
+        Err(error) => {
+            settled.look_failed();
+            return Err(error.into());
+        }
+    };
+    if !settled.look(of_text(&text)) {
+        return Ok(None);
+    }
+    if text.trim().is_empty() {
+        return Err(NoEffect::Empty);
+    }
+    Ok(Some(text))
 }
 
 /// Reads a file where a slow disk holds up nobody.
@@ -217,4 +281,21 @@ async fn read_apart(path: &Path) -> Result<String, ConfigError> {
     let text = tokio::task::spawn_blocking(move || read(&owned)).await;
     let text = text.unwrap_or_else(|error| Err(io::Error::other(error)));
     text.map_err(|source| ConfigError::read(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.toml");
+        std::fs::write(&path, "text").unwrap();
+        assert_eq!(read(&path).unwrap(), "text");
+        for other in [directory.path(), Path::new("/dev/null")] {
+            let error = read(other).unwrap_err().to_string();
+            assert_eq!(error, "it is no regular file", "{}", other.display());
+        }
+    }
 }

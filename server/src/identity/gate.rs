@@ -2,20 +2,22 @@
 //! down of failures.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use network::network;
 
 use super::key_file::KeyFile;
 use super::lockout::{Attempt, Factor, Lockout, Place};
+use super::name::is_name;
 use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
-use super::tally::{Sum, Tally, WINDOW};
+use super::record;
+use super::tally::{OTHERS, Sum, Tally, WINDOW};
 use super::totp;
+use crate::listener::console::is_control_room;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
 
@@ -50,19 +52,24 @@ pub(crate) enum Hindrance {
     Store(#[from] StoreError),
 }
 
+/// As whom somebody stands in the audit who failed: what nobody is called, like the server's own names, stands in no row.
+fn called(name: &str) -> &str {
+    if is_name(name) { name } else { OTHERS }
+}
+
 /// One for all people, with its own places for checking passwords.
 #[derive(Debug)]
 pub(crate) struct Gate {
     store: Store,
     config: GateConfig,
     passwords: Passwords,
-    pub(crate) keys: KeyFile,
+    pub(crate) keys: Arc<KeyFile>,
     lockout: Mutex<Lockout>,
     tally: Mutex<Tally>,
 }
 
 impl Gate {
-    pub(crate) fn new(store: Store, config: GateConfig, keys: KeyFile) -> Self {
+    pub(crate) fn new(store: Store, config: GateConfig, keys: Arc<KeyFile>) -> Self {
         Self {
             store,
             config,
@@ -80,7 +87,11 @@ impl Gate {
             .and_then(|cookie| self.keys.known_device(cookie, trial.name));
         let place = match (device, address) {
             (Some(id), _) => Place::Device(id),
-            (None, Some(address)) if self.is_console(address) => Place::Console,
+            (None, Some(address))
+                if is_control_room(address, &self.config.consoles, &self.config.proxies) =>
+            {
+                Place::Console
+            }
             _ => Place::Elsewhere,
         };
         Attempt {
@@ -89,17 +100,6 @@ impl Gate {
             address: address.map_or(IpAddr::from([0, 0, 0, 0]), network),
             place,
         }
-    }
-
-    /// Behind a proxy anybody may stand.
-    fn is_console(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let listed = |list: &[IpAddr]| list.iter().any(|known| known.to_canonical() == address);
-        let is_named = match self.config.consoles.as_slice() {
-            [] => address.is_loopback(),
-            named => listed(named),
-        };
-        is_named && !listed(&self.config.proxies)
     }
 
     /// Whether this is the password of `stored`; `None` for nobody, which takes as long. Failures are written down.
@@ -151,6 +151,33 @@ impl Gate {
         right.map_err(Hindrance::Store)
     }
 
+    /// Whether this is a code of a secret that was offered to somebody: its step.
+    pub(crate) async fn offered_code(
+        &self,
+        trial: &Trial<'_>,
+        sealed: &[u8],
+        typed: &str,
+    ) -> Result<Option<u64>, Hindrance> {
+        let attempt = self.attempt(trial, Factor::Code);
+        self.admit(trial, attempt)?;
+        let step = self.step_of(trial.name, sealed, typed, 0);
+        if step.is_some() {
+            self.was_right(attempt);
+        } else {
+            self.write_down(trial, "wrong code").await?;
+        }
+        Ok(step)
+    }
+
+    fn step_of(&self, name: &str, sealed: &[u8], typed: &str, last: u64) -> Option<u64> {
+        let secret = self
+            .keys
+            .unseal(name, sealed)
+            .inspect_err(|error| tracing::error!(%error, "a second factor cannot be checked"));
+        let now = u64::try_from(Utc::now().timestamp()).unwrap_or(0);
+        totp::matching_step(&secret.ok()?, typed, now, last)
+    }
+
     async fn take_code(&self, name: &str, typed: &str) -> Result<bool, StoreError> {
         if let Some(hash) = totp::recovery_hash(typed) {
             return self.store.take_recovery_code(name, &hash).await;
@@ -158,15 +185,7 @@ impl Gate {
         let Some(stored) = self.store.second_factor(name).await? else {
             return Ok(false);
         };
-        let secret = match self.keys.unseal(name, &stored.sealed_secret) {
-            Ok(secret) => secret,
-            Err(error) => {
-                tracing::error!(%error, "a second factor cannot be checked");
-                return Ok(false);
-            }
-        };
-        let now = u64::try_from(Utc::now().timestamp()).unwrap_or(0);
-        match totp::matching_step(&secret, typed, now, stored.last_step) {
+        match self.step_of(name, &stored.sealed_secret, typed, stored.last_step) {
             Some(step) => self.store.take_step(name, step).await,
             None => Ok(false),
         }
@@ -190,15 +209,38 @@ impl Gate {
 
     fn count(&self, trial: &Trial<'_>, refused: bool) -> bool {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.is_single(trial.name, trial.peer, refused, Instant::now())
+        tally.is_single(called(trial.name), trial.peer, refused, Instant::now())
     }
 
     async fn write_down(&self, trial: &Trial<'_>, outcome: &str) -> Result<(), StoreError> {
         if !self.count(trial, false) {
             return Ok(());
         }
-        let entry =
-            AuditEntry::new(trial.name, trial.peer, "login.begin", trial.name).outcome(outcome);
+        let name = called(trial.name);
+        let entry = AuditEntry::new(name, trial.peer, "login.begin", name).outcome(outcome);
+        self.store.audit_alone(entry).await
+    }
+
+    /// A sign-in at the identity provider failed: it stands under nobody's name, since nobody here is known by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be written down.
+    pub(crate) async fn failed_elsewhere(
+        &self,
+        peer: &str,
+        detail: serde_json::Value,
+        outcome: &str,
+    ) -> Result<(), StoreError> {
+        let is_single = {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.is_single(OTHERS, peer, false, Instant::now())
+        };
+        if !is_single {
+            return Ok(());
+        }
+        let entry = AuditEntry::new(OTHERS, peer, "login.begin", OTHERS)
+            .detail(detail)
+            .outcome(outcome);
         self.store.audit_alone(entry).await
     }
 
@@ -228,7 +270,9 @@ impl Gate {
     }
 
     async fn write_sum(&self, sum: &Sum) -> Result<(), StoreError> {
-        let entry = AuditEntry::new(&sum.name, "", "login.failures", &sum.name).detail(json!({"attempts": sum.attempts, "refused": sum.refused, "addresses": sum.addresses})).outcome("wrong or too many");
+        let entry = AuditEntry::new(&sum.name, "", "login.failures", &sum.name)
+            .detail(record::detail(sum))
+            .outcome("wrong or too many");
         self.store.audit_alone(entry).await
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Application {
     /// `None`: whatever the person has.
     pub(crate) roles: Option<Vec<Role>>,
     pub(crate) zones: Zones,
+    /// Of these rights: counted up whenever some are taken away.
+    pub(crate) generation: i64,
 }
 
 impl Application {
@@ -166,11 +168,6 @@ pub(crate) fn judge(
     }
 }
 
-/// What is stored of a code or refresh token.
-pub(crate) fn secret_hash(secret: &str) -> Vec<u8> {
-    Sha256::digest(secret).to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +180,7 @@ mod tests {
             redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
             roles: None,
             zones: Zones::All,
+            generation: 0,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The one key of this server that is not in its database: whoever reads the database alone can neither make codes of a
-//! second factor nor pretend to be a known browser.
+//! The one key of this server that is not in its database: whoever reads the database alone can neither sign a token, nor make
+//! codes of a second factor, nor pretend to be a known browser.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +13,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::password::random;
+use super::digest::{hex, unhex};
+use super::random::random;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
@@ -22,9 +23,10 @@ const NAME: &str = "identity.key";
 /// A cookie of a browser names at most this many people: those who share a console.
 const PEOPLE_MAX: usize = 16;
 
-/// Keys for two purposes, made from the one in the file.
-pub(crate) struct KeyFile {
-    sealing: XChaCha20Poly1305,
+/// Keys for three purposes, made from the one in the file.
+pub struct KeyFile {
+    second_factors: XChaCha20Poly1305,
+    signing_keys: XChaCha20Poly1305,
     devices: [u8; KEY_BYTES],
 }
 
@@ -44,60 +46,49 @@ impl KeyFile {
     ///
     /// # Errors
     /// When the file can neither be read nor made, or is none.
-    pub(crate) fn open(data: &Path) -> anyhow::Result<Self> {
+    pub fn open(data: &Path) -> anyhow::Result<Self> {
         let path = data.join(NAME);
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        let key = match made {
-            Ok(mut file) => {
-                let key = random::<KEY_BYTES>();
-                file.write_all(&key)
-                    .and_then(|()| file.sync_all())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                key
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path)?,
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot make {}", path.display()));
-            }
-        };
-        Ok(Self::new(&key))
+        if !path.exists() {
+            make(data, &path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        Self::of_server(data)
+    }
+
+    /// Reads the key that a server has made: what is sealed with another one, the server could not open.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is none.
+    pub fn of_server(data: &Path) -> anyhow::Result<Self> {
+        Ok(Self::new(&read(&data.join(NAME))?))
     }
 
     fn new(key: &[u8; KEY_BYTES]) -> Self {
+        let cipher = |purpose: &[u8]| XChaCha20Poly1305::new(&derive(key, purpose).into());
         Self {
-            sealing: XChaCha20Poly1305::new(&derive(key, b"landside second factor").into()),
+            second_factors: cipher(b"landside second factor"),
+            signing_keys: cipher(b"landside signing key"),
             devices: derive(key, b"landside device cookie"),
         }
     }
 
     /// Encrypts a secret of somebody.
     pub(crate) fn seal(&self, name: &str, secret: &[u8]) -> Vec<u8> {
-        let nonce = random::<NONCE_BYTES>();
-        let payload = Payload {
-            msg: secret,
-            aad: name.as_bytes(),
-        };
-        let sealed = self
-            .sealing
-            .encrypt(&XNonce::from(nonce), payload)
-            .expect("a short text can be encrypted");
-        [&nonce[..], &sealed].concat()
+        seal(&self.second_factors, name, secret)
     }
 
     /// Decrypts a secret of somebody.
     pub(crate) fn unseal(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, NotOurs> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(NotOurs)?;
-        let payload = Payload {
-            msg: sealed,
-            aad: name.as_bytes(),
-        };
-        self.sealing
-            .decrypt(&XNonce::from(*nonce), payload)
-            .or(Err(NotOurs))
+        unseal(&self.second_factors, name, sealed)
+    }
+
+    /// Encrypts a signing key.
+    pub(crate) fn seal_key(&self, kid: &str, private_der: &[u8]) -> Vec<u8> {
+        seal(&self.signing_keys, kid, private_der)
+    }
+
+    /// Decrypts a signing key.
+    pub(crate) fn unseal_key(&self, kid: &str, sealed: &[u8]) -> Result<Vec<u8>, NotOurs> {
+        unseal(&self.signing_keys, kid, sealed)
     }
 
     /// The browser's id, if its cookie says that this person has signed in there.
@@ -122,7 +113,7 @@ impl KeyFile {
     }
 
     fn is_tag(&self, tag: &str, id: Uuid, name: &str) -> bool {
-        unhex(tag).is_some_and(|tag| self.mac(id, name).verify_slice(&tag).is_ok())
+        unhex::<KEY_BYTES>(tag).is_some_and(|tag| self.mac(id, name).verify_slice(&tag).is_ok())
     }
 
     fn mac(&self, id: Uuid, name: &str) -> Hmac<Sha256> {
@@ -131,6 +122,48 @@ impl KeyFile {
         mac.update(id.as_bytes());
         mac.update(name.as_bytes());
         mac
+    }
+}
+
+fn seal(cipher: &XChaCha20Poly1305, name: &str, secret: &[u8]) -> Vec<u8> {
+    let nonce = random::<NONCE_BYTES>();
+    let payload = Payload {
+        msg: secret,
+        aad: name.as_bytes(),
+    };
+    let sealed = cipher
+        .encrypt(&XNonce::from(nonce), payload)
+        .expect("a short text can be encrypted");
+    [&nonce[..], &sealed].concat()
+}
+
+fn unseal(cipher: &XChaCha20Poly1305, name: &str, sealed: &[u8]) -> Result<Vec<u8>, NotOurs> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(NotOurs)?;
+    let payload = Payload {
+        msg: sealed,
+        aad: name.as_bytes(),
+    };
+    let secret = cipher.decrypt(&XNonce::from(*nonce), payload);
+    secret.or(Err(NotOurs))
+}
+
+/// Writes a new key whole or not at all: half of one would be taken for another's. Where two processes make one at once, the
+/// first one's is both's.
+fn make(data: &Path, path: &Path) -> std::io::Result<()> {
+    let unfinished = data.join(format!("{NAME}.{}", Uuid::new_v4().simple()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    let linked = file
+        .write_all(&random::<KEY_BYTES>())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&unfinished, path));
+    std::fs::remove_file(&unfinished)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(data)?.sync_all(),
     }
 }
 
@@ -148,7 +181,7 @@ fn read(path: &Path) -> anyhow::Result<[u8; KEY_BYTES]> {
     let is = key.len();
     key.try_into().map_err(|_wrong: Vec<u8>| {
         anyhow::anyhow!(
-            "{} has {is} bytes instead of {KEY_BYTES}: bring it back from a backup; without it, second factors must be made anew",
+            "{} has {is} bytes instead of {KEY_BYTES}: bring it back from a backup; without it, second factors and signing keys must be made anew",
             path.display()
         )
     })
@@ -164,24 +197,6 @@ fn parts(cookie: &str) -> Option<(Uuid, Vec<String>)> {
     let mut words = cookie.split('.');
     let id = words.next()?.parse().ok()?;
     Some((id, words.take(PEOPLE_MAX).map(str::to_owned).collect()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| digit.try_into().ok()))
-        .collect();
-    let digits = digits.filter(|digits| digits.len() == 2 * KEY_BYTES)?;
-    Some(
-        digits
-            .chunks(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect(),
-    )
 }
 
 #[cfg(test)]
@@ -224,6 +239,10 @@ mod tests {
         assert_eq!(KeyFile::new(&[2; 32]).unseal("ada", &sealed), Err(NotOurs));
         assert_eq!(key.unseal("ada", &sealed[..20]), Err(NotOurs));
         assert_ne!(key.seal("ada", b"secret"), sealed);
+        assert_eq!(key.unseal_key("ada", &sealed), Err(NotOurs), "of one kind");
+        let sealed = key.seal_key("kid", b"der");
+        assert_eq!(key.unseal_key("kid", &sealed).as_deref(), Ok(&b"der"[..]));
+        assert_eq!(key.unseal_key("other", &sealed), Err(NotOurs));
     }
 
     #[test]
@@ -232,7 +251,12 @@ mod tests {
         let sealed = KeyFile::open(directory.path()).unwrap().seal("ada", b"x");
         let again = KeyFile::open(directory.path()).unwrap();
         assert!(again.unseal("ada", &sealed).is_ok());
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        assert_eq!(files.count(), 1, "nothing unfinished is left");
         let path = directory.path().join(NAME);
+        make(directory.path(), &path).unwrap();
+        let kept = KeyFile::open(directory.path()).unwrap();
+        assert!(kept.unseal("ada", &sealed).is_ok(), "the first one's stays");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = KeyFile::open(directory.path()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");

@@ -15,7 +15,7 @@ use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::password::random;
+use super::random::random;
 use super::token::{LEEWAY, TOKEN_LIFE_MAX};
 use crate::store::StoreError;
 
@@ -46,10 +46,11 @@ impl std::fmt::Display for KeyState {
     }
 }
 
-/// A signing key as it is stored.
+/// A signing key that is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct StoredKey {
     pub(crate) kid: String,
+    /// Empty where it was not unsealed.
     pub(crate) private_der: Vec<u8>,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) activated_at: Option<DateTime<Utc>>,

@@ -25,7 +25,7 @@ pub enum Factor {
 /// Where somebody tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A browser that has signed in as this person before: its id.
+    /// A browser that has signed in as this person before: its id. Of a program's passcode, where it has come from before.
     Device(Uuid),
     /// An address of the control room.
     Console,

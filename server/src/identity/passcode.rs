@@ -3,24 +3,31 @@
 //! Such a session has no token that could end, since the machine could not renew it: it lasts for as long as the program is
 //! in force as it was when it connected. That is looked at every [`LOOK_EVERY`], whoever changed the program and wherever,
 //! so that a kiosk that works is left alone for months, and one that was disabled, changed, or called back is not.
+//!
+//! Guessing is slowed as that of passwords is: whoever guesses from elsewhere does not lock out the kiosk that has come from
+//! its address before. Passcodes are checked in places of their own, which cost agents no token.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use broker::{Denied, Peer};
-use chrono::Utc;
+use network::network;
 use stomp::Frame;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::authenticator::Authenticator;
+use super::call_back::CallBack;
+use super::lockout::{Attempt, Factor, Locked, Lockout, Place};
+use super::name::is_name;
 use super::principal::{Principal, Proof};
+use super::record::{How, Record};
 use super::secret::Secrets;
-use super::standing::Revocation;
+use super::tally::OTHERS;
 use crate::store::identity::Client;
 use crate::store::{Store, StoreError};
-use crate::wire;
 
 /// A kiosk that was disabled shows nothing more after this.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -43,6 +50,17 @@ enum PasscodeError {
     Wrong,
     #[error("passcodes cannot be checked now; try again in a moment")]
     Unavailable,
+    #[error(transparent)]
+    Locked(#[from] Locked),
+}
+
+/// An address as the lock-out tells known places apart.
+fn number(network: IpAddr) -> Uuid {
+    let address = match network {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    Uuid::from_u128(address.to_bits())
 }
 
 /// Checks passcodes, and remembers whom it let in.
@@ -51,16 +69,20 @@ pub(crate) struct Passcodes {
     authenticator: Authenticator,
     store: Store,
     secrets: Secrets,
+    record: Arc<Record>,
+    lockout: Mutex<Lockout>,
     /// By id. Bounded by the programs that exist.
     admitted: Mutex<HashMap<String, Client>>,
 }
 
 impl Passcodes {
-    pub(crate) fn new(authenticator: Authenticator, store: Store, secrets: Secrets) -> Self {
+    pub(crate) fn new(authenticator: Authenticator, store: Store, record: Arc<Record>) -> Self {
         Self {
             authenticator,
             store,
-            secrets,
+            secrets: Secrets::default(),
+            record,
+            lockout: Mutex::default(),
             admitted: Mutex::default(),
         }
     }
@@ -78,16 +100,66 @@ impl Passcodes {
                 "a passcode is taken over TLS only, or from this machine; connect to the port with TLS",
             ));
         }
-        let admitted = self.authenticate(login, passcode).await;
+        let admitted = self.attempt(login, passcode, peer.address.ip()).await;
         admitted.map_err(|error| match error {
             PasscodeError::Wrong => Denied::unauthenticated(error.to_string()),
             PasscodeError::Unavailable => Denied::new("unavailable", error.to_string()),
+            PasscodeError::Locked(_) => Denied::new("too-many", error.to_string()),
         })
     }
 
+    fn lockout(&self) -> MutexGuard<'_, Lockout> {
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets somebody try if it is time, and counts and writes down what came of it.
+    async fn attempt(
+        &self,
+        login: &str,
+        passcode: &str,
+        address: IpAddr,
+    ) -> Result<Principal, PasscodeError> {
+        // What nobody is called counts as one.
+        let login = if is_name(login) { login } else { OTHERS };
+        let network = network(address);
+        let place = if self.record.is_known(login, address, How::Passcode) {
+            Place::Device(number(network))
+        } else {
+            Place::Elsewhere
+        };
+        let attempt = Attempt {
+            name: login,
+            factor: Factor::Password,
+            address: network,
+            place,
+        };
+        let admitted = self.lockout().admit(attempt, Instant::now());
+        if let Err(locked) = admitted {
+            // Whether there is such a program was not asked: names of strangers stand in no row.
+            self.record.failed(OTHERS, address, How::Passcode, true);
+            return Err(locked.into());
+        }
+        let authenticated = self.authenticate(login, passcode, address).await;
+        let now = Instant::now();
+        match authenticated {
+            Ok(_) => {
+                self.lockout().was_right(attempt, now);
+                self.record.admitted(login, address, How::Passcode);
+            }
+            Err(PasscodeError::Unavailable) => self.lockout().withdraw(attempt, now),
+            Err(PasscodeError::Wrong | PasscodeError::Locked(_)) => {}
+        }
+        authenticated
+    }
+
     /// Who brings this passcode.
-    async fn authenticate(&self, login: &str, passcode: &str) -> Result<Principal, PasscodeError> {
-        let known = self.store.client(&wire::clean(login)).await;
+    async fn authenticate(
+        &self,
+        login: &str,
+        passcode: &str,
+        address: IpAddr,
+    ) -> Result<Principal, PasscodeError> {
+        let known = self.store.client(login).await;
         let known = known.map_err(|error| {
             tracing::error!(%error, "a passcode was not checked");
             PasscodeError::Unavailable
@@ -95,17 +167,16 @@ impl Passcodes {
         let stored = known.as_ref().map(|client| client.secret_hash.clone());
         let right = self.secrets.verify(passcode.to_owned(), stored).await;
         let right = right.map_err(|_busy| PasscodeError::Unavailable)?;
+        let name = if known.is_some() { login } else { OTHERS };
         let Some(client) = known.filter(|_| right) else {
-            tracing::warn!("a wrong login or passcode was shown");
+            tracing::warn!(%address, "a wrong login or passcode was shown");
+            self.record.failed(name, address, How::Passcode, false);
             return Err(PasscodeError::Wrong);
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.expect("the clock stands after 1970").as_secs();
         let subject = &client.principal.subject;
         let principal = Principal {
             proof: Proof {
                 token: Some(Uuid::new_v4()),
-                issued_at: self.authenticator.standing.issue_second(subject, now),
                 ..client.principal.proof.clone()
             },
             ..client.principal.clone()
@@ -114,7 +185,7 @@ impl Passcodes {
         Ok(principal)
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<String, Client>> {
+    fn remembered(&self) -> MutexGuard<'_, HashMap<String, Client>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,17 +209,28 @@ impl Passcodes {
 
     async fn look_at(&self, id: &str) -> Result<(), StoreError> {
         let known = self.store.client(id).await?;
-        if self.remembered().get(id) == known.as_ref() {
+        let is_same = self
+            .remembered()
+            .get(id)
+            .zip(known.as_ref())
+            .is_some_and(|(remembered, known)| is_same(remembered, known));
+        if is_same {
             return Ok(());
         }
-        let (revocation, now) = (Revocation::Subject(id.to_owned()), Utc::now());
-        let mut unit = self.store.begin().await?;
-        Store::put_revocation(&mut unit, &revocation, now).await?;
-        unit.commit().await?;
+        let mut back = CallBack::begin(&self.store).await?;
+        back.subject(id).await?;
+        back.commit(&self.authenticator).await?;
         self.remembered().remove(id);
-        self.authenticator.call_back(&revocation, id, now);
         Ok(())
     }
+}
+
+/// Whether a program is as it was, but for what was called back of it: that takes effect by itself.
+fn is_same(remembered: &Client, known: &Client) -> bool {
+    let (before, now) = (&remembered.principal, &known.principal);
+    remembered.secret_hash == known.secret_hash
+        && before.roles == now.roles
+        && before.zones == now.zones
 }
 
 #[cfg(test)]

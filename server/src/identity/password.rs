@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::random::random;
 
 /// RFC 9106 section 4, the second recommended option scaled to a control-room server: 19 MiB, 2 passes, 1 lane (OWASP's
 /// equivalent of it). About 20 ms on one core.
@@ -137,18 +137,6 @@ fn argon2() -> Argon2<'static> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
         .expect("the constants are within Argon2's limits");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-}
-
-/// Random bytes from the operating system.
-///
-/// # Panics
-/// When the operating system has no random numbers: nothing secret can be made then.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .expect("the operating system gives random numbers");
-    bytes
 }
 
 /// The PHC string of a new hash of `password`. Slow on purpose.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::command::Risk;
+use chrono::{DateTime, Utc};
 use contract::{Role, ZoneId};
 
 use super::principal::{Principal, Zones};
@@ -51,6 +51,28 @@ impl Right {
     }
 }
 
+/// Where something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In a zone.
+    In(&'a ZoneId),
+    /// In any of one's zones; or what belongs to no zone.
+    Anywhere,
+}
+
+/// Why somebody may not do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// They have no right to, whatever they show.
+    #[error("you may not do this here")]
+    NotGranted,
+    /// They have the right, and not shown their second factor, or too long ago.
+    #[error(
+        "this takes your second factor: show it on the page /second-factor, and bring a token that you got after that"
+    )]
+    SecondFactorNeeded,
+}
+
 /// A rule, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
@@ -70,6 +92,20 @@ struct Rights {
 }
 
 impl Rights {
+    /// All of another role's as well. What both have stays where this role says it.
+    fn add(&mut self, other: &Self) {
+        if self.deliver.is_some() || other.deliver.is_some() {
+            let (_, own) = self.rules(Right::Deliver);
+            let (_, more) = other.rules(Right::Deliver);
+            self.deliver = Some([own, more].concat());
+        }
+        for (permission, line) in &other.may {
+            self.may.entry(*permission).or_insert(*line);
+        }
+        self.send.extend_from_slice(&other.send);
+        self.subscribe.extend_from_slice(&other.subscribe);
+    }
+
     fn rules(&self, right: Right) -> (&'static str, &[Rule]) {
         match (right, &self.deliver) {
             (Right::Send, _) => ("send", &self.send),
@@ -151,30 +187,54 @@ impl Policy {
             .collect()
     }
 
-    /// Whether somebody may do something in a zone. What reaches over the whole site needs every zone.
-    pub fn may(&self, who: &Principal, permission: Permission, zone: &ZoneId) -> bool {
-        let here = match permission.scope() {
-            Scope::Zone => who.zones.contains(zone),
-            Scope::Site => who.zones == Zones::All,
-            Scope::Own => true,
+    /// Whether somebody may do something here at `now`: the one answer that everything which is done waits for. It takes the
+    /// right, and the second factor where one is asked for it.
+    ///
+    /// # Errors
+    /// [`Denial`]: which of the two is missing.
+    pub fn decide(
+        &self,
+        who: &Principal,
+        permission: Permission,
+        place: Place<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Denial> {
+        if !self.entitles(who, permission, place) {
+            return Err(Denial::NotGranted);
+        }
+        if self.awaits_second_factor(who, permission, now) {
+            return Err(Denial::SecondFactorNeeded);
+        }
+        Ok(())
+    }
+
+    /// Whether somebody sees a zone, which no second factor is ever asked for.
+    pub fn may_see(&self, who: &Principal, zone: &ZoneId) -> bool {
+        self.entitles(who, Permission::See, Place::In(zone))
+    }
+
+    /// Whether somebody has the right to do something, leaving aside what they must show first: for what is offered and
+    /// explained. What is done waits for [`Self::decide`]. What reaches over the whole site needs every zone.
+    pub fn entitles(&self, who: &Principal, permission: Permission, place: Place<'_>) -> bool {
+        let here = match (permission.scope(), &who.zones) {
+            (Scope::Own, _) | (_, Zones::All) => true,
+            (Scope::Site, Zones::Some(_)) => false,
+            (Scope::Zone, Zones::Some(zones)) => match place {
+                Place::In(zone) => zones.contains(zone),
+                Place::Anywhere => !zones.is_empty(),
+            },
         };
         here && self.grant(who, permission).is_some()
     }
 
-    /// Whether somebody may give a command of this risk in a zone.
-    pub fn may_command(&self, who: &Principal, risk: Risk, zone: &ZoneId) -> bool {
-        self.may(who, Permission::to_command(risk), zone)
-    }
-
-    /// Whether there is any zone in which somebody may do something; of what reaches over the whole site: whether they
-    /// may do it.
-    pub fn may_somewhere(&self, who: &Principal, permission: Permission) -> bool {
-        let somewhere = match (permission.scope(), &who.zones) {
-            (Scope::Own, _) | (_, Zones::All) => true,
-            (Scope::Zone, Zones::Some(zones)) => !zones.is_empty(),
-            (Scope::Site, Zones::Some(_)) => false,
-        };
-        somewhere && self.grant(who, permission).is_some()
+    /// The roles that have a permission, wherever.
+    pub fn roles_with(&self, permission: Permission) -> Vec<Role> {
+        let has = |(_, rights): &(&Role, &Rights)| rights.may.contains_key(&permission);
+        self.roles
+            .iter()
+            .filter(has)
+            .map(|(role, _)| *role)
+            .collect()
     }
 
     /// The line that grants somebody something, whatever their zones are.
@@ -248,13 +308,18 @@ impl Policy {
         roles.iter().any(|role| asked.contains(role))
     }
 
-    /// Whether somebody must show a second factor before they do this at `now` (seconds since 1970). Programs never: their
-    /// secret is none that a person types. What is only looked at, and emergencies, never: neither may be hindered.
-    pub fn needs_second_factor(&self, who: &Principal, permission: Permission, now: u64) -> bool {
-        let is_free = matches!(permission, Permission::See | Permission::CommandEmergency);
-        if who.is_program() || is_free {
+    /// Whether somebody must show a second factor before they do this at `now`. Programs never: their secret is none that a
+    /// person types. What is only looked at, and emergencies, never: neither may be hindered.
+    pub fn awaits_second_factor(
+        &self,
+        who: &Principal,
+        permission: Permission,
+        now: DateTime<Utc>,
+    ) -> bool {
+        if who.is_program() || !permission.may_wait() {
             return false;
         }
+        let now = u64::try_from(now.timestamp()).unwrap_or_default();
         let shown = who.proof.second_factor_at;
         let once = self.asks_at_sign_in(&who.roles);
         let recently = self.second_factor.permissions.contains(&permission);

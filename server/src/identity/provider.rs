@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 use url::Url;
 use uuid::Uuid;
 
@@ -31,17 +33,25 @@ mod visit;
 use self::cache::{ATTEMPT_PAUSE, Cache};
 use self::claims::{CLOCK_SKEW, Refused, check_access_token, seconds, text};
 use self::discovery::Metadata;
-use self::fetch::{Away, Fetcher};
+use self::fetch::{Away, FETCH_TIMEOUT, Fetcher};
 use self::jws::{Claims, Unverified};
 use self::keys::{Key, KeySet};
 use self::pending::Waiting;
-use super::principal::Proof;
+use super::principal::{AsOf, Holder, Proof};
+use super::seconds::second_of;
 use super::token::TokenError;
 use crate::config::{ProviderConfig, SigningAlgorithm};
 
 pub(crate) use mapping::{Stranger, Visitor};
-pub(crate) use pending::PENDING_KEPT;
-pub(crate) use visit::{Failure, Returned, Returning};
+pub(crate) use pending::{PENDING_KEPT, Purpose};
+pub(crate) use visit::{Begun, Failure, Returned, Returning};
+
+/// How long somebody waits for an answer to what others asked: no longer than for one of their own.
+const TURN_TIMEOUT: Duration = FETCH_TIMEOUT;
+
+/// How long the first who needs keys that are stale waits for new ones: a key that was withdrawn is then refused at once, and
+/// a provider that hangs keeps nobody for long whose key is at hand.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The provider, as far as it is known.
 pub(crate) struct Provider {
@@ -50,7 +60,7 @@ pub(crate) struct Provider {
     metadata: Mutex<Cache<Metadata>>,
     keys: Mutex<Cache<KeySet>>,
     /// Held while the provider is asked for one of the two: a hundred who need the same ask once.
-    asking: tokio::sync::Mutex<()>,
+    asking: Arc<tokio::sync::Mutex<()>>,
     waiting: Mutex<Waiting>,
 }
 
@@ -87,7 +97,7 @@ impl Provider {
             config,
             metadata: Mutex::default(),
             keys: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
+            asking: Arc::default(),
             waiting: Mutex::default(),
         })
     }
@@ -106,7 +116,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`TokenError`] when it is not good for us, or when the provider must be asked and is away.
-    pub(crate) async fn check(&self, token: &str) -> Result<Vouched, TokenError> {
+    pub(crate) async fn check(self: &Arc<Self>, token: &str) -> Result<Vouched, TokenError> {
         let invalid = |why: &str| TokenError::Invalid(why.to_owned());
         let Some(audience) = &self.config.audience else {
             return Err(invalid(
@@ -119,7 +129,7 @@ impl Provider {
         }
         // Before anybody is asked for a key: what is not for us anyway needs none.
         let check = |claims: &Claims| {
-            let now = unix(SystemTime::now());
+            let now = second_of(SystemTime::now());
             let ProviderConfig {
                 issuer, client_id, ..
             } = &self.config;
@@ -168,7 +178,8 @@ impl Provider {
             client,
             key: None,
             // The provider's clock may be ahead: a token that it made before its holder was called back must not seem newer.
-            issued_at: issued.saturating_sub(CLOCK_SKEW.as_secs()),
+            as_of: AsOf::Second(issued.saturating_sub(CLOCK_SKEW.as_secs())),
+            holder: Holder::Person,
             second_factor_at: visitor.second_factor_at,
         }
     }
@@ -185,41 +196,79 @@ impl Provider {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    /// The key that a token names: of those at hand while they are fresh, else asked for.
-    async fn key(&self, kid: Option<&str>, algorithm: SigningAlgorithm) -> Result<Key, NoKey> {
+    /// The key that a token names: of those at hand, which are renewed behind when they are stale, else asked for.
+    async fn key(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        algorithm: SigningAlgorithm,
+    ) -> Result<Key, NoKey> {
         let find = |set: Option<Arc<KeySet>>| set?.find(kid, algorithm).cloned();
         if let Some(key) = find(lock(&self.keys).fresh(Instant::now())) {
             return Ok(key);
         }
-        let kept = find(lock(&self.keys).kept(Instant::now()));
-        let _turn = match kept {
-            // Somebody asks already: until the answer is here, the key counts.
-            Some(key) => match self.asking.try_lock() {
-                Ok(turn) => turn,
-                Err(_) => return Ok(key),
-            },
-            None => self.asking.lock().await,
-        };
+        let at_hand = find(lock(&self.keys).kept(Instant::now())).is_some();
+        if at_hand && self.keys_are_stale() {
+            self.renew_keys().await;
+            // It may have been withdrawn.
+            return find(lock(&self.keys).kept(Instant::now())).ok_or(NoKey::Unknown);
+        }
+        let _turn = self.turn().await.or(Err(NoKey::Away))?;
         let now = Instant::now();
         if let Some(key) = find(lock(&self.keys).fresh(now)) {
             return Ok(key);
         }
+        // The reason was logged when the attempt failed.
         let asked = if lock(&self.keys).try_now(now) {
-            self.fetch_keys().await
+            self.fetch_keys().await.ok()
         } else {
-            lock(&self.keys)
-                .kept(now)
-                .ok_or_else(|| Away("it was asked a moment ago".to_owned()))
+            None
         };
-        let set = asked.or_else(|away| {
-            tracing::warn!(%away, "the keys of the identity provider could not be fetched");
-            lock(&self.keys).kept(Instant::now()).ok_or(NoKey::Away)
-        })?;
+        let set = asked.or_else(|| lock(&self.keys).kept(Instant::now()));
+        let set = set.ok_or(NoKey::Away)?;
         find(Some(set)).ok_or(NoKey::Unknown)
+    }
+
+    fn keys_are_stale(&self) -> bool {
+        lock(&self.keys).fresh(Instant::now()).is_none()
+    }
+
+    /// Asks for new keys, unless somebody does already, and waits a moment for them.
+    async fn renew_keys(self: &Arc<Self>) {
+        let Ok(turn) = Arc::clone(&self.asking).try_lock_owned() else {
+            return;
+        };
+        if !self.keys_are_stale() || !lock(&self.keys).try_now(Instant::now()) {
+            return;
+        }
+        let provider = Arc::clone(self);
+        // It ends by itself: each question has its bound.
+        let renewal = tokio::spawn(async move {
+            let _turn = turn;
+            provider.fetch_keys().await.is_ok()
+        });
+        if timeout(RENEWAL_PATIENCE, renewal).await.is_err() {
+            tracing::debug!("the keys of the identity provider are stale, and it takes its time");
+        }
+    }
+
+    /// The right to ask. Whoever waits for it wants what somebody else is asking for.
+    async fn turn(&self) -> Result<OwnedMutexGuard<()>, Away> {
+        timeout(TURN_TIMEOUT, Arc::clone(&self.asking).lock_owned())
+            .await
+            .or(Err(Away("it keeps others waiting".to_owned())))
     }
 
     /// Call it in turn only.
     async fn fetch_keys(&self) -> Result<Arc<KeySet>, Away> {
+        let fetched = self.ask_for_keys().await;
+        if let Err(away) = &fetched {
+            lock(&self.keys).failed(Instant::now());
+            tracing::warn!(%away, "the keys of the identity provider could not be fetched");
+        }
+        fetched
+    }
+
+    async fn ask_for_keys(&self) -> Result<Arc<KeySet>, Away> {
         let kept = lock(&self.metadata).fresh(Instant::now());
         let metadata = match kept {
             Some(metadata) => metadata,
@@ -233,6 +282,17 @@ impl Provider {
 
     /// Call it in turn only.
     async fn fetch_metadata(&self) -> Result<Arc<Metadata>, Away> {
+        if !lock(&self.metadata).try_now(Instant::now()) {
+            return Err(Away("it did not answer a moment ago".to_owned()));
+        }
+        let fetched = self.ask_for_metadata().await;
+        if fetched.is_err() {
+            lock(&self.metadata).failed(Instant::now());
+        }
+        fetched
+    }
+
+    async fn ask_for_metadata(&self) -> Result<Arc<Metadata>, Away> {
         let issuer = &self.config.issuer;
         let url = Url::parse(&discovery::address(issuer))
             .map_err(|error| Away(format!("its issuer is no URL: {error}")))?;
@@ -243,16 +303,12 @@ impl Provider {
 
     /// The metadata of a provider that answers now: whoever is sent to one that does not has nowhere to go.
     async fn present(&self) -> Result<Arc<Metadata>, Away> {
-        let _turn = self.asking.lock().await;
-        let now = Instant::now();
-        let recent = lock(&self.metadata).younger_than(ATTEMPT_PAUSE, now);
-        if let Some(recent) = recent {
-            return Ok(recent);
+        let _turn = self.turn().await?;
+        let recent = lock(&self.metadata).younger_than(ATTEMPT_PAUSE, Instant::now());
+        match recent {
+            Some(recent) => Ok(recent),
+            None => self.fetch_metadata().await,
         }
-        if !lock(&self.metadata).try_now(now) {
-            return Err(Away("it did not answer a moment ago".to_owned()));
-        }
-        self.fetch_metadata().await
     }
 }
 
@@ -269,6 +325,5 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unix(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::password::{self, Busy, Lane, PASSWORD_BYTES_MAX, Passwords, random};
+use super::password::{self, Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
+use super::random::random;
 
 /// What `openssl rand -hex 16` gives has this many characters.
 const RANDOM_CHARS_MIN: usize = 32;
@@ -52,8 +53,8 @@ impl Default for Secrets {
 }
 
 impl Secrets {
-    /// Whether `secret` is the one of `stored`; with `None`, says no, and takes as long as for somebody whose secret is of
-    /// the same kind.
+    /// Whether `secret` is the one of `stored`. How long that takes depends on what kind of secret is shown only: neither
+    /// whether there is a program, nor of which kind its secret is, is told by it.
     ///
     /// # Errors
     /// [`Busy`] when so many are checked that this one would have to wait too long.
@@ -61,26 +62,30 @@ impl Secrets {
         if secret.len() > PASSWORD_BYTES_MAX {
             return Ok(false);
         }
-        match stored {
-            Some(stored) if is_quick(&stored) => Ok(matches(&secret, &stored)),
-            None if is_random(&secret) => Ok(false),
-            None => self.slow.verify(secret, None, Lane::Open).await,
-            Some(stored) => {
-                let print = self.print(&secret, &stored);
-                if self.remembered().contains(&print) {
-                    return Ok(true);
-                }
-                let right = self.slow.verify(secret, Some(stored), Lane::Open).await?;
-                if right {
-                    let mut remembered = self.remembered();
-                    if remembered.len() >= REMEMBERED_MAX {
-                        remembered.clear();
-                    }
-                    remembered.insert(print);
-                }
-                Ok(right)
-            }
+        let (quick, slow) = match stored {
+            Some(stored) if is_quick(&stored) => (Some(stored), None),
+            stored => (None, stored),
+        };
+        // A random one is never kept slowly, nor another one quickly.
+        if is_random(&secret) {
+            return Ok(quick.is_some_and(|stored| matches(&secret, &stored)));
         }
+        let Some(stored) = slow else {
+            return self.slow.verify(secret, None, Lane::Open).await;
+        };
+        let print = self.print(&secret, &stored);
+        if self.remembered().contains(&print) {
+            return Ok(true);
+        }
+        let right = self.slow.verify(secret, Some(stored), Lane::Open).await?;
+        if right {
+            let mut remembered = self.remembered();
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+            remembered.insert(print);
+        }
+        Ok(right)
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {

@@ -1,17 +1,20 @@
 //! What was called back before its time. The records are in the store; everything that a message needs is in memory, so
 //! that a token is re-checked on every message without asking anybody.
 //!
-//! Whoever calls something back stores it first ([`Store::put_revocation`], in the transaction of its cause), and then lets
-//! it take effect ([`Standing::take_effect`]): a crash in between is made good by [`Standing::open`].
+//! What somebody holds is as good as the generation of the rights that it was made from: the store counts it up in the
+//! transaction that takes something away, and whoever makes a token read rights and generation in one look. So it does not
+//! matter how long that took, nor in which second anything happened. Tokens of an external provider know of no generation
+//! of ours: of them, those count that were made after the last time that everything was called back.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::principal::Principal;
+use super::principal::{AsOf, Holder, Principal};
+use super::seconds::second_of;
 use crate::store::{Store, StoreError};
 
 /// No token lives longer than this, whoever made it: after it a revocation has nothing left to call back.
@@ -24,7 +27,8 @@ pub(crate) enum Revocation {
     Token(Uuid),
     /// Everything that comes from a login or a family of refresh tokens, by its `sid`.
     Grant(Uuid),
-    /// Every token that somebody holds now; those made later are good.
+    /// Every token that somebody holds now, or that an application does for people; those of rights that are read later
+    /// are good.
     Subject(String),
 }
 
@@ -51,6 +55,18 @@ impl Revocation {
     }
 }
 
+/// A revocation as it is stored: it means the same in every server, and after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CalledBack {
+    pub(crate) revocation: Revocation,
+    /// Whose sessions are to be told; `None`: nobody knows, so everybody's.
+    pub(crate) holder: Option<String>,
+    /// Of a subject: the first generation that is good.
+    pub(crate) generation: i64,
+    /// By the clock of the store.
+    pub(crate) at: DateTime<Utc>,
+}
+
 /// A token that was good was called back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token was revoked; sign in again, or get a new one")]
@@ -66,10 +82,28 @@ pub(crate) struct Standing {
 /// authenticated program, or an administrator.
 #[derive(Debug, Default)]
 struct Records {
-    tokens: HashMap<Uuid, SystemTime>,
-    grants: HashMap<Uuid, SystemTime>,
-    /// The first second whose tokens are good.
-    subjects: HashMap<String, u64>,
+    tokens: HashMap<Uuid, DateTime<Utc>>,
+    grants: HashMap<Uuid, DateTime<Utc>>,
+    subjects: HashMap<String, Good>,
+}
+
+/// What is good of somebody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Good {
+    /// From this generation on.
+    generation: i64,
+    /// What others made after this.
+    after: DateTime<Utc>,
+}
+
+impl Good {
+    fn includes(self, as_of: AsOf) -> bool {
+        match as_of {
+            AsOf::Generation(generation) => generation >= self.generation,
+            // It tells the second in which it was made: the whole second is void.
+            AsOf::Second(second) => second > second_of(self.after),
+        }
+    }
 }
 
 impl Standing {
@@ -79,33 +113,34 @@ impl Standing {
     /// [`StoreError`] when the store does not answer or holds what this version cannot read.
     pub(crate) async fn open(store: &Store) -> Result<Self, StoreError> {
         let standing = Self::default();
-        for stored in store.revocations(Utc::now()).await? {
-            standing.take_effect(&stored.revocation, stored.at);
+        for stored in store.revocations(None).await? {
+            standing.take_effect(&stored);
         }
         Ok(standing)
     }
 
-    /// From now on what was called back at `at` is void. Tell the broker as well: `Publisher::rights_changed`.
-    pub(crate) fn take_effect(&self, revocation: &Revocation, at: DateTime<Utc>) {
-        let at = SystemTime::from(at);
+    /// From now on what was called back is void. Whether it was not before: then tell the broker as well.
+    pub(crate) fn take_effect(&self, called_back: &CalledBack) -> bool {
+        let at = called_back.at;
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        records.forget(at);
-        match revocation {
-            Revocation::Token(id) => drop(records.tokens.insert(*id, at)),
-            Revocation::Grant(id) => drop(records.grants.insert(*id, at)),
+        let is_new = match &called_back.revocation {
+            Revocation::Token(id) => records.tokens.insert(*id, at).is_none(),
+            Revocation::Grant(id) => records.grants.insert(*id, at).is_none(),
             Revocation::Subject(subject) => {
-                // Tokens tell the second in which they were made: the whole second is void, and `issue_second` moves
-                // whoever gets a new token within it to the next one.
-                let good = seconds(at) + 1;
-                let known = records.subjects.entry(subject.clone()).or_insert(0);
-                // Called back twice within one second: those made in between were moved to the next one.
-                *known = if *known == good {
-                    good + 1
-                } else {
-                    good.max(*known)
-                };
+                let known = records.subjects.entry(subject.clone()).or_insert(Good {
+                    generation: 0,
+                    after: DateTime::UNIX_EPOCH,
+                });
+                let before = *known;
+                known.generation = before.generation.max(called_back.generation);
+                known.after = before.after.max(at);
+                *known != before
             }
+        };
+        if is_new {
+            records.forget(at);
         }
+        is_new
     }
 
     /// Whether what somebody holds is still good.
@@ -121,115 +156,33 @@ impl Standing {
         let grant = proof
             .grant
             .is_some_and(|id| records.grants.contains_key(&id));
-        let subject = records
-            .subjects
-            .get(&principal.subject)
-            .is_some_and(|good| proof.issued_at < *good);
-        if token || grant || subject {
+        let is_void = |name: &str, as_of| {
+            let good = records.subjects.get(name);
+            good.is_some_and(|good| !good.includes(as_of))
+        };
+        let subject = is_void(&principal.subject, proof.as_of);
+        let application = match (proof.holder, &proof.client) {
+            (Holder::Application(generation), Some(id)) => {
+                is_void(id, AsOf::Generation(generation))
+            }
+            _ => false,
+        };
+        if token || grant || subject || application {
             return Err(Revoked);
         }
         Ok(())
-    }
-
-    /// The `iat` of a token that is made at `now` for `subject`: after everything of theirs that was called back.
-    pub(crate) fn issue_second(&self, subject: &str, now: u64) -> u64 {
-        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        records
-            .subjects
-            .get(subject)
-            .map_or(now, |good| now.max(*good))
     }
 }
 
 impl Records {
     /// Drops what can have no token left.
-    fn forget(&mut self, now: SystemTime) {
-        let old = |at: &SystemTime| *at + REVOCATION_KEPT < now;
+    fn forget(&mut self, now: DateTime<Utc>) {
+        let old = |at: &DateTime<Utc>| *at + REVOCATION_KEPT < now;
         self.tokens.retain(|_, at| !old(at));
         self.grants.retain(|_, at| !old(at));
-        self.subjects
-            .retain(|_, good| !old(&(UNIX_EPOCH + Duration::from_secs(*good))));
+        self.subjects.retain(|_, good| !old(&good.after));
     }
-}
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::principal::{Proof, Zones};
-
-    fn holder(token: Uuid, grant: Option<Uuid>, issued_at: u64) -> Principal {
-        Principal {
-            subject: "kim".to_owned(),
-            full_name: String::new(),
-            roles: Vec::new(),
-            zones: Zones::All,
-            proof: Proof {
-                token: Some(token),
-                grant,
-                issued_at,
-                ..Proof::default()
-            },
-        }
-    }
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(second, 500_000_000).unwrap()
-    }
-
-    #[test]
-    fn only_what_was_called_back_is_void() {
-        let standing = Standing::default();
-        let (one, other, login) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
-        standing.take_effect(&Revocation::Token(one), at(100));
-        assert_eq!(standing.check(&holder(one, None, 50)), Err(Revoked));
-        assert_eq!(standing.check(&holder(other, Some(login), 50)), Ok(()));
-        standing.take_effect(&Revocation::Grant(login), at(100));
-        assert_eq!(
-            standing.check(&holder(other, Some(login), 200)),
-            Err(Revoked)
-        );
-        assert_eq!(standing.check(&holder(other, None, 50)), Ok(()));
-    }
-
-    #[test]
-    fn of_a_subject_the_old_is_void_and_the_new_is_good_within_one_second() {
-        let standing = Standing::default();
-        let token = Uuid::new_v4();
-        assert_eq!(standing.issue_second("kim", 100), 100);
-        standing.take_effect(&Revocation::Subject("kim".to_owned()), at(100));
-        for (issued_at, expected) in [(99, Err(Revoked)), (100, Err(Revoked)), (101, Ok(()))] {
-            assert_eq!(standing.check(&holder(token, None, issued_at)), expected);
-        }
-        let new = standing.issue_second("kim", 100);
-        assert_eq!(standing.check(&holder(token, None, new)), Ok(()));
-        assert_eq!(standing.issue_second("lee", 100), 100);
-        // Once more within the same second: what was made in between is void as well.
-        standing.take_effect(&Revocation::Subject("kim".to_owned()), at(100));
-        assert_eq!(standing.check(&holder(token, None, new)), Err(Revoked));
-        // An older one that comes late changes nothing.
-        standing.take_effect(&Revocation::Subject("kim".to_owned()), at(90));
-        assert_eq!(standing.check(&holder(token, None, 100)), Err(Revoked));
-    }
-
-    #[test]
-    fn what_can_have_no_token_left_is_forgotten() {
-        let standing = Standing::default();
-        let token = Uuid::new_v4();
-        standing.take_effect(&Revocation::Token(token), at(100));
-        let later = at(100) + chrono::TimeDelta::from_std(REVOCATION_KEPT).unwrap();
-        standing.take_effect(&Revocation::Token(Uuid::new_v4()), later);
-        assert!(
-            standing.check(&holder(token, None, 0)).is_err(),
-            "to the second"
-        );
-        standing.take_effect(
-            &Revocation::Token(Uuid::new_v4()),
-            later + chrono::TimeDelta::seconds(1),
-        );
-        assert!(standing.check(&holder(token, None, 0)).is_ok());
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Failed sign-ins, so that all are told and a flood of them does not fill the audit. Pure: `now` is given.
+//! Failed sign-ins, of people and of programs, so that all are told and a flood of them does not fill the audit. Pure: `now` is given.
 //!
 //! The first few of a person are written down as they are; what follows within the window is counted, and told as one
 //! sum when the window is over.
@@ -21,6 +21,9 @@ const NAMES_MAX: usize = 256;
 /// Addresses that a sum tells apart; beyond these it says "or more".
 const ADDRESSES_MAX: usize = 256;
 
+/// Addresses that a sum names: enough to begin to look, and a row that can be read.
+const NAMED_MAX: usize = 8;
+
 /// Under this name stand those that found no place of their own. Nobody can be called so.
 pub const OTHERS: &str = "*";
 
@@ -35,6 +38,8 @@ pub struct Sum {
     pub refused: u64,
     /// From how many addresses, at least.
     pub addresses: usize,
+    /// Some of them, in order.
+    pub from: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -93,11 +98,19 @@ impl Tally {
                 attempts: count.attempts,
                 refused: count.refused,
                 addresses: count.addresses.len(),
+                from: named(count.addresses),
             })
             .collect();
         sums.sort_by(|a, b| a.name.cmp(&b.name));
         sums
     }
+}
+
+fn named(addresses: HashSet<String>) -> Vec<String> {
+    let mut named: Vec<String> = addresses.into_iter().collect();
+    named.sort();
+    named.truncate(NAMED_MAX);
+    named
 }
 
 #[cfg(test)]
@@ -117,6 +130,7 @@ mod tests {
             attempts: 9_995,
             refused: 9_994,
             addresses: 7,
+            from: (0..7).map(|number| format!("a{number}")).collect(),
         };
         assert_eq!(tally.due(now + WINDOW), [expected]);
         assert!(tally.due(now + WINDOW * 3).is_empty());

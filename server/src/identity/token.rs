@@ -11,13 +11,16 @@ use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::key_file::KeyFile;
 use super::keys::{Ring, Rotate, StoredKey};
-use super::principal::{Principal, Proof, Zones};
+use super::principal::{AsOf, Holder, Principal, Proof, Zones};
 use super::rotation;
+use super::seconds::second_of;
 use super::standing::{REVOCATION_KEPT, Revoked};
 use crate::store::{Store, StoreError};
 use known::{Known, fingerprint};
 
+mod es256;
 mod known;
 
 /// Whom the tokens are for.
@@ -52,6 +55,12 @@ struct Claims {
     /// To whom it was given; none for pages of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
+    /// In whose hands it is.
+    #[serde(default)]
+    holder: Holder,
+    /// Which generation of its subject's rights it tells.
+    #[serde(default)]
+    generation: i64,
     /// When a second factor was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     second_factor_at: Option<u64>,
@@ -72,7 +81,8 @@ impl Claims {
                     grant: self.sid,
                     client: self.client_id,
                     key: Some(kid.into()),
-                    issued_at: self.iat,
+                    holder: self.holder,
+                    as_of: AsOf::Generation(self.generation),
                     second_factor_at: self.second_factor_at,
                 },
             },
@@ -138,6 +148,16 @@ fn invalid(what: &str) -> TokenError {
     TokenError::Invalid(what.to_owned())
 }
 
+/// What tokens say of where they come from, how long they are good, and what signs them.
+pub(crate) struct TokenSettings {
+    pub(crate) issuer: String,
+    pub(crate) life: Duration,
+    /// How long a key signs.
+    pub(crate) key_age: Duration,
+    /// What the keys are sealed with.
+    pub(crate) sealing: Arc<KeyFile>,
+}
+
 /// Makes and checks tokens.
 pub struct Tokens {
     issuer: String,
@@ -162,17 +182,20 @@ impl Tokens {
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer or holds something else than keys.
-    pub async fn open(
-        store: &Store,
-        issuer: String,
-        life: Duration,
-        key_age: Duration,
-    ) -> Result<Self, StoreError> {
-        let keys = rotation::turn(store, Rotate::After(key_age), Utc::now()).await?;
+    pub(crate) async fn open(store: &Store, settings: TokenSettings) -> Result<Self, StoreError> {
+        let TokenSettings {
+            issuer,
+            life,
+            key_age,
+            sealing,
+        } = settings;
+        store.seal_signing_keys(&sealing).await?;
+        let keys = rotation::turn(store, &sealing, Rotate::After(key_age), Utc::now()).await?;
         Ok(Self::new(issuer, life, Ring::new(&keys)?))
     }
 
     fn new(issuer: String, life: Duration, ring: Ring) -> Self {
+        es256::install();
         let mut validation = Validation::new(Algorithm::ES256);
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
@@ -239,31 +262,28 @@ impl Tokens {
         Ok(removed)
     }
 
-    /// Makes a token for somebody who has shown who they are. `issue_second` may move its `iat` a little.
-    pub(crate) fn issue(&self, principal: &Principal, issue_second: impl Fn(u64) -> u64) -> Issued {
-        self.issue_at(principal, SystemTime::now(), issue_second)
+    /// Makes a token for somebody who has shown who they are. It is as good as the rights that were read then.
+    pub(crate) fn issue(&self, principal: &Principal) -> Issued {
+        self.issue_at(principal, SystemTime::now())
     }
 
-    fn issue_at(
-        &self,
-        principal: &Principal,
-        now: SystemTime,
-        issue_second: impl Fn(u64) -> u64,
-    ) -> Issued {
-        let now = seconds(now);
+    fn issue_at(&self, principal: &Principal, now: SystemTime) -> Issued {
+        let now = second_of(now);
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub: principal.subject.clone(),
             exp: now + self.life.as_secs(),
             nbf: now,
-            iat: issue_second(now),
+            iat: now,
             jti: Uuid::new_v4(),
             name: principal.full_name.clone(),
             roles: principal.roles.clone(),
             zones: principal.zones.to_words(),
             sid: principal.proof.grant,
             client_id: principal.proof.client.clone(),
+            holder: principal.proof.holder,
+            generation: principal.proof.as_of.generation(),
             second_factor_at: principal.proof.second_factor_at,
         };
         let ring = self.ring();
@@ -285,7 +305,7 @@ impl Tokens {
         application: &str,
         nonce: Option<&str>,
     ) -> String {
-        let now = seconds(SystemTime::now());
+        let now = second_of(SystemTime::now());
         let claims = IdClaims {
             iss: &self.issuer,
             aud: application,
@@ -350,7 +370,7 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation)
             .map_err(of_library)?
             .claims;
-        if claims.iat > seconds(now) + LEEWAY.as_secs() {
+        if claims.iat > second_of(now) + LEEWAY.as_secs() {
             return Err(invalid("it was made in the future"));
         }
         if claims.exp.saturating_sub(claims.iat) > REVOCATION_KEPT.as_secs() {
@@ -369,12 +389,6 @@ fn sign(ring: &Ring, kind: &str, claims: &impl Serialize) -> String {
         ..Header::new(Algorithm::ES256)
     };
     jsonwebtoken::encode(&header, claims, &ring.signing).expect("our key signs our claims")
-}
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH)
-        .expect("the clock stands after 1970")
-        .as_secs()
 }
 
 #[cfg(test)]

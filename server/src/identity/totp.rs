@@ -1,9 +1,11 @@
 //! One-time codes of six digits (RFC 6238 with HMAC-SHA-1, 30 seconds: what every authenticator app takes), and recovery
 //! codes for whoever lost the app. Pure.
 
+use chrono::TimeDelta;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
+
+use super::digest::of_secret;
 
 /// RFC 4226 section 4 recommends 160 bits.
 pub const SECRET_BYTES: usize = 20;
@@ -16,6 +18,9 @@ const STEPS_AROUND: u64 = 1;
 
 /// How many recovery codes somebody gets.
 pub const RECOVERY_CODES: usize = 10;
+
+/// A secret that is offered is good for this long: enough to find the telephone and install an app.
+pub(crate) const OFFER_KEPT: TimeDelta = TimeDelta::minutes(10);
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
@@ -107,7 +112,7 @@ pub fn recovery_hash(typed: &str) -> Option<Vec<u8>> {
         .filter(|letter| letter.is_ascii_alphanumeric())
         .map(|letter| letter.to_ascii_lowercase())
         .collect();
-    (plain.len() == 16).then(|| Sha256::digest(plain).to_vec())
+    (plain.len() == 16).then(|| of_secret(&plain))
 }
 
 #[cfg(test)]

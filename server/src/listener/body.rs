@@ -11,7 +11,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::stream::UnderWay;
+use super::stream::{Asking, UnderWay};
 
 type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,15 +32,26 @@ pub(super) struct Timed {
     /// Made when the first piece is not there yet: most bodies come with their heads.
     clock: Option<Pin<Box<Sleep>>>,
     late: Late,
+    /// `None`: it is whole.
+    asking: Option<Asking>,
 }
 
 impl Timed {
-    pub(super) fn new(body: Incoming, deadline: Instant, late: Late) -> Self {
-        Self {
+    pub(super) fn new(body: Incoming, deadline: Instant, late: Late, asking: Asking) -> Self {
+        let mut timed = Self {
             body,
             deadline,
             clock: None,
             late,
+            asking: Some(asking),
+        };
+        timed.tell(http_body::Body::is_end_stream(&timed.body));
+        timed
+    }
+
+    fn tell(&mut self, is_whole: bool) {
+        if is_whole && let Some(asking) = self.asking.take() {
+            asking.came_whole();
         }
     }
 }
@@ -55,7 +66,10 @@ impl http_body::Body for Timed {
     ) -> Poll<Option<Result<Frame<Bytes>, Boxed>>> {
         let this = &mut *self;
         match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Boxed::from))),
+            Poll::Ready(frame) => {
+                this.tell(frame.is_none() || this.body.is_end_stream());
+                Poll::Ready(frame.map(|frame| frame.map_err(Boxed::from)))
+            }
             Poll::Pending => {
                 let deadline = this.deadline;
                 let clock = this

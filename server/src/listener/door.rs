@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::console::has_reserve;
 use super::ledger::{Full, Ledger, Newcomer, Ticket};
 use super::limits::Limits;
 
@@ -53,7 +54,7 @@ impl Door {
         let is_proxy = network::is_listed(address, &self.proxies);
         let who = Newcomer {
             network: (!is_proxy).then(|| network::network(address)),
-            is_console: !is_proxy && is_console(address, &self.consoles),
+            is_console: !is_proxy && has_reserve(address, &self.consoles),
         };
         let displaced = CancellationToken::new();
         let mut held = self.held();
@@ -69,11 +70,6 @@ impl Door {
             displaced,
         })
     }
-}
-
-/// Whether this is a console of the control room, or this machine: it keeps what is reserved.
-pub(crate) fn is_console(address: IpAddr, consoles: &[IpAddr]) -> bool {
-    address.to_canonical().is_loopback() || network::is_listed(address, consoles)
 }
 
 impl Seat {

@@ -1,10 +1,12 @@
 //! Which connections there are, and which there may be. Pure.
 //!
-//! A connection *waits* while it has no request under way: in its handshake, in a head that is not whole, between two
-//! requests. Those that wait never keep others out: where there is no room, the one goes that has waited longest among those
-//! of the address with the most. Those that are at work do, up to the bounds, and the reserve is not theirs.
+//! A connection *waits* while the server has nothing to do for it: in its handshake, in a request whose head or body is not
+//! whole, between two requests, while an answer is not taken. Those that wait never keep others out: where there is no
+//! room, the one goes that has waited longest among those of the address with the most. Those that are at work do, up to the
+//! bounds, and the reserve is not theirs.
 //!
-//! Invariant: no count is ever above its bound, and all are zero when everybody has left.
+//! Invariant: no count is ever above its bound, and all are zero when everybody has left; whatever others do, consoles come in
+//! while they have fewer connections than are kept for them alone.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -77,8 +79,10 @@ impl Ledger {
         let origin = who.network.map_or(Origin::Alone(ticket), Origin::Network);
         let of_network = self.networks.get(&origin).copied().unwrap_or(0);
         let is_favoured = who.is_console || (who.network.is_some() && of_network < MODEST);
-        let reserved = if is_favoured {
+        let reserved = if who.is_console {
             0
+        } else if is_favoured {
+            self.limits.connections_of_consoles
         } else {
             self.limits.connections_reserved
         };
@@ -117,7 +121,7 @@ impl Ledger {
         Some(*ticket)
     }
 
-    /// A connection has nothing to do.
+    /// There is nothing to do for a connection.
     pub(super) fn wait(&mut self, ticket: Ticket) {
         self.clock += 1;
         if let Some(entry) = self.entries.get_mut(&ticket)
@@ -129,7 +133,7 @@ impl Ledger {
         }
     }
 
-    /// A request has come on it.
+    /// A whole request has come on it.
     pub(super) fn work(&mut self, ticket: Ticket) {
         let Some(entry) = self.entries.get_mut(&ticket) else {
             return;
@@ -171,9 +175,16 @@ mod tests {
             connections,
             connections_per_address: per_address,
             connections_reserved: reserved,
+            connections_of_consoles: reserved / 2,
             ..Limits::default()
         })
     }
+
+    /// This machine.
+    const CONSOLE: Newcomer = Newcomer {
+        network: Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
+        is_console: true,
+    };
 
     fn of(number: u8) -> Newcomer {
         Newcomer {
@@ -222,19 +233,41 @@ mod tests {
             ledger.work(ticket);
         }
         assert_eq!(ledger.arrive(of(1)), Err(Full::All));
-        let console = Newcomer {
-            is_console: true,
-            ..of(1)
-        };
-        for who in [of(2), of(3), console, console] {
-            let (ticket, victim) = ledger.arrive(who).unwrap();
-            assert_eq!(victim, None);
-            ledger.work(ticket);
+        // Those who have few are many here, and leave the consoles theirs.
+        let few = [of(2), of(3)].map(Ok).into_iter();
+        for who in few.chain([Err(of(4)), Ok(CONSOLE), Ok(CONSOLE), Err(CONSOLE)]) {
+            let came = ledger.arrive(who.unwrap_or_else(|who| who));
+            assert_eq!(came.is_ok(), who.is_ok(), "{who:?}");
+            if let Ok((ticket, victim)) = came {
+                assert_eq!(victim, None);
+                ledger.work(ticket);
+            }
         }
-        assert_eq!(ledger.arrive(console), Err(Full::All));
     }
 
     proptest! {
+        #[test]
+        fn consoles_come_in_whatever_others_do(steps in proptest::collection::vec((0u8..4, 0u8..20, 0usize..32), 0..200)) {
+            let mut ledger = ledger(16, 8, 4);
+            let mut here = Vec::new();
+            for (step, number, index) in steps {
+                match (step, here.get(index % here.len().max(1)).copied()) {
+                    (0, _) if number == 0 => {
+                        here.extend(ledger.arrive(Newcomer { network: None, is_console: false }).map(|(ticket, _)| ticket));
+                    }
+                    (0 | 1, _) => here.extend(ledger.arrive(of(number)).map(|(ticket, _)| ticket)),
+                    (2, Some(ticket)) => ledger.work(ticket),
+                    (_, Some(ticket)) => ledger.wait(ticket),
+                    _ => {}
+                }
+            }
+            for _ in 0..2 {
+                let came = ledger.arrive(CONSOLE);
+                prop_assert!(came.is_ok());
+                ledger.work(came.unwrap().0);
+            }
+        }
+
         #[test]
         fn bounds_hold_and_nothing_is_left_behind(steps in proptest::collection::vec((0u8..4, 0u8..4, 0usize..32), 0..200)) {
             let mut ledger = ledger(8, 4, 2);

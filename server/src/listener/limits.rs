@@ -9,6 +9,10 @@ pub(crate) const HEAD_BYTES: usize = 64 * 1024;
 /// An address with at most so many connections may use the reserve. 16: two browsers.
 pub(crate) const MODEST: usize = 16;
 
+/// So much of an answer must be taken within [`Limits::answer`], or what is left of it. 64 KiB: what a connection keeps of it,
+/// so that one piece after the other is given back.
+pub(crate) const ANSWER_PIECE: usize = 64 * 1024;
+
 /// Bounds that the configuration may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -17,6 +21,9 @@ pub struct Limits {
     pub arrival: Duration,
     /// How long the body of a request may take to come. 30 s: longer than SockJS and Socket.IO give those of theirs.
     pub body: Duration,
+    /// How long the client may take to take 64 KiB of an answer. 30 s: 2 KiB a second, what a bad mobile network
+    /// still carries. It bounds whole answers with their length, and streams by what they have to say.
+    pub answer: Duration,
     /// How long a connection may wait for its next request. 75 s: longer than browsers and proxies keep one, so that it is
     /// they who close it.
     pub idle: Duration,
@@ -26,9 +33,12 @@ pub struct Limits {
     /// The same of one IPv4 address or one IPv6 /64. 4,096: 2,000 agents behind one address, each with a WebSocket, which
     /// fetch tokens all at once. Proxies that are named are not bounded.
     pub connections_per_address: usize,
-    /// Of [`Self::connections`], those that only go to consoles, to this machine, and to addresses that have few. 512:
-    /// those who have many cannot keep out an operator who comes now.
+    /// Of [`Self::connections`], those that only go to consoles, to this machine, and to addresses that have few, which
+    /// nobody behind a proxy has. 512: those who have many cannot keep out an operator who comes now.
     pub connections_reserved: usize,
+    /// Of [`Self::connections_reserved`], those that only go to consoles and to this machine. 64: every console of a control
+    /// room with two browsers. Addresses with few can be many.
+    pub connections_of_consoles: usize,
 }
 
 impl Default for Limits {
@@ -36,10 +46,12 @@ impl Default for Limits {
         Self {
             arrival: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
             idle: Duration::from_secs(75),
             connections: 8192,
             connections_per_address: 4096,
             connections_reserved: 512,
+            connections_of_consoles: 64,
         }
     }
 }
@@ -51,6 +63,7 @@ impl Limits {
             connections: 64,
             connections_per_address: 32,
             connections_reserved: 16,
+            connections_of_consoles: 2,
             ..self
         }
     }

@@ -3,6 +3,9 @@
 //! Each key has a bucket of `burst` permissions that fills by one each `every`. A bucket is one moment: when it will be full
 //! again. Keys whose buckets are full are forgotten. There are at most [`KEYS`] others; those beyond share one bucket, so
 //! that whoever comes from many addresses at once gets no further than one of them.
+//!
+//! `identity::lockout` has a table of its own kind: what it counts is wrong attempts, whose delay grows, and a guess at one
+//! name must never make another's forgotten. Here a bucket is one moment, and who is forgotten had nothing left to wait for.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,9 +1,13 @@
-//! A connection's bytes, with a clock for whoever is slow to ask: the head of a request, and the time until the next one.
+//! A connection's bytes, with a clock for whoever is slow to ask (the head of a request, and the time until the next one), and
+//! one for whoever is slow to take the answer.
+//!
+//! hyper drops the body of an answer before it calls the service for the next request, so the turns of [`Course`] are odd
+//! exactly while one is under way. The answer may still be on its way then: [`Watched`] tells while it is not taken.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::door::Seat;
-use super::limits::Limits;
+use super::limits::{ANSWER_PIECE, Limits};
 
 /// What carries HTTP.
 pub(super) enum Carrier {
@@ -85,6 +89,18 @@ pub(super) struct Course {
     seat: Seat,
     /// Odd while a request is under way: each beginning and each end counts.
     turns: AtomicU64,
+    standing: Mutex<Standing>,
+}
+
+/// What decides whether a connection is at work.
+#[derive(Debug, Default)]
+struct Standing {
+    /// The whole of the request that is under way has come.
+    is_asked: bool,
+    /// An answer is not taken.
+    is_stuck: bool,
+    /// It is no more HTTP's.
+    is_upgraded: bool,
 }
 
 impl Course {
@@ -92,6 +108,7 @@ impl Course {
         Self {
             seat,
             turns: AtomicU64::new(0),
+            standing: Mutex::default(),
         }
     }
 
@@ -99,11 +116,26 @@ impl Course {
         &self.seat
     }
 
-    /// A request has come, until what is returned is dropped.
+    /// The head of a request has come, until what is returned is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.turns.fetch_add(1, Ordering::AcqRel);
-        self.seat.work();
         UnderWay(Some(Arc::clone(self)))
+    }
+
+    /// Changes what decides, and what is decided by it.
+    fn settle(&self, change: impl FnOnce(&mut Standing)) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut standing);
+        if standing.is_upgraded || (standing.is_asked && !standing.is_stuck) {
+            self.seat.work();
+        } else {
+            self.seat.wait();
+        }
+    }
+
+    fn is_upgraded(&self) -> bool {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.is_upgraded
     }
 
     fn turns(&self) -> u64 {
@@ -116,22 +148,50 @@ impl Course {
 pub(super) struct UnderWay(Option<Arc<Course>>);
 
 impl UnderWay {
+    /// Whoever reads the body tells by this when it has come.
+    pub(super) fn asking(&self) -> Asking {
+        let course = self.0.clone().expect("it was not given away for good");
+        Asking {
+            turn: course.turns(),
+            course,
+        }
+    }
+
     /// The connection is no more HTTP's: nothing is awaited of it here.
     pub(super) fn for_good(mut self) {
-        self.0 = None;
+        if let Some(course) = self.0.take() {
+            course.settle(|standing| standing.is_upgraded = true);
+        }
+    }
+}
+
+/// A request whose body is not whole.
+#[derive(Debug)]
+pub(super) struct Asking {
+    course: Arc<Course>,
+    turn: u64,
+}
+
+impl Asking {
+    /// All of it has come: from here on the connection is at work. A request that is over already stays so.
+    pub(super) fn came_whole(self) {
+        let Self { course, turn } = self;
+        course.settle(|standing| standing.is_asked |= course.turns() == turn);
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(course) = self.0.take() {
-            course.turns.fetch_add(1, Ordering::AcqRel);
-            course.seat.wait();
+            course.settle(|standing| {
+                course.turns.fetch_add(1, Ordering::AcqRel);
+                standing.is_asked = false;
+            });
         }
     }
 }
 
-/// A stream that fails when a head does not come whole in time, or no next one begins.
+/// A stream that fails when a head does not come whole in time, or no next one begins, or an answer is not taken.
 pub(super) struct Watched {
     carrier: Carrier,
     course: Arc<Course>,
@@ -142,6 +202,17 @@ pub(super) struct Watched {
     /// Something of a head has come in this turn.
     is_in_head: bool,
     clock: Pin<Box<Sleep>>,
+    answer: Duration,
+    /// Runs while bytes stand in line.
+    stuck: Option<Stuck>,
+    is_abandoned: bool,
+}
+
+/// An answer that the client has not taken yet.
+struct Stuck {
+    clock: Pin<Box<Sleep>>,
+    /// Bytes that were taken since the clock was set.
+    taken: usize,
 }
 
 impl Watched {
@@ -154,6 +225,66 @@ impl Watched {
             turn: 0,
             is_in_head: false,
             clock: Box::pin(sleep(limits.arrival)),
+            answer: limits.answer,
+            stuck: None,
+            is_abandoned: false,
+        }
+    }
+
+    /// Whether an answer was not taken in time.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
+    }
+
+    /// Bytes stand in line: for how long they may, and that the connection makes room meanwhile.
+    fn hold<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.course.is_upgraded() {
+            return Poll::Pending;
+        }
+        if self.stuck.is_none() {
+            self.course.settle(|standing| standing.is_stuck = true);
+        }
+        let answer = self.answer;
+        let stuck = self.stuck.get_or_insert_with(|| Stuck {
+            clock: Box::pin(sleep(answer)),
+            taken: 0,
+        });
+        ready!(stuck.clock.as_mut().poll(context));
+        self.is_abandoned = true;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn count(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.hold(context),
+            written => {
+                if let Poll::Ready(Ok(bytes)) = &written {
+                    self.took(*bytes);
+                }
+                written
+            }
+        }
+    }
+
+    /// So many bytes could be written. A few now and then give no more time.
+    fn took(&mut self, bytes: usize) {
+        if let Some(stuck) = &mut self.stuck {
+            stuck.taken += bytes;
+            if stuck.taken >= ANSWER_PIECE {
+                stuck.taken = 0;
+                stuck.clock.as_mut().reset(Instant::now() + self.answer);
+            }
+        }
+    }
+
+    /// Nothing stands in line any more.
+    fn is_taken(&mut self) {
+        if self.stuck.take().is_some() {
+            self.course.settle(|standing| standing.is_stuck = false);
         }
     }
 
@@ -212,15 +343,25 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.carrier).poll_write(context, bytes)
+        let written = Pin::new(&mut self.carrier).poll_write(context, bytes);
+        self.count(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.carrier).poll_flush(context)
+        match Pin::new(&mut self.carrier).poll_flush(context) {
+            Poll::Pending => self.hold(context),
+            flushed => {
+                self.is_taken();
+                flushed
+            }
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.carrier).poll_shutdown(context)
+        match Pin::new(&mut self.carrier).poll_shutdown(context) {
+            Poll::Pending => self.hold(context),
+            done => done,
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -232,6 +373,7 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.carrier).poll_write_vectored(context, bytes)
+        let written = Pin::new(&mut self.carrier).poll_write_vectored(context, bytes);
+        self.count(context, written)
     }
 }

@@ -19,17 +19,20 @@ pub(crate) enum Refused {
     Head,
     /// The body of its request took too long.
     Body,
+    /// It did not take the answer.
+    Answer,
     /// It asks too often.
     Rate,
 }
 
 impl Refused {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Connections,
         Self::Address,
         Self::Handshake,
         Self::Head,
         Self::Body,
+        Self::Answer,
         Self::Rate,
     ];
 
@@ -40,6 +43,7 @@ impl Refused {
             Self::Handshake => "handshake",
             Self::Head => "head",
             Self::Body => "body",
+            Self::Answer => "answer",
             Self::Rate => "rate",
         }
     }

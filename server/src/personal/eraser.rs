@@ -37,6 +37,6 @@ pub(crate) async fn run(store: Store, days: u32, stop: CancellationToken) {
 
 async fn erase(store: &Store, days: u32, now: DateTime<Utc>) -> Result<u64, StoreError> {
     store
-        .erase_quarantined_plates(now - TimeDelta::days(days.into()))
+        .erase_quarantined(now - TimeDelta::days(days.into()))
         .await
 }

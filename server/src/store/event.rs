@@ -81,17 +81,12 @@ impl Store {
 }
 
 impl Store {
-    /// Erases the messages in quarantine that came last before `until` from agents with points that carry number plates:
-    /// how many. That they came, and why they were refused, stays.
-    pub(crate) async fn erase_quarantined_plates(
-        &self,
-        until: DateTime<Utc>,
-    ) -> Result<u64, StoreError> {
+    /// Erases the messages in quarantine that came first before `until`: how many. Any may hold a number plate: as a point's
+    /// value, in a fault's detail, of a device that is gone. That they came, and why they were refused, stays.
+    pub(crate) async fn erase_quarantined(&self, until: DateTime<Utc>) -> Result<u64, StoreError> {
         let erased = sqlx::query!(
-            r#"update quarantine q set body = convert_to('erased ' || q.id, 'UTF8')
-               where q.last_at < $1 and q.body <> convert_to('erased ' || q.id, 'UTF8')
-                 and exists (select from device d join profile p on p.hash = d.profile_hash
-                             where d.agent_id = q.agent_id and p.body @? '$.points[*].personal')"#,
+            "update quarantine q set body = convert_to('erased ' || q.id, 'UTF8')
+             where q.received_at < $1 and q.body <> convert_to('erased ' || q.id, 'UTF8')",
             until
         )
         .execute(&self.pool)

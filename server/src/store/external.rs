@@ -22,13 +22,16 @@ pub(crate) struct External<'a> {
 /// Who somebody of the provider's is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// The person of this name.
-    Person(String),
+    /// The person of this name, whose rights here are of this generation.
+    Person(String, i64),
     /// The person of this name, who may not come in.
     Disabled(String),
-    /// Nobody, for the name belongs to somebody else: a person of this server or of the provider, or a program.
+    /// Nobody, for the name belongs to somebody else: a person of this server or of the provider, a program, or an application.
     NameTaken,
 }
+
+/// Of rights that were never taken away.
+const FIRST_GENERATION: i64 = 0;
 
 impl Store {
     /// Who has this identity, if anybody had it before.
@@ -38,9 +41,9 @@ impl Store {
         sub: &str,
     ) -> Result<Option<Known>, StoreError> {
         let row = sqlx::query!(
-            r#"select name, disabled_at is not null as "disabled!",
-                 exists (select from client where lower(id) = lower(name)) as "taken!"
-             from person where issuer = $1 and issuer_subject = $2"#,
+            r#"select p.name, p.disabled_at is not null as "disabled!", u.generation,
+                 exists (select from subject s where lower(s.name) = lower(p.name) and s.kind <> 'person') as "taken!"
+             from person p join subject u on u.name = p.name where p.issuer = $1 and p.issuer_subject = $2"#,
             issuer,
             sub
         )
@@ -48,9 +51,9 @@ impl Store {
         .await?;
         Ok(row.map(|row| match row {
             row if row.disabled => Known::Disabled(row.name),
-            // A program of this name came later: one of the two would act as the other.
+            // A program or an application of this name came later: one of the two would act as the other.
             row if row.taken => Known::NameTaken,
-            row => Known::Person(row.name),
+            row => Known::Person(row.name, row.generation),
         }))
     }
 
@@ -63,8 +66,7 @@ impl Store {
         let made = sqlx::query_scalar!(
             r#"insert into person (name, full_name, role, zones, password_hash, issuer, issuer_subject)
              select $1, $2, $3, $4, null, $5, $6
-             where not exists (select from person where lower(name) = lower($1))
-                 and not exists (select from client where lower(id) = lower($1))
+             where not exists (select from subject where lower(name) = lower($1))
              on conflict do nothing
              returning name"#,
             external.name,
@@ -77,7 +79,7 @@ impl Store {
         .fetch_optional(&mut **unit)
         .await?;
         if let Some(name) = made {
-            return Ok(Known::Person(name));
+            return Ok(Known::Person(name, FIRST_GENERATION));
         }
         // Perhaps the same person came twice at once.
         let known = Self::external_person(unit, external.issuer, external.sub).await?;

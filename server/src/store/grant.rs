@@ -8,7 +8,6 @@ use super::identity::principal;
 use super::{Store, StoreError, Unit, read};
 use crate::identity::grant::{Application, GRANT_IDLE};
 use crate::identity::principal::{Principal, Zones};
-use crate::identity::standing::Revocation;
 
 /// An application that is known, with what is stored of its secret; `None`: it is public.
 pub(crate) struct KnownApplication {
@@ -74,6 +73,10 @@ pub(crate) struct GrantLine {
     pub(crate) expires_at: DateTime<Utc>,
 }
 
+/// Used refresh tokens of one grant that are kept, to know a stolen one: those of 30 days with a refresh each ten minutes
+/// are 4,320. Whoever refreshes more often makes the oldest forgotten, which are good for nothing then as well.
+pub(crate) const USED_REFRESH_TOKENS_MAX: i64 = 4500;
+
 impl Store {
     /// An application by id, unless disabled.
     pub(crate) async fn application(
@@ -81,8 +84,8 @@ impl Store {
         id: &str,
     ) -> Result<Option<KnownApplication>, StoreError> {
         let row = sqlx::query!(
-            "select id, name, redirect_uris, secret_hash, roles, zones from application
-             where id = $1 and disabled_at is null",
+            "select a.id, a.name, a.redirect_uris, a.secret_hash, a.roles, a.zones, s.generation
+             from application a join subject s on s.name = a.id where a.id = $1 and a.disabled_at is null",
             id
         )
         .fetch_optional(&self.pool)
@@ -103,6 +106,7 @@ impl Store {
                     redirect_uris: row.redirect_uris,
                     roles: roles.transpose()?,
                     zones,
+                    generation: row.generation,
                 },
                 secret_hash: row.secret_hash,
             })
@@ -138,26 +142,29 @@ impl Store {
         Ok(())
     }
 
-    /// Disables the applications of the access file that it does not name any more, and ends what has nobody left: grants
-    /// of disabled people and applications. What ended.
+    /// Disables the applications of the access file that it does not name any more: which.
     pub(crate) async fn disable_other_applications(
         unit: &mut Unit<'_>,
         ids: &[String],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<(Uuid, String)>, StoreError> {
-        sqlx::query!(
-            "update application set disabled_at = $2 where from_file and disabled_at is null and id <> all($1)",
-            ids,
-            now
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "update application set disabled_at = now() where from_file and disabled_at is null and id <> all($1)
+             returning id",
+            ids
         )
-        .execute(&mut **unit)
-        .await?;
+        .fetch_all(&mut **unit)
+        .await?)
+    }
+
+    /// Ends what has nobody left: grants of disabled people and applications. What ended, and whose it was.
+    pub(crate) async fn end_grants_of_nobody(
+        unit: &mut Unit<'_>,
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
         let rows = sqlx::query!(
-            "update app_grant g set ended_at = $1 from application a, person p
+            "update app_grant g set ended_at = now() from application a, person p
              where a.id = g.application_id and p.name = g.person_name and g.ended_at is null
                  and (a.disabled_at is not null or p.disabled_at is not null)
-             returning g.id, g.person_name",
-            now
+             returning g.id, g.person_name"
         )
         .fetch_all(&mut **unit)
         .await?;
@@ -227,8 +234,8 @@ impl Store {
     ) -> Result<Option<Grant>, StoreError> {
         let row = sqlx::query!(
             "select g.id, g.application_id, g.person_name, g.scope, g.second_factor_at, g.expires_at, g.idle_until,
-                 g.ended_at, p.full_name, p.role, p.zones, p.disabled_at is not null as \"is_disabled!\"
-             from app_grant g join person p on p.name = g.person_name
+                 g.ended_at, p.full_name, p.role, p.zones, s.generation, p.disabled_at is not null as \"is_disabled!\"
+             from app_grant g join person p on p.name = g.person_name join subject s on s.name = p.name
              where g.id = coalesce((select grant_id from refresh_token where hash = $1),
                                    (select grant_id from authorization_code where hash = $1))
              for update of g",
@@ -242,6 +249,7 @@ impl Store {
                 row.full_name,
                 &[row.role],
                 &row.zones,
+                row.generation,
             )?;
             Ok(Grant {
                 id: row.id,
@@ -315,6 +323,15 @@ impl Store {
         .execute(&mut **unit)
         .await?;
         sqlx::query!(
+            "delete from refresh_token where hash in
+                 (select hash from refresh_token where grant_id = $1 and used_at is not null
+                  order by used_at desc offset $2)",
+            grant,
+            USED_REFRESH_TOKENS_MAX
+        )
+        .execute(&mut **unit)
+        .await?;
+        sqlx::query!(
             "update app_grant set used_at = $2, idle_until = least($3, expires_at) where id = $1",
             grant,
             now,
@@ -350,31 +367,31 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a grant, and calls its tokens back. Whether it lasted until now; let it take effect then.
+    /// Ends a grant; call its tokens back as well.
     pub(crate) async fn end_grant(
         unit: &mut Unit<'_>,
         id: Uuid,
         now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let ended = sqlx::query!(
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
             "update app_grant set ended_at = $2 where id = $1 and ended_at is null",
             id,
             now
         )
         .execute(&mut **unit)
         .await?;
-        Self::put_revocation(unit, &Revocation::Grant(id), now).await?;
-        Ok(ended.rows_affected() > 0)
+        Ok(())
     }
 
-    /// Ends everything that a person lets applications do: what ended.
+    /// Ends everything that a person lets applications do, or that people let an application do: what ended.
     pub(super) async fn end_grants(
         unit: &mut Unit<'_>,
-        person: &str,
+        name: &str,
     ) -> Result<Vec<Uuid>, StoreError> {
         Ok(sqlx::query_scalar!(
-            "update app_grant set ended_at = now() where person_name = $1 and ended_at is null returning id",
-            person
+            "update app_grant set ended_at = now() where $1 in (person_name, application_id) and ended_at is null
+             returning id",
+            name
         )
         .fetch_all(&mut **unit)
         .await?)

@@ -3,7 +3,7 @@
 use contract::Role;
 
 use super::{Store, StoreError, Unit, read};
-use crate::identity::principal::{Principal, Proof, Zones};
+use crate::identity::principal::{AsOf, Holder, Principal, Proof, Zones};
 
 /// A person who can sign in.
 pub(crate) struct Person {
@@ -29,14 +29,21 @@ impl Store {
     /// A person by name, unless disabled.
     pub(crate) async fn person(&self, name: &str) -> Result<Option<Person>, StoreError> {
         let row = sqlx::query!(
-            "select name, full_name, role, zones, password_hash from person where name = $1 and disabled_at is null",
+            "select p.name, p.full_name, p.role, p.zones, p.password_hash, s.generation
+             from person p join subject s using (name) where p.name = $1 and p.disabled_at is null",
             name
         )
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| {
             Ok(Person {
-                principal: principal(row.name, row.full_name, &[row.role], &row.zones)?,
+                principal: principal(
+                    row.name,
+                    row.full_name,
+                    &[row.role],
+                    &row.zones,
+                    row.generation,
+                )?,
                 password_hash: row.password_hash,
             })
         })
@@ -72,20 +79,24 @@ impl Store {
     /// A program by id, unless disabled.
     pub(crate) async fn client(&self, id: &str) -> Result<Option<Client>, StoreError> {
         let row = sqlx::query!(
-            "select id, roles, zones, secret_hash from client where id = $1 and disabled_at is null",
+            "select c.id, c.roles, c.zones, c.secret_hash, s.generation
+             from client c join subject s on s.name = c.id where c.id = $1 and c.disabled_at is null",
             id
         )
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| {
+            let mut principal = principal(
+                row.id.clone(),
+                row.id.clone(),
+                &row.roles,
+                &row.zones,
+                row.generation,
+            )?;
+            principal.proof.client = Some(row.id);
+            principal.proof.holder = Holder::Program;
             Ok(Client {
-                principal: Principal {
-                    proof: Proof {
-                        client: Some(row.id.clone()),
-                        ..Proof::default()
-                    },
-                    ..principal(row.id.clone(), row.id, &row.roles, &row.zones)?
-                },
+                principal,
                 secret_hash: row.secret_hash,
             })
         })
@@ -135,16 +146,21 @@ impl Store {
     }
 }
 
+/// Somebody with these rights, whose generation was read in the same look.
 pub(super) fn principal(
     subject: String,
     full_name: String,
     roles: &[String],
     zones: &[String],
+    generation: i64,
 ) -> Result<Principal, StoreError> {
     Ok(Principal {
         subject,
         full_name,
-        proof: Proof::default(),
+        proof: Proof {
+            as_of: AsOf::Generation(generation),
+            ..Proof::default()
+        },
         roles: roles
             .iter()
             .map(|role| read("person", role))

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::identity::principal;
 use super::{Store, StoreError, Unit};
-use crate::identity::principal::{Principal, Proof};
+use crate::identity::principal::Principal;
+use crate::identity::seconds::second_of;
 
 /// A person's visit.
 #[derive(Debug, Clone)]
@@ -16,6 +17,10 @@ pub(crate) struct Login {
     /// When the person did something.
     pub(crate) last_active_at: DateTime<Utc>,
     pub(crate) last_seen_at: DateTime<Utc>,
+    /// When the person last showed the password, or signed in at the provider.
+    pub(crate) proved_at: DateTime<Utc>,
+    /// Whether the person is one of the external provider's, and has no password here.
+    pub(crate) is_external: bool,
 }
 
 /// A visit that begins.
@@ -28,6 +33,8 @@ pub(crate) struct NewLogin<'a> {
     pub(crate) expires_at: DateTime<Utc>,
     /// It counts only once that was shown.
     pub(crate) awaits_second_factor: bool,
+    /// Of the rights of its person, as they were when the person showed who they are.
+    pub(crate) generation: i64,
 }
 
 /// A visit as its person sees it in the list.
@@ -44,11 +51,14 @@ pub(crate) struct OpenLogin {
 const AWAITED_MINUTES: i64 = 10;
 
 impl Store {
-    /// Begins a login.
+    /// Begins a login, unless something was taken from its person meanwhile: whether it did.
     pub(crate) async fn begin_login(
         unit: &mut Unit<'_>,
         login: NewLogin<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        if !Self::is_of_generation(unit, login.person, login.generation).await? {
+            return Ok(false);
+        }
         sqlx::query!(
             "insert into login (id, cookie_hash, person_name, csrf, peer, expires_at, awaits_second_factor)
              values ($1, $2, $3, $4, $5, $6, $7)",
@@ -62,7 +72,7 @@ impl Store {
         )
         .execute(&mut **unit)
         .await?;
-        Ok(())
+        Ok(true)
     }
 
     /// The login of a cookie, if it is still good; role and zones are the person's of now.
@@ -85,10 +95,11 @@ impl Store {
     ) -> Result<Option<Login>, StoreError> {
         let since = Utc::now() - TimeDelta::minutes(AWAITED_MINUTES);
         let row = sqlx::query!(
-            "select l.id, l.csrf, l.last_active_at, l.last_seen_at, l.second_factor_at, p.name, p.full_name, p.role, p.zones
-             from login l join person p on p.name = l.person_name
+            r#"select l.id, l.csrf, l.last_active_at, l.last_seen_at, l.proved_at, l.second_factor_at,
+                 p.name, p.full_name, p.role, p.zones, p.issuer is not null as "is_external!", s.generation
+             from login l join person p on p.name = l.person_name join subject s on s.name = p.name
              where l.cookie_hash = $1 and l.ended_at is null and l.expires_at > now() and p.disabled_at is null
-               and l.awaits_second_factor = $2 and (not $2 or l.created_at > $3)",
+               and l.awaits_second_factor = $2 and (not $2 or l.created_at > $3)"#,
             cookie_hash,
             awaits,
             since
@@ -96,22 +107,24 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| {
-            let second_factor_at = row
-                .second_factor_at
-                .and_then(|at| u64::try_from(at.timestamp()).ok());
+            let second_factor_at = row.second_factor_at.map(second_of);
+            let mut principal = principal(
+                row.name,
+                row.full_name,
+                &[row.role],
+                &row.zones,
+                row.generation,
+            )?;
+            principal.proof.grant = Some(row.id);
+            principal.proof.second_factor_at = second_factor_at;
             Ok(Login {
                 id: row.id,
                 csrf: row.csrf,
                 last_active_at: row.last_active_at,
                 last_seen_at: row.last_seen_at,
-                principal: Principal {
-                    proof: Proof {
-                        grant: Some(row.id),
-                        second_factor_at,
-                        ..Proof::default()
-                    },
-                    ..principal(row.name, row.full_name, &[row.role], &row.zones)?
-                },
+                proved_at: row.proved_at,
+                is_external: row.is_external,
+                principal,
             })
         })
         .transpose()
@@ -129,7 +142,7 @@ impl Store {
         Ok(())
     }
 
-    /// The person of a login did something, which counts unless the login is locked by then. When they last did.
+    /// The person of a login did something, which counts unless the login is locked by then.
     pub(crate) async fn use_login(
         &self,
         id: Uuid,
@@ -154,10 +167,10 @@ impl Store {
         )
     }
 
-    /// The person of a locked login showed that they are there.
+    /// The person of a login showed once more who they are: it is locked no longer.
     pub(crate) async fn unlock_login(unit: &mut Unit<'_>, id: Uuid) -> Result<(), StoreError> {
         sqlx::query!(
-            "update login set last_active_at = now(), last_seen_at = now() where id = $1",
+            "update login set last_active_at = now(), last_seen_at = now(), proved_at = now() where id = $1",
             id
         )
         .execute(&mut **unit)

@@ -13,11 +13,24 @@ pub(crate) struct KnownPerson {
     pub(crate) principal: Principal,
     /// Kept by the access file: what is changed here would be undone at the next start.
     pub(crate) from_file: bool,
+    /// Of the external provider, which says what they may.
+    pub(crate) is_external: bool,
     pub(crate) disabled: bool,
     pub(crate) has_password: bool,
     pub(crate) has_second_factor: bool,
     pub(crate) invited_until: Option<DateTime<Utc>>,
     pub(crate) last_seen_at: Option<DateTime<Utc>>,
+}
+
+/// Who says what a person may, and how they come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeptBy {
+    /// Administrators, on pages.
+    Us,
+    /// The access file.
+    File,
+    /// The external provider.
+    Provider,
 }
 
 /// An invitation that is still good.
@@ -30,12 +43,17 @@ pub(crate) struct Invitation {
 /// Why somebody cannot be invited.
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
-    /// The name is taken by a program or an agent.
-    #[error("{0} is the name of a program or an agent: choose another")]
+    /// The name is taken by a program, an agent or an application.
+    #[error("{0} is the name of a program, an agent or an application: choose another")]
     NotAPerson(String),
     /// The access file keeps them.
-    #[error("{0} is kept by the access file: change the password there")]
+    #[error(
+        "{0} is kept by the access file: set another password in the environment variable that it names, or take them out of it"
+    )]
     FromFile(String),
+    /// The external provider knows them: a password here would outlive what it decides.
+    #[error("{0} comes in by the identity provider: change it there")]
+    FromProvider(String),
     /// Nothing could be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -47,27 +65,31 @@ impl From<sqlx::Error> for InviteError {
     }
 }
 
-/// Named by the triggers that keep one name space.
-const ONE_KIND: &str = "subject_kind";
-
 impl Store {
     /// Everybody, by name.
     pub(crate) async fn people(&self) -> Result<Vec<KnownPerson>, StoreError> {
         let rows = sqlx::query!(
-            r#"select p.name, p.full_name, p.role, p.zones, p.from_file, p.disabled_at,
+            r#"select p.name, p.full_name, p.role, p.zones, u.generation, p.from_file, p.disabled_at, p.issuer is not null as "is_external!",
                    p.password_hash is not null as "has_password!",
-                   exists (select from second_factor s where s.person_name = p.name and s.confirmed_at is not null) as "has_second_factor!",
+                   exists (select from second_factor s where s.person_name = p.name) as "has_second_factor!",
                    (select i.expires_at from invitation i where i.person_name = p.name and i.expires_at > now()) as invited_until,
                    (select max(l.last_seen_at) from login l where l.person_name = p.name) as last_seen_at
-               from person p order by p.name"#
+               from person p join subject u on u.name = p.name order by p.name"#
         )
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(KnownPerson {
-                    principal: principal(row.name, row.full_name, &[row.role], &row.zones)?,
+                    principal: principal(
+                        row.name,
+                        row.full_name,
+                        &[row.role],
+                        &row.zones,
+                        row.generation,
+                    )?,
                     from_file: row.from_file,
+                    is_external: row.is_external,
                     disabled: row.disabled_at.is_some(),
                     has_password: row.has_password,
                     has_second_factor: row.has_second_factor,
@@ -78,29 +100,32 @@ impl Store {
             .collect()
     }
 
-    /// Whether the access file keeps this person.
-    pub(crate) async fn is_from_file(&self, name: &str) -> Result<bool, StoreError> {
-        let from_file = sqlx::query_scalar!("select from_file from person where name = $1", name)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(from_file.unwrap_or(false))
+    /// Who says what this person may and how they come in; `None` for a name that nobody has.
+    pub(crate) async fn kept_by(&self, name: &str) -> Result<Option<KeptBy>, StoreError> {
+        let row = sqlx::query!(
+            r#"select from_file, issuer is not null as "is_external!" from person where name = $1"#,
+            name
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| match row {
+            row if row.from_file => KeptBy::File,
+            row if row.is_external => KeptBy::Provider,
+            _ => KeptBy::Us,
+        }))
     }
 
-    /// Makes sure that this person exists with these rights, and can come in by this link only: password, second factor
-    /// and logins of before are gone.
-    pub(crate) async fn invite(
+    /// Makes sure that this person exists with these rights, and without a password.
+    pub(crate) async fn put_invited(
         unit: &mut Unit<'_>,
         person: &Principal,
-        token_hash: &[u8],
-        by: &str,
-        expires_at: DateTime<Utc>,
     ) -> Result<(), InviteError> {
         let role = person.roles.first().copied().unwrap_or(Role::Viewer);
         let stored = sqlx::query_scalar!(
             "insert into person (name, full_name, role, zones) values ($1, $2, $3, $4)
              on conflict (name) do update set full_name = excluded.full_name, role = excluded.role,
                  zones = excluded.zones, password_hash = null, disabled_at = null
-                 where not person.from_file
+                 where not person.from_file and person.issuer is null
              returning name",
             person.subject,
             person.full_name,
@@ -109,22 +134,40 @@ impl Store {
         )
         .fetch_optional(&mut **unit)
         .await
-        .map_err(|error| match error.as_database_error() {
-            Some(cause) if cause.constraint() == Some(ONE_KIND) => {
-                InviteError::NotAPerson(person.subject.clone())
-            }
-            _ => error.into(),
+        .map_err(|error| match error.into() {
+            StoreError::NameTaken(_) => InviteError::NotAPerson(person.subject.clone()),
+            error => InviteError::Store(error),
         })?;
         if stored.is_none() {
-            return Err(InviteError::FromFile(person.subject.clone()));
+            let from_file = sqlx::query_scalar!(
+                "select from_file from person where name = $1",
+                person.subject
+            )
+            .fetch_optional(&mut **unit)
+            .await?;
+            let name = person.subject.clone();
+            return Err(match from_file {
+                Some(true) => InviteError::FromFile(name),
+                _ => InviteError::FromProvider(name),
+            });
         }
-        Self::forget_second_factor(unit, &person.subject).await?;
-        Self::end_logins(unit, &person.subject).await?;
+        Ok(())
+    }
+
+    /// A link by which somebody chooses a password; their second factor of before is gone.
+    pub(crate) async fn put_invitation(
+        unit: &mut Unit<'_>,
+        name: &str,
+        token_hash: &[u8],
+        by: &str,
+        expires_at: DateTime<Utc>,
+    ) -> Result<(), InviteError> {
+        Self::forget_second_factor(unit, name).await?;
         sqlx::query!(
             "insert into invitation (person_name, token_hash, created_by, expires_at) values ($1, $2, $3, $4)
              on conflict (person_name) do update set token_hash = excluded.token_hash,
                  created_by = excluded.created_by, created_at = now(), expires_at = excluded.expires_at",
-            person.subject,
+            name,
             token_hash,
             by,
             expires_at
@@ -161,7 +204,8 @@ impl Store {
         token_hash: &[u8],
     ) -> Result<bool, StoreError> {
         let used = sqlx::query!(
-            "delete from invitation where token_hash = $1 and expires_at > now()",
+            "delete from invitation i using person p
+             where p.name = i.person_name and p.disabled_at is null and i.token_hash = $1 and i.expires_at > now()",
             token_hash
         )
         .execute(&mut **unit)
@@ -203,7 +247,7 @@ impl Store {
         Ok(changed.rows_affected() > 0)
     }
 
-    /// Keeps somebody out, or lets them in again; whether there is such a person.
+    /// Keeps somebody out, whose invitation ends with it, or lets them in again; whether there is such a person.
     pub(crate) async fn set_disabled(
         unit: &mut Unit<'_>,
         name: &str,
@@ -216,21 +260,30 @@ impl Store {
         )
         .execute(&mut **unit)
         .await?;
+        if disabled {
+            sqlx::query!("delete from invitation where person_name = $1", name)
+                .execute(&mut **unit)
+                .await?;
+        }
         Ok(changed.rows_affected() > 0)
     }
 
-    /// Whether somebody else could still give out access. Until the unit ends, nobody changes that.
-    pub(crate) async fn has_other_administrator(
+    /// Whether somebody else could still give out access: has one of `roles`, and every zone. Until the unit ends, nobody
+    /// changes that.
+    pub(crate) async fn has_other_manager(
         unit: &mut Unit<'_>,
         name: &str,
+        roles: &[Role],
     ) -> Result<bool, StoreError> {
         sqlx::query!("lock table person in share row exclusive mode")
             .execute(&mut **unit)
             .await?;
+        let roles: Vec<String> = roles.iter().map(Role::to_string).collect();
         let others = sqlx::query_scalar!(
             r#"select count(*) as "count!" from person
-               where name <> $1 and role = 'administrator' and '*' = any (zones) and disabled_at is null"#,
-            name
+               where name <> $1 and role = any ($2) and '*' = any (zones) and disabled_at is null"#,
+            name,
+            &roles
         )
         .fetch_one(&mut **unit)
         .await?;

@@ -1,12 +1,15 @@
 //! What people show beside a password: sealed secrets, and recovery codes as their hashes.
 
-use super::{Store, StoreError, Unit};
+use chrono::Utc;
+use uuid::Uuid;
 
-/// A second factor of somebody, confirmed or not.
+use super::{Store, StoreError, Unit};
+use crate::identity::totp::OFFER_KEPT;
+
+/// A second factor of somebody.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredSecondFactor {
     pub(crate) sealed_secret: Vec<u8>,
-    pub(crate) confirmed: bool,
     pub(crate) last_step: u64,
 }
 
@@ -21,46 +24,96 @@ impl Store {
         name: &str,
     ) -> Result<Option<StoredSecondFactor>, StoreError> {
         let row = sqlx::query!(
-            "select sealed_secret, confirmed_at, last_step from second_factor where person_name = $1",
+            "select sealed_secret, last_step from second_factor where person_name = $1",
             name
         )
         .fetch_optional(&self.pool)
         .await?;
         Ok(row.map(|row| StoredSecondFactor {
             sealed_secret: row.sealed_secret,
-            confirmed: row.confirmed_at.is_some(),
             last_step: u64::try_from(row.last_step).unwrap_or(0),
         }))
     }
 
-    /// Begins an enrolment; one that is confirmed stays as it is.
+    /// Whether somebody has one.
+    pub(crate) async fn has_second_factor(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.second_factor(name).await?.is_some())
+    }
+
+    /// Begins an enrolment in a login; what was offered in it before is void, and so is whatever is too old.
     pub(crate) async fn offer_second_factor(
-        &self,
-        name: &str,
+        unit: &mut Unit<'_>,
+        login: Uuid,
         sealed_secret: &[u8],
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into second_factor (person_name, sealed_secret) values ($1, $2) on conflict (person_name) do nothing",
-            name,
+            "delete from second_factor_offer where offered_at < $1",
+            Utc::now() - OFFER_KEPT
+        )
+        .execute(&mut **unit)
+        .await?;
+        sqlx::query!(
+            "insert into second_factor_offer (login_id, sealed_secret) values ($1, $2)
+             on conflict (login_id) do update set sealed_secret = excluded.sealed_secret, offered_at = now()",
+            login,
             sealed_secret
         )
-        .execute(&self.pool)
+        .execute(&mut **unit)
         .await?;
         Ok(())
     }
 
-    /// A code of an enrolment was shown: from now on it counts, with these recovery codes.
+    /// What was offered in a login, while it is good.
+    pub(crate) async fn offered_second_factor(
+        &self,
+        login: Uuid,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "select sealed_secret from second_factor_offer where login_id = $1 and offered_at >= $2",
+            login,
+            Utc::now() - OFFER_KEPT
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The code of this step of an offered secret was shown: from now on it counts. Every offer to the person is void.
+    /// False when they have one by now.
     pub(crate) async fn confirm_second_factor(
         unit: &mut Unit<'_>,
         name: &str,
-        recovery: &[Vec<u8>],
-    ) -> Result<(), StoreError> {
+        sealed_secret: &[u8],
+        step: u64,
+    ) -> Result<bool, StoreError> {
+        let confirmed = sqlx::query!(
+            "insert into second_factor (person_name, sealed_secret, last_step) values ($1, $2, $3)
+             on conflict (person_name) do nothing",
+            name,
+            sealed_secret,
+            to_i64(step)
+        )
+        .execute(&mut **unit)
+        .await?;
+        Self::forget_offers(unit, name).await?;
+        Ok(confirmed.rows_affected() > 0)
+    }
+
+    async fn forget_offers(unit: &mut Unit<'_>, name: &str) -> Result<(), StoreError> {
         sqlx::query!(
-            "update second_factor set confirmed_at = coalesce(confirmed_at, now()) where person_name = $1",
+            "delete from second_factor_offer o using login l where l.id = o.login_id and l.person_name = $1",
             name
         )
         .execute(&mut **unit)
         .await?;
+        Ok(())
+    }
+
+    /// These are the recovery codes of somebody, and no others.
+    pub(crate) async fn put_recovery_codes(
+        unit: &mut Unit<'_>,
+        name: &str,
+        recovery: &[Vec<u8>],
+    ) -> Result<(), StoreError> {
         sqlx::query!("delete from recovery_code where person_name = $1", name)
             .execute(&mut **unit)
             .await?;
@@ -123,6 +176,6 @@ impl Store {
         sqlx::query!("delete from second_factor where person_name = $1", name)
             .execute(&mut **unit)
             .await?;
-        Ok(())
+        Self::forget_offers(unit, name).await
     }
 }

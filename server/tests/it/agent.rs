@@ -88,6 +88,7 @@ fn profile() -> Profile {
             command("open", contract::command::Risk::Normal),
             command("reset", contract::command::Risk::Critical),
             command("evacuate", contract::command::Risk::Emergency),
+            command("look", contract::command::Risk::View),
         ],
     }
 }
@@ -205,15 +206,30 @@ impl FakeAgent {
         state: CommandState,
         reason: Option<Reason>,
     ) {
-        let body = CommandResult {
+        let body = self.report(command, state, reason);
+        self.stomp.send("/app/command-results", &body).await;
+    }
+
+    /// Reports on a command, and does not wait until that is durable.
+    pub(crate) async fn cast_result(&mut self, command: &Command, state: CommandState) {
+        let body = self.report(command, state, None);
+        self.stomp.cast("/app/command-results", &body).await;
+    }
+
+    fn report(
+        &self,
+        command: &Command,
+        state: CommandState,
+        reason: Option<Reason>,
+    ) -> CommandResult {
+        CommandResult {
             agent: self.id.clone(),
             command: command.id,
             device: command.device.clone(),
             state,
             reason,
             at: Utc::now(),
-        };
-        self.stomp.send("/app/command-results", &body).await;
+        }
     }
 }
 

@@ -188,6 +188,31 @@ async fn what_cannot_be_verified_is_neither_whole_nor_broken() {
 }
 
 #[tokio::test]
+async fn a_rewritten_audit_stays_told_and_nothing_is_published_over_it() {
+    let mut server = TestServer::start().await;
+    server.browser("omar").await;
+    server.restart().await;
+    let published = server.file("data/audit-head.log");
+    let rewrite = "alter table audit disable trigger all;
+        update audit set hash = sha256('x') where number = (select max(number) from audit);
+        alter table audit enable trigger all";
+    server.database.run(rewrite).await;
+    // Once at its first look and once more after a restart: only a person decides.
+    for _ in 0..2 {
+        server.restart().await;
+        let begun = std::time::Instant::now();
+        while !server.metrics().await.contains("landside_audit_broken 1") {
+            assert!(begun.elapsed() < PATIENCE, "nobody is told");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        server.browser("omar").await;
+    }
+    server.restart().await;
+    assert_eq!(server.file("data/audit-head.log"), published);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_head_is_published_when_the_server_stops() {
     let mut server = TestServer::start().await;
     server.browser("omar").await;

@@ -5,6 +5,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::harness::PATIENCE;
+
 /// A database of its own.
 pub(crate) struct Database {
     admin: PgConnectOptions,
@@ -40,9 +42,46 @@ impl Database {
             .to_string()
     }
 
+    /// The URLs of two logins: one that owns the database, and one that may only what the server's role may.
+    pub(crate) async fn two_logins(&self) -> (String, String) {
+        for sql in [
+            "do $$ begin create role landside_server nologin;
+             exception when duplicate_object or unique_violation then null; end $$",
+            "create role {}_owner; create role {}_app; grant landside_server to {}_app",
+            "alter database {} owner to {}_owner",
+        ] {
+            self.as_admin(sql).await;
+        }
+        let of = |login: &str| {
+            let (url, name) = (self.url(), &self.name);
+            format!("{url}&options[role]={name}_{login}")
+        };
+        (of("owner"), of("app"))
+    }
+
     /// Does something to the database behind the server's back.
     pub(crate) async fn run(&self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
+
+    /// Holds what others then wait for, until it is committed.
+    pub(crate) async fn hold(
+        &self,
+        sql: &'static str,
+    ) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut held = self.pool.begin().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut *held).await.unwrap();
+        held
+    }
+
+    /// Until this many wait for something that is held.
+    pub(crate) async fn waiters(&self, expected: i64) {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let begun = std::time::Instant::now();
+        while self.count(waiting).await != expected {
+            assert!(begun.elapsed() < PATIENCE, "nobody waits");
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Tries something that the database may refuse.
@@ -109,6 +148,11 @@ impl Database {
         let mut connection: PgConnection = self.admin.connect().await.unwrap();
         let drop = format!("drop database {} with (force)", self.name);
         sqlx::raw_sql(sqlx::AssertSqlSafe(drop))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let logins = format!("drop role if exists {0}_owner, {0}_app", self.name);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(logins))
             .execute(&mut connection)
             .await
             .unwrap();

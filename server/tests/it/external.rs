@@ -8,12 +8,21 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::fake_provider::{AUDIENCE, FakeProvider, SigningKey, now};
-use crate::harness::{Browser, TestServer};
+use crate::harness::{Browser, PATIENCE, TestServer, access};
 use crate::stomp_client::StompClient;
+
+const APPLICATION: &str = r#"
+[[application]]
+id = "field-app"
+name = "Field"
+redirect_uris = ["https://field.example/cb"]
+"#;
 
 async fn start() -> (FakeProvider, TestServer) {
     let provider = FakeProvider::start().await;
-    let server = TestServer::start_with(&provider.section(), &[]).await;
+    let everybody = access() + APPLICATION;
+    let files = [("access.toml", everybody.as_str())];
+    let server = TestServer::start_with(&provider.section(), &files).await;
     (provider, server)
 }
 
@@ -54,6 +63,10 @@ async fn only_access_tokens_for_us_of_the_providers_own_key_are_taken() {
         (
             "a name of a program",
             json!({"sub": "8", "preferred_username": "agent-1"}),
+        ),
+        (
+            "a name of an application",
+            json!({"sub": "8", "preferred_username": "Field-App"}),
         ),
     ] {
         bad.push((
@@ -123,6 +136,7 @@ async fn tokens_with_keys_that_do_not_exist_do_not_hammer_the_provider() {
 /// Somebody on their way: their browser, and what the server told the provider.
 struct Trip {
     browser: Browser,
+    asked: Url,
     state: String,
     nonce: String,
 }
@@ -130,7 +144,11 @@ struct Trip {
 impl Trip {
     async fn begin(server: &TestServer) -> Self {
         let browser = Browser::new(server.url(""));
-        let answer = browser.get("/sign-in/external?next=/alarms").await;
+        Self::of(browser, "/sign-in/external?next=/alarms").await
+    }
+
+    async fn of(browser: Browser, path: &str) -> Self {
+        let answer = browser.get(path).await;
         assert_eq!(answer.status(), 303);
         let location = Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
         let value = |name: &str| {
@@ -140,6 +158,10 @@ impl Trip {
                 .into_owned()
         };
         assert_eq!(value("code_challenge_method"), "S256");
+        if path.starts_with("/login/prove") {
+            let asked = (value("prompt"), value("max_age"));
+            assert_eq!(asked, ("login".to_owned(), "0".to_owned()));
+        }
         assert_eq!(
             value("redirect_uri"),
             "http://127.0.0.1:1/sign-in/external/return"
@@ -148,7 +170,16 @@ impl Trip {
             state: value("state"),
             nonce: value("nonce"),
             browser,
+            asked: location,
         }
+    }
+
+    /// A parameter of the question to the provider.
+    fn asked(&self, name: &str) -> Option<String> {
+        let mut pairs = self.asked.query_pairs();
+        pairs
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
     }
 
     async fn end(&self) -> Response {
@@ -160,13 +191,21 @@ impl Trip {
 /// Signs in with a good ID token, changed.
 async fn sign_in(provider: &FakeProvider, server: &TestServer, changes: Value) -> (Trip, Response) {
     let trip = Trip::begin(server).await;
+    let answer = come_back(provider, &trip, changes).await;
+    (trip, answer)
+}
+
+async fn come_back(provider: &FakeProvider, trip: &Trip, changes: Value) -> Response {
     let mut claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
+    claims
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null());
     provider.answers(provider.key.sign("JWT", &claims));
-    let answer = trip.end().await;
-    (trip, answer)
+    trip.end().await
 }
 
 #[tokio::test]
@@ -179,6 +218,10 @@ async fn an_id_token_is_checked_before_anybody_is_believed() {
         (
             "made for another",
             json!({"aud": ["landside", "other"], "azp": "other"}),
+        ),
+        (
+            "made for nobody knows which of two",
+            json!({"aud": ["landside", "other"]}),
         ),
         ("of another issuer", json!({"iss": "https://id.example"})),
         ("an old one", json!({"iat": now() - 700, "exp": now() - 61})),
@@ -193,8 +236,117 @@ async fn an_id_token_is_checked_before_anybody_is_believed() {
     let claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
     provider.answers(SigningKey::new("one", 2).sign("JWT", &claims));
     assert_eq!(trip.end().await.status(), 403, "another key of that name");
+    let shared = EncodingKey::from_secret(&provider.key.public());
+    let header = Header {
+        kid: Some("one".to_owned()),
+        ..Header::default()
+    };
+    for is_signed in [true, false] {
+        let trip = Trip::begin(&server).await;
+        let claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
+        provider.answers(if is_signed {
+            jsonwebtoken::encode(&header, &claims, &shared).unwrap()
+        } else {
+            let [none, claims] =
+                [r#"{"alg":"none"}"#, &claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+            format!("{none}.{claims}.")
+        });
+        assert_eq!(trip.end().await.status(), 403, "signed: {is_signed}");
+    }
     let logins = server.database.count("select count(*) from login").await;
     assert_eq!(logins, 0);
+    // The first few as they are, the rest as a sum; nobody is named whom nobody vouched for.
+    let rows = "select count(*) from audit where action = 'login.begin' and actor = '*' and peer = '127.0.0.1'
+                and detail->>'issuer' is not null and outcome like 'the answer of the identity provider is not accepted%'";
+    assert_eq!(server.database.count(rows).await, 5);
+    let sums = "select count(*) from audit where action = 'login.failures' and actor = '*'";
+    server.halt_and_drop(sums, 1).await;
+}
+
+#[tokio::test]
+async fn whoever_is_nobody_here_is_in_the_audit_by_their_sub() {
+    let (provider, server) = start().await;
+    let (_, answer) = sign_in(&provider, &server, json!({"groups": ["canteen"]})).await;
+    assert_eq!(answer.status(), 403);
+    let rows =
+        "select peer || ' ' || (detail->>'sub') || ' ' || outcome from audit where actor = '*'";
+    let expected = "127.0.0.1 7 the provider gives nobody of this token a role here";
+    assert_eq!(server.database.texts(rows).await, [expected]);
+    // Who comes first by a token is written down with where from.
+    let token = provider.key.sign("at+jwt", &provider.claims(&json!({})));
+    StompClient::connect(server.stomp_address(), &token).await;
+    let rows =
+        "select actor || ' ' || peer from audit where action = 'person.create' and actor = 'kim'";
+    assert_eq!(server.database.texts(rows).await, ["kim 127.0.0.1"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_names_its_issuer_and_comes_to_the_browser_that_went() {
+    let names = json!({"authorization_response_iss_parameter_supported": true});
+    let provider = FakeProvider::start_with(&names).await;
+    let server = TestServer::start_with(&provider.section(), &[]).await;
+    let own = format!("&iss={}", provider.issuer);
+    for (issuer, status) in [("", 403), ("&iss=https://id.example", 403), (&own, 303)] {
+        let trip = Trip::begin(&server).await;
+        let claims = provider.claims(&json!({"aud": "landside", "nonce": trip.nonce}));
+        provider.answers(provider.key.sign("JWT", &claims));
+        let path = format!(
+            "/sign-in/external/return?code=x&state={}{issuer}",
+            trip.state
+        );
+        assert_eq!(trip.browser.get(&path).await.status(), status, "{issuer}");
+    }
+    let (thief, victim) = (Trip::begin(&server).await, Trip::begin(&server).await);
+    let claims = provider.claims(&json!({"aud": "landside", "nonce": thief.nonce}));
+    provider.answers(provider.key.sign("JWT", &claims));
+    let path = format!("/sign-in/external/return?code=x&state={}{own}", thief.state);
+    assert_eq!(victim.browser.get(&path).await.status(), 403);
+    assert_eq!(victim.browser.get("/").await.status(), 303, "no login");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_signed_fills_gaps_and_proves_nothing() {
+    let provider = FakeProvider::start().await;
+    let trusting = "trusts_second_factor = true\naudience";
+    let section = provider.section().replacen("audience", trusting, 1);
+    let server = TestServer::start_with(&section, &[]).await;
+    let gap = || json!({"groups": null});
+    provider.says(json!({"sub": "8", "groups": ["operators"]}));
+    let (_, answer) = sign_in(&provider, &server, gap()).await;
+    assert_eq!(answer.status(), 403, "of somebody else");
+    let factor = json!({"sub": "7", "groups": ["operators"], "amr": ["mfa"], "auth_time": now()});
+    provider.says(factor);
+    let (trip, answer) = sign_in(&provider, &server, gap()).await;
+    assert_eq!(answer.status(), 303);
+    assert!(
+        trip.asked("max_age").is_some(),
+        "when somebody signed in there must be told"
+    );
+    let shown = "select count(*) from login where second_factor_at is not null";
+    assert_eq!(server.database.count(shown).await, 0);
+    let signed = json!({"amr": ["mfa"], "auth_time": now() - 120});
+    let (_, answer) = sign_in(&provider, &server, signed).await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(server.database.count(shown).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_took_away_counts_no_more() {
+    let (provider, server) = start().await;
+    let (old, new) = (provider.key.clone(), SigningKey::new("two", 2));
+    let token = |key: &SigningKey| key.sign("at+jwt", &provider.claims(&json!({})));
+    assert_eq!(api(&server, &token(&old)).await, 200);
+    provider.rotates_to(&new);
+    // The provider is asked for a key that is new to us once in some seconds at most.
+    let begun = std::time::Instant::now();
+    while api(&server, &token(&new)).await != 200 {
+        assert!(begun.elapsed() < PATIENCE, "the new key is found");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(api(&server, &token(&old)).await, 401);
     server.stop().await;
 }
 
@@ -212,7 +364,7 @@ async fn a_person_is_the_same_by_page_and_by_token_and_changes_with_the_provider
     assert_eq!(answer.status(), 303);
     let people = "select name || ' ' || full_name || ' ' || role || ' ' || zones[1] from person where issuer is not null";
     assert_eq!(server.database.texts(people).await, ["kim Lee viewer *"]);
-    let actors = "select actor || ' ' || action || ' ' || outcome from audit where actor <> 'server' order by number";
+    let actors = "select actor || ' ' || action || ' ' || outcome from audit where actor <> '(server)' and action not like 'token.%' order by number";
     let expected = [
         "kim person.create done",
         "kim login.begin done",
@@ -242,5 +394,114 @@ async fn people_of_the_provider_have_no_password_here() {
         let answer = Browser::new(server.url("")).sign_in("kim", password).await;
         assert_eq!(answer.status(), 401);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn people_of_the_provider_unlock_by_signing_in_there_once_more() {
+    let (provider, server) = start().await;
+    let (mut trip, _) = sign_in(&provider, &server, json!({})).await;
+    let csrf = trip.browser.csrf().await;
+    server
+        .database
+        .run("update login set last_active_at = now() - interval '16 minutes', proved_at = now() - interval '16 minutes'")
+        .await;
+    let page = trip.browser.page("/alarms").await;
+    assert!(page.contains("data-locked=\"yes\""));
+    assert!(
+        page.contains("href=\"/login/prove?next=/alarms\""),
+        "{page}"
+    );
+    assert!(!page.contains("unlock-password"), "there is no password");
+    let form = [("csrf", csrf.as_str()), ("password", "x")];
+    let answer = trip.browser.post("/login/unlock", &form).await;
+    assert_eq!(answer.headers()["location"], "/?notice=sign-in-at-provider");
+    let failed = "select count(*) from audit where outcome like 'wrong%'";
+    assert_eq!(server.database.count(failed).await, 0, "nothing counts");
+
+    let seen = "select count(*) from login where proved_at > now() - interval '1 minute'";
+    for (name, changes, notice) in [
+        (
+            "somebody else",
+            json!({"sub": "8", "preferred_username": "lee"}),
+            "not-proved",
+        ),
+        (
+            "an hour ago",
+            json!({"auth_time": now() - 3600}),
+            "not-proved",
+        ),
+        ("just now", json!({"auth_time": now()}), "unlocked"),
+    ] {
+        assert_eq!(server.database.count(seen).await, 0, "{name}");
+        trip = Trip::of(trip.browser, "/login/prove?next=/alarms").await;
+        let answer = come_back(&provider, &trip, changes).await;
+        let expected = format!("/alarms?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{name}");
+    }
+    let page = trip.browser.page("/alarms").await;
+    assert!(page.contains("data-locked=\"no\""));
+    let unlocked = "select count(*) from audit where action = 'login.unlock'";
+    assert_eq!(server.database.count(unlocked).await, 1);
+
+    // That counts for connecting an app as well, which otherwise takes the password.
+    trip.browser.connect_app().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_provider_decides_of_somebody_is_not_decided_here() {
+    let (provider, server) = start().await;
+    sign_in(&provider, &server, json!({})).await;
+    let ada = server.browser("ada").await;
+    let page = ada.page("/people").await;
+    assert!(page.contains("외부 로그인 서비스의 사용자"), "{page}");
+    assert!(!page.contains("action=\"/people/rights\""), "{page}");
+    let csrf = ada.csrf().await;
+    let rights = [("role", "viewer"), ("zones", "p1"), ("full_name", "x")];
+    for (path, notice) in [
+        ("/people/rights", "kept-by-provider"),
+        ("/people/link", "kept-by-provider"),
+        ("/people/invite", "person-exists"),
+        ("/people/end-logins", "person-changed"),
+    ] {
+        let mut form = vec![("csrf", csrf.as_str()), ("name", "kim")];
+        form.extend(rights);
+        let answer = ada.post(path, &form).await;
+        let expected = format!("/people?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{path}");
+    }
+    let rows = "select count(*) from audit where action in ('person.rights', 'person.link')";
+    assert_eq!(server.database.count(rows).await, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_the_provider_without_a_factor_does_not_do_what_takes_one() {
+    let provider = FakeProvider::start().await;
+    let asks = format!(
+        "[second_factor]\nroles = [\"operator\"]\nminutes = 10\n{}",
+        crate::harness::policy()
+    );
+    let files = [("policy.toml", asks.as_str())];
+    let server = TestServer::start_with(&provider.section(), &files).await;
+    let mut agent = server.agent().await;
+    agent
+        .events(vec![crate::agent::event(1, "gate-1", "BAR-ERR", true)])
+        .await;
+    let token = provider.key.sign("at+jwt", &provider.claims(&json!({})));
+    let kim = server.bearer(token);
+    let (_, alarms) = kim.get("/api/v1/alarms").await;
+    assert_eq!(
+        alarms["items"].as_array().unwrap().len(),
+        1,
+        "looking is free"
+    );
+    let seen = json!({"occurrence": 1});
+    let (status, body) = kim.post("/api/v1/alarms/1/acknowledge", seen).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (403, &json!("second-factor-needed"))
+    );
     server.stop().await;
 }

@@ -68,6 +68,7 @@ struct Script {
     keys: Vec<SigningKey>,
     keys_asked: usize,
     id_token: String,
+    userinfo: Value,
 }
 
 type Shared = Arc<Mutex<Script>>;
@@ -88,6 +89,11 @@ impl Drop for FakeProvider {
 
 impl FakeProvider {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&json!({})).await
+    }
+
+    /// One that says more of itself.
+    pub(crate) async fn start_with(more: &Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let key = SigningKey::new("one", 1);
@@ -95,13 +101,18 @@ impl FakeProvider {
             keys: vec![key.clone()],
             keys_asked: 0,
             id_token: String::new(),
+            userinfo: Value::Null,
         }));
-        let metadata = json!({
+        let mut metadata = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/auth"),
             "token_endpoint": format!("{issuer}/token"),
             "jwks_uri": format!("{issuer}/keys"),
+            "userinfo_endpoint": format!("{issuer}/userinfo"),
         });
+        for (name, value) in more.as_object().unwrap() {
+            metadata[name] = value.clone();
+        }
         let routes = Router::new()
             .route(
                 "/.well-known/openid-configuration",
@@ -109,6 +120,7 @@ impl FakeProvider {
             )
             .route("/keys", get(keys))
             .route("/token", post(token))
+            .route("/userinfo", get(userinfo))
             .with_state(Arc::clone(&script));
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self {
@@ -119,15 +131,16 @@ impl FakeProvider {
         }
     }
 
-    /// The server's `[provider]`.
+    /// The server's `[provider]`, and where it sends people back.
     pub(crate) fn section(&self) -> String {
         format!(
             r#"
+[http]
+public_url = "http://127.0.0.1:1"
 [provider]
 issuer = "{}"
 client_id = "landside"
 client_secret_env = "SECRET"
-public_url = "http://127.0.0.1:1"
 name = {{ ko = "공항 계정", en = "Airport account" }}
 audience = "{AUDIENCE}"
 [provider.roles]
@@ -163,6 +176,16 @@ viewers = ["*"]
         self.script.lock().unwrap().id_token = id_token;
     }
 
+    /// What it says of a person when it is asked.
+    pub(crate) fn says(&self, userinfo: Value) {
+        self.script.lock().unwrap().userinfo = userinfo;
+    }
+
+    /// It signs with this key only, from now on.
+    pub(crate) fn rotates_to(&self, key: &SigningKey) {
+        self.script.lock().unwrap().keys = vec![key.clone()];
+    }
+
     /// How often somebody asked for its keys.
     pub(crate) fn keys_asked(&self) -> usize {
         self.script.lock().unwrap().keys_asked
@@ -184,5 +207,11 @@ async fn keys(State(script): State<Shared>) -> Json<Value> {
 }
 
 async fn token(State(script): State<Shared>) -> Json<Value> {
-    Json(json!({"id_token": script.lock().unwrap().id_token, "token_type": "Bearer"}))
+    Json(
+        json!({"id_token": script.lock().unwrap().id_token, "access_token": "x", "token_type": "Bearer"}),
+    )
+}
+
+async fn userinfo(State(script): State<Shared>) -> Json<Value> {
+    Json(script.lock().unwrap().userinfo.clone())
 }

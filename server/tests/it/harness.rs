@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use server::config::Config;
 use server::identity::policy::Policy;
+use server::identity::totp;
 use server::store::Store;
 use server::{Listeners, Server};
 use tempfile::TempDir;
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::agent::FakeAgent;
 use crate::database::Database;
 use crate::stomp_client::StompClient;
+use crate::swallowing::Road;
 
 /// Nothing that a test waits for takes this long unless it never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,6 +79,8 @@ pub(crate) struct TestServer {
     pub(crate) database: Database,
     directory: TempDir,
     server: Option<Server>,
+    /// By which the server reaches the database.
+    database_url: String,
 }
 
 impl TestServer {
@@ -100,11 +104,31 @@ impl TestServer {
         Self::start_as(&format!("{CONFIG}[identity]\n{identity}\n{tables}\n"), &[]).await
     }
 
+    /// Starts one that reaches its database by a road that can swallow.
+    pub(crate) async fn start_on_a_road() -> (Self, Road) {
+        let database = Database::create().await;
+        let road = Road::to(&database.url()).await;
+        let url = road.url(&database.url());
+        (Self::start_on(database, url, CONFIG, &[]).await, road)
+    }
+
     async fn start_as(config: &str, files: &[(&str, &str)]) -> Self {
+        let database = Database::create().await;
+        let url = database.url();
+        Self::start_on(database, url, config, files).await
+    }
+
+    async fn start_on(
+        database: Database,
+        database_url: String,
+        config: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
         let mut server = Self {
-            database: Database::create().await,
+            database,
             directory: tempfile::tempdir().unwrap(),
             server: None,
+            database_url,
         };
         server.write("server.toml", config);
         server.write("access.toml", &access());
@@ -130,10 +154,20 @@ impl TestServer {
         self.directory.path().join("server.toml")
     }
 
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     async fn run(&mut self) {
+        self.server = Some(self.another().await);
+    }
+
+    /// Another server of this configuration on the same database. Stop it first.
+    pub(crate) async fn another(&self) -> Server {
         let environment = |name: &str| (name == "SECRET").then(|| PASSWORD.to_owned());
         let config = Config::load(&self.config(), &environment).unwrap();
-        let store = Store::open(&self.database.url()).await.unwrap();
+        let store = Store::open(&self.database_url).await.unwrap();
         let listeners = Listeners {
             http: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             stomp: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -143,7 +177,7 @@ impl TestServer {
             },
             metrics: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
-        self.server = Some(Server::start(config, listeners, store).await.unwrap());
+        Server::start(config, listeners, store).await.unwrap()
     }
 
     /// Takes somebody out of the access file.
@@ -285,9 +319,14 @@ impl TestServer {
 
     /// A program that calls the API.
     pub(crate) async fn program(&self, client: &str) -> Program {
+        self.bearer(self.token(client).await)
+    }
+
+    /// Whoever has this token.
+    pub(crate) fn bearer(&self, token: String) -> Program {
         Program {
             base: self.url(""),
-            token: self.token(client).await,
+            token,
             http: reqwest::Client::new(),
         }
     }
@@ -423,9 +462,11 @@ impl Browser {
         answer.text().await.unwrap()
     }
 
+    /// As browsers of today do it, which say where a form comes from.
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
         self.http
             .post(format!("{}{path}", self.base))
+            .header("origin", &self.base)
             .form(form)
             .send()
             .await
@@ -448,10 +489,70 @@ impl Browser {
             .unwrap()
     }
 
+    /// As a page's script calls the API.
+    pub(crate) async fn post_json(
+        &self,
+        path: &str,
+        csrf: &str,
+        body: String,
+    ) -> reqwest::Response {
+        self.http
+            .post(format!("{}{path}", self.base))
+            .header("x-csrf-token", csrf)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// Asks for a secret to put into an app, with a password where one is asked: what the page shows.
+    pub(crate) async fn offered_secret(&self, path: &str, csrf: &str, password: &str) -> Vec<u8> {
+        let form = [("csrf", csrf), ("password", password)];
+        let answer = self.post(path, &form).await;
+        assert_eq!(answer.status(), 200, "{path} offers a secret");
+        let page = answer.text().await.unwrap();
+        let secret = page.split("class=\"secret\">").nth(1).unwrap();
+        base32_bytes(secret.split('<').next().unwrap())
+    }
+
+    /// Connects an app to the account of whoever is signed in: its secret.
+    pub(crate) async fn connect_app(&self) -> Vec<u8> {
+        let csrf = self.csrf().await;
+        let path = "/account/second-factor/begin";
+        let secret = self.offered_secret(path, &csrf, PASSWORD).await;
+        let code = totp::code_at(&secret, unix_now());
+        let form = [("csrf", csrf.as_str()), ("code", &code)];
+        let answer = self.post("/account/second-factor", &form).await;
+        assert_eq!(answer.status(), 200, "the code is right");
+        secret
+    }
+
     /// The CSRF token of this login, as a page's form holds it.
     pub(crate) async fn csrf(&self) -> String {
         field(&self.page("/").await, "csrf")
     }
+}
+
+/// What a secret for an app is, as pages show it.
+pub(crate) fn base32_bytes(text: &str) -> Vec<u8> {
+    let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
+    for letter in text.chars() {
+        let digit = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(letter).unwrap();
+        buffer = (buffer << 5) | u32::try_from(digit).unwrap();
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from((buffer >> bits) & 0xff).unwrap());
+        }
+    }
+    bytes
+}
+
+/// Now, as codes and tokens count.
+pub(crate) fn unix_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs()
 }
 
 /// The value of a form's field in a page.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::harness::{Browser, PATIENCE, TestServer};
@@ -71,8 +71,15 @@ async fn whoever_is_slow_is_told_and_cut_off() {
     check_status(&rest(&mut stream).await, "200", "silence after an answer");
     let twice = answer_to(http, &format!("{alive}{alive}GET /")).await;
     assert_eq!(twice.matches("HTTP/1.1 200").count(), 2, "{twice}");
-    let counted = server.metrics().await;
-    assert!(counted.contains("landside_http_refused_total{reason=\"head\"}"));
+    // Whoever asks for metrics has no more time either.
+    let begun = Instant::now();
+    let ask = "GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    while !answer_to(metrics, ask)
+        .await
+        .contains("landside_http_refused_total{reason=\"head\"}")
+    {
+        assert!(begun.elapsed() < PATIENCE, "it is counted");
+    }
     server.stop().await;
 }
 
@@ -105,7 +112,7 @@ async fn trickling_gives_no_more_time() {
 
 #[tokio::test]
 async fn what_is_too_long_is_refused_as_such() {
-    let server = TestServer::start_with(SHORT, &[]).await;
+    let server = TestServer::start().await;
     let http = server.http_address();
     let long = "a".repeat(100 * 1024);
     let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx-long: {long}\r\n\r\n");
@@ -119,8 +126,24 @@ async fn what_is_too_long_is_refused_as_such() {
         "POST /oauth/token HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{long}",
         long.len()
     );
-    check_status(&answer_to(http, &body).await, "413", "a long body");
+    // What has come of it is read to its end, and the connection may go on.
+    let mut stream = TcpStream::connect(http).await.unwrap();
+    let _ = stream.write_all(body.as_bytes()).await;
+    let mut begun = [0; 12];
+    let reading = timeout(PATIENCE, stream.read_exact(&mut begun)).await;
+    reading.expect("it is answered in time").unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 413");
     server.stop().await;
+}
+
+/// Connects, sends this, and reads so many bytes.
+async fn hold(address: SocketAddr, sent: &str, read: usize) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut begun = vec![0; read];
+    let reading = timeout(PATIENCE, stream.read_exact(&mut begun)).await;
+    reading.expect("something comes in time").unwrap();
+    (stream, String::from_utf8(begun).unwrap())
 }
 
 #[tokio::test]
@@ -128,23 +151,27 @@ async fn those_who_wait_make_room_and_those_at_work_do_not() {
     let more = "\n[limits]\nconnections = 4\n";
     let server = TestServer::start_with(more, &[]).await;
     let http = server.http_address();
-    let mut silent = Vec::new();
+    let mut waiting = Vec::new();
     for _ in 0..4 {
-        silent.push(TcpStream::connect(http).await.unwrap());
+        waiting.push(TcpStream::connect(http).await.unwrap());
     }
-    // Each of these displaces one that is silent.
-    let half = "POST /sign-in HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\n";
+    // Each of these displaces one that is silent, and has its head heard: it is asked for its body.
+    let half = "POST /language HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\n";
+    let mut slow = Vec::new();
+    for displaced in &mut waiting {
+        let (stream, said) = hold(http, half, 25).await;
+        assert!(said.starts_with("HTTP/1.1 100"), "{said}");
+        slow.push(stream);
+        assert_eq!(rest(displaced).await, "");
+    }
+    // Who sends a body slowly is no more at work than who is silent.
     let mut working = Vec::new();
-    for displaced in &mut silent {
-        let mut stream = TcpStream::connect(http).await.unwrap();
-        stream.write_all(half.as_bytes()).await.unwrap();
-        let mut go_on = [0; 25];
-        // It is asked for its body: so it is at work.
-        timeout(PATIENCE, stream.read_exact(&mut go_on))
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(go_on.starts_with(b"HTTP/1.1 100"));
+    for (number, displaced) in slow.iter_mut().enumerate() {
+        let stream = format!(
+            "POST /sockjs/000/abcdefg{number}/xhr_streaming HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
+        );
+        let (stream, said) = hold(http, &stream, 12).await;
+        assert_eq!(said, "HTTP/1.1 200");
         working.push(stream);
         assert_eq!(rest(displaced).await, "");
     }
@@ -156,6 +183,61 @@ async fn those_who_wait_make_room_and_those_at_work_do_not() {
         .contains(" 200 ")
     {
         assert!(begun.elapsed() < PATIENCE, "places are given back");
+    }
+    server.stop().await;
+}
+
+/// Asks for more than a connection holds, and takes nothing of it.
+async fn ask_and_read_nothing(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    // 62 KiB each: more than the system keeps for a connection.
+    let asked = "GET /assets/sockjs.js HTTP/1.1\r\nhost: a\r\n\r\n".repeat(200);
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn who_does_not_take_an_answer_is_cut_off() {
+    let more = "\n[limits]\nanswer_seconds = 1\n";
+    let server = TestServer::start_with(more, &[]).await;
+    let http = server.http_address();
+    let nothing = ask_and_read_nothing(http).await;
+    // A drop now and then gives no more time.
+    let mut drops = ask_and_read_nothing(http).await;
+    let begun = Instant::now();
+    let counted = || async {
+        let metrics = server.metrics().await;
+        metrics.contains("landside_http_refused_total{reason=\"answer\"} 2\n")
+    };
+    while !counted().await {
+        assert!(begun.elapsed() < PATIENCE, "both are cut off");
+        let mut drop = [0; 16];
+        let _ = drops.try_read(&mut drop);
+        tokio::task::yield_now().await;
+    }
+    assert!(rest(&mut drops).await.len() < 200 * 60 * 1024);
+    drop(nothing);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_take_an_answer_makes_room() {
+    let more = "\n[limits]\nconnections = 4\n";
+    let server = TestServer::start_with(more, &[]).await;
+    let http = server.http_address();
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        slow.push(ask_and_read_nothing(http).await);
+    }
+    // Until what the system keeps is full they are at work.
+    let begun = Instant::now();
+    let mut answered = 0;
+    while answered < 4 {
+        let alive = answer_to(http, "GET /healthz HTTP/1.0\r\n\r\n").await;
+        answered += usize::from(alive.contains(" 200 "));
+        assert!(begun.elapsed() < PATIENCE, "there is room");
     }
     server.stop().await;
 }
@@ -214,6 +296,8 @@ async fn every_answer_says_what_may_be_done_with_it() {
             "{path}: not over TLS"
         );
         let is_for_others = path.starts_with("/sockjs");
+        let framed = (!is_for_others).then_some("DENY");
+        assert_eq!(header("x-frame-options").as_deref(), framed, "{path}");
         let expected = (!is_for_others).then_some("same-origin");
         assert_eq!(
             header("cross-origin-resource-policy").as_deref(),
@@ -236,8 +320,11 @@ async fn forwarded(
     path: &str,
     address: &str,
 ) -> reqwest::Response {
+    // As the host is, whatever brought the request here.
+    let origin = format!("https://{}", server.http_address());
     reqwest::Client::new()
         .request(method.parse().unwrap(), server.url(path))
+        .header("origin", origin)
         .header("x-forwarded-for", address)
         .header("x-forwarded-proto", "https")
         .form(&[("name", "nobody"), ("password", "wrong")])

@@ -56,7 +56,7 @@ impl Authority {
     }
 }
 
-const TLS: &str = "\n[stomp]\nlisten_tls = \"127.0.0.1:0\"\n[limits]\narrival_seconds = 1\nbody_seconds = 1\nidle_seconds = 20\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+const TLS: &str = "\n[stomp]\nlisten_tls = \"127.0.0.1:0\"\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
 
 async fn start(more: &str, server: &Pair, clients: Option<&Authority>) -> TestServer {
     let authority = clients.map(Authority::pem).unwrap_or_default();
@@ -116,14 +116,18 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
 }
 
-async fn token(config: &ClientConfig, server: &TestServer, id: &str) -> String {
+async fn ask_for_token(config: &ClientConfig, server: &TestServer, id: &str) -> String {
     let secret = PASSWORD.replace(' ', "+");
     let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
     let request = format!(
         "POST /oauth/token HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
         form.len()
     );
-    let answer = ask(config, server.http_address(), &request).await.unwrap();
+    ask(config, server.http_address(), &request).await.unwrap()
+}
+
+async fn token(config: &ClientConfig, server: &TestServer, id: &str) -> String {
+    let answer = ask_for_token(config, server, id).await;
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     body["access_token"].as_str().unwrap().to_owned()
@@ -193,7 +197,8 @@ async fn everything_is_served_over_tls() {
 #[tokio::test]
 async fn whoever_does_not_finish_a_handshake_is_cut_off() {
     let authority = Authority::new();
-    let server = start("", &authority.pair("localhost"), None).await;
+    let short = "[limits]\narrival_seconds = 1\n";
+    let server = start(short, &authority.pair("localhost"), None).await;
     for address in [server.http_address(), server.stomp_tls_address()] {
         for sent in [
             &b""[..],
@@ -263,8 +268,8 @@ async fn a_clients_certificate_and_its_token_go_together() {
     let versions = [&version::TLS13, &version::TLS12];
     let with = |pair: Option<&Pair>| client(&authority, pair, &versions);
     let (plain, own) = (with(None), with(Some(&agents.pair("agent-1"))));
-    let agent_1 = token(&plain, &server, "agent-1").await;
-    let agent_2 = token(&plain, &server, "agent-2").await;
+    let agent_1 = token(&own, &server, "agent-1").await;
+    let agent_2 = token(&with(Some(&agents.pair("agent-2"))), &server, "agent-2").await;
     let program = token(&plain, &server, "program").await;
     let stomp = server.stomp_tls_address();
     for (config, token, expected) in [
@@ -279,6 +284,26 @@ async fn a_clients_certificate_and_its_token_go_together() {
             None => client.connected().await,
             Some(code) => assert_eq!(client.error().await, code),
         }
+    }
+    // A stolen secret is worth no token without the certificate, and a stolen token opens the API no more than a session.
+    for (config, id, word) in [
+        (&plain, "agent-1", "with a certificate of their own"),
+        (&own, "agent-2", "has another name"),
+    ] {
+        let answer = ask_for_token(config, &server, id).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains(word), "{answer}");
+    }
+    for (config, token, status) in [(&plain, &agent_1, "403"), (&own, &agent_1, "200")] {
+        let request = get("/api/v1/alarms").replace(
+            "\r\n\r\n",
+            &format!("\r\nauthorization: Bearer {token}\r\n\r\n"),
+        );
+        let answer = ask(config, server.http_address(), &request).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
     }
     // Without TLS there is no certificate to show.
     let mut open = StompClient::begin(server.stomp_address(), &agent_1).await;

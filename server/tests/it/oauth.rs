@@ -1,7 +1,5 @@
 //! The token service as its clients and its attackers see it.
 
-use std::time::{Duration, Instant};
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::LOCATION;
@@ -13,6 +11,7 @@ use crate::harness::{Browser, PASSWORD, TestServer, access, field};
 use crate::stomp_client::StompClient;
 
 mod ended;
+mod taken_away;
 
 const APPLICATIONS: &str = r#"
 [[application]]
@@ -31,9 +30,6 @@ zones = ["p1"]
 const FIELD: &str = "http://127.0.0.1:49152/signed-in";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-
-/// A revocation is in force everywhere within this, also in sessions that live.
-const AT_ONCE: Duration = Duration::from_secs(1);
 
 async fn server() -> TestServer {
     with("[stomp]\npasscodes = true\n").await
@@ -194,7 +190,21 @@ async fn a_person_lets_an_application_act_and_it_goes_on_for_them() {
     assert_eq!(status, 200, "{second}");
     assert_ne!(first["refresh_token"], second["refresh_token"]);
     assert_eq!(claims(&text(&second, "access_token"))["sid"], said["sid"]);
-    // Only the person's own grants are listed, and theirs to end.
+    // The person sees every application on the page of the account, and ends each there; the application sees itself.
+    self::code(
+        &browser,
+        &[
+            ("client_id", Some("wall")),
+            ("redirect_uri", Some("https://wall.example/cb")),
+        ],
+    )
+    .await;
+    let account = browser.page("/account").await;
+    let ends: Vec<&str> = account.split("/account/grants/").skip(1).collect();
+    assert_eq!(ends.len(), 2, "{account}");
+    let own = said["sid"].as_str().unwrap();
+    let other = ends.iter().find(|end| !end.starts_with(own)).unwrap();
+    let other = other.split('/').next().unwrap().to_owned();
     let token = text(&second, "access_token");
     let listed = reqwest::Client::new().get(server.url("/api/v1/grants"));
     let listed: Value = listed
@@ -206,6 +216,16 @@ async fn a_person_lets_an_application_act_and_it_goes_on_for_them() {
         .await
         .unwrap();
     assert_eq!(listed["items"][0]["id"], said["sid"]);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    let csrf = browser.csrf().await;
+    let path = format!("/account/grants/{other}/end");
+    let stranger = server.browser("pia").await;
+    let foreign = stranger.csrf().await;
+    stranger.post(&path, &[("csrf", &foreign)]).await;
+    assert!(browser.page("/account").await.contains(&path), "not pia's");
+    let answer = browser.post(&path, &[("csrf", &csrf)]).await;
+    assert_eq!(answer.headers()["location"], "/account?notice=grant-ended");
+    assert!(!browser.page("/account").await.contains(&path));
     let end = reqwest::Client::new()
         .post(server.url("/api/v1/revocations"))
         .bearer_auth(&token)
@@ -413,10 +433,9 @@ async fn a_refresh_token_in_two_hands_ends_the_family() {
     let (status, next) = refresh(&server, &text(&again, "refresh_token")).await;
     assert_eq!(status, 200, "{next}");
     // The other answer is used after all: somebody else has it.
-    let begun = Instant::now();
     assert_eq!(refresh(&server, &text(&lost, "refresh_token")).await.0, 400);
+    // The token is good for minutes yet; how soon this is the bench measures.
     assert_eq!(live.error().await, "token-revoked");
-    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     assert_eq!(refresh(&server, &text(&next, "refresh_token")).await.0, 400);
     assert!(!may_use(&server, &text(&next, "access_token")).await);
     let audited = "select count(*) from audit where action = 'grant.replay'";
@@ -523,5 +542,32 @@ async fn the_service_tells_what_it_does() {
         "unauthorized_client"
     );
     assert_eq!(URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER)), CHALLENGE);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_application_that_refreshes_wildly_is_slowed_and_loses_nothing() {
+    let server = server().await;
+    let mut shown = text(&family(&server, "omar").await, "refresh_token");
+    let refused = loop {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("client_id", "field-app"),
+            ("refresh_token", shown.as_str()),
+        ];
+        let sent = reqwest::Client::new().post(server.url("/oauth/token"));
+        let answer = sent.form(&form).send().await.unwrap();
+        if answer.status() != 200 {
+            break answer;
+        }
+        let answer: Value = answer.json().await.unwrap();
+        shown = text(&answer, "refresh_token");
+    };
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    // What was shown last was not used up, and its person's pages have a rate of their own.
+    let unused = "select count(*) from refresh_token where used_at is null";
+    assert_eq!(server.database.count(unused).await, 1);
+    server.page_token(&server.browser("omar").await).await;
     server.stop().await;
 }

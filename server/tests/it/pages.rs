@@ -212,20 +212,26 @@ async fn what_one_may_not_see_or_do_is_not_there() {
     let answer = viewer
         .post(&format!("/alarms/{}/acknowledge", alarm["id"]), &form)
         .await;
-    assert_eq!(answer.headers()["location"], "/?notice=not-permitted");
+    assert_eq!(answer.headers()["location"], "/alarms?notice=not-permitted");
 
     // A device that nobody approved: an administrator approves it, nobody else.
     let _third = crate::agent::FakeAgent::join(server.stomp("agent-3").await, "agent-3").await;
     let answer = viewer
         .post("/devices/gate-3/approve", &[("csrf", &csrf)])
         .await;
-    assert_eq!(answer.headers()["location"], "/?notice=not-permitted");
+    assert_eq!(
+        answer.headers()["location"],
+        "/devices/gate-3?notice=not-permitted"
+    );
     let administrator = server.browser("ada").await;
     let csrf = administrator.csrf().await;
     let answer = administrator
         .post("/devices/gate-3/approve", &[("csrf", &csrf)])
         .await;
-    assert_eq!(answer.headers()["location"], "/?notice=approved");
+    assert_eq!(
+        answer.headers()["location"],
+        "/devices/gate-3?notice=approved"
+    );
     let (_, gate) = server
         .program("program")
         .await

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use server::identity::policy::Policy;
 use server::identity::totp;
 
-use crate::harness::{Browser, PASSWORD, TestServer, field};
+use crate::harness::{Browser, PASSWORD, TestServer, field, unix_now};
 use crate::stomp_client::StompClient;
 
 const NEW_PASSWORD: &str = "three geese pass the gate";
@@ -17,6 +17,15 @@ fn at(server: &TestServer, address: [u8; 4]) -> Browser {
     Browser::at(server.url(""), IpAddr::from(address))
 }
 
+/// How long the right password takes from there.
+async fn sign_in_at_console(server: &TestServer) -> Duration {
+    let console = at(server, [127, 0, 0, 9]);
+    let begun = Instant::now();
+    assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
+    begun.elapsed()
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what is asked for")]
 #[tokio::test]
 async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
     let server = TestServer::start_for_people("consoles = [\"127.0.0.9\"]", "").await;
@@ -32,20 +41,27 @@ async fn ten_thousand_wrong_passwords_leave_the_console_alone() {
             refused
         });
     }
-    let mut slowest = Duration::ZERO;
-    let mut refused = 0;
-    // Four times while they come, which no rate of sign-ins minds.
-    for _ in 0..4 {
-        let console = at(&server, [127, 0, 0, 9]);
-        let begun = Instant::now();
-        assert_eq!(console.sign_in("omar", PASSWORD).await.status(), 303);
-        slowest = slowest.max(begun.elapsed());
-        refused += floods.join_next().await.unwrap().unwrap();
+    let (mut refused, mut meanwhile) = (0, Vec::new());
+    while !floods.is_empty() {
+        // So often, which no rate of sign-ins minds.
+        if meanwhile.len() < 20 {
+            meanwhile.push(sign_in_at_console(&server).await);
+            refused += floods.try_join_next().map_or(0, Result::unwrap);
+        } else {
+            refused += floods.join_next().await.unwrap().unwrap();
+        }
     }
-    while let Some(ended) = floods.join_next().await {
-        refused += ended.unwrap();
+    let mut alone = Vec::new();
+    for _ in 0..5 {
+        alone.push(sign_in_at_console(&server).await);
     }
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    alone.sort();
+    meanwhile.sort();
+    println!("the console alone: {alone:?}; while 10,000 wrong passwords come: {meanwhile:?}");
+    let (alone, meanwhile) = (alone[2], meanwhile[meanwhile.len() / 2]);
+    // A second, unless this machine is so busy with other things that it is slow without any flood.
+    let bound = Duration::from_secs(1).max(alone * 10);
+    assert!(meanwhile < bound, "{meanwhile:?} instead of {alone:?}");
     assert!(refused > 9_900, "{refused} were not looked at");
     let rows = "select count(*) from audit where outcome not in ('done')";
     assert!(server.database.count(rows).await < 20);
@@ -123,7 +139,8 @@ fn link(page: &str) -> String {
     format!("/invitation/{}", token.split('<').next().unwrap())
 }
 
-async fn invite(server: &TestServer, ada: &Browser, name: &str, role: &str) -> String {
+/// The path of the link of somebody who was just invited.
+pub(crate) async fn invite(server: &TestServer, ada: &Browser, name: &str, role: &str) -> String {
     let csrf = ada.csrf().await;
     let form = [
         ("csrf", csrf.as_str()),
@@ -231,7 +248,9 @@ async fn what_an_administrator_changes_holds_at_once() {
     for (path, name, notice) in [
         ("/people/disable", "ada", "not-yourself"),
         ("/people/link", "omar", "kept-by-file"),
-        ("/people/link", "nobody", "bad-input"),
+        ("/people/link", "nobody", "no-such-person"),
+        ("/people/end-logins", "nobody", "no-such-person"),
+        ("/people/disable", "nobody", "no-such-person"),
     ] {
         let answer = ada.post(path, &[base[0], ("name", name)]).await;
         let expected = format!("/people?notice={notice}");
@@ -239,6 +258,7 @@ async fn what_an_administrator_changes_holds_at_once() {
     }
     for (name, zones, notice) in [
         ("agent-1", "*", "name-taken"),
+        ("nina", "*", "person-exists"),
         ("a b", "*", "bad-input"),
         ("newcomer", "p9", "bad-input"),
     ] {
@@ -264,25 +284,6 @@ async fn what_an_administrator_changes_holds_at_once() {
     server.stop().await;
 }
 
-fn base32_bytes(text: &str) -> Vec<u8> {
-    let (mut bytes, mut buffer, mut bits) = (Vec::new(), 0_u32, 0);
-    for letter in text.chars() {
-        let digit = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".find(letter).unwrap();
-        buffer = (buffer << 5) | u32::try_from(digit).unwrap();
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from((buffer >> bits) & 0xff).unwrap());
-        }
-    }
-    bytes
-}
-
-fn unix_now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap().as_secs()
-}
-
 #[tokio::test]
 async fn an_administrator_comes_in_with_a_second_factor_only() {
     let server = TestServer::start_with_policy(Policy::DEFAULT).await;
@@ -298,17 +299,25 @@ async fn an_administrator_comes_in_with_a_second_factor_only() {
         "the password alone is not enough"
     );
     let page = ada.page("/sign-in/second-factor").await;
-    let secret = page.split("class=\"secret\">").nth(1).unwrap();
-    let secret = base32_bytes(secret.split('<').next().unwrap());
+    assert!(!page.contains("class=\"secret\""), "looking offers nothing");
     let csrf = field(&page, "csrf");
+    let secret = ada
+        .offered_secret("/sign-in/second-factor", &csrf, "")
+        .await;
     let code = totp::code_at(&secret, unix_now());
-    let wrong = if code == "000000" { "000001" } else { "000000" };
-    for (csrf, code, status) in [("", code.as_str(), 403), (&csrf, wrong, 403)] {
+    // Wrong also when a busy machine takes its time.
+    let soon: Vec<String> = (0..20)
+        .map(|step| totp::code_at(&secret, unix_now() - 60 + 30 * step))
+        .collect();
+    let wrong = (0..).map(|number: u32| format!("{number:06}"));
+    let wrong = wrong.into_iter().find(|code| !soon.contains(code)).unwrap();
+    for (csrf, code, status) in [("", &code, 403), (&csrf, &wrong, 403)] {
         let answer = ada
             .post("/sign-in/second-factor", &[("csrf", csrf), ("code", code)])
             .await;
         assert_eq!(answer.status(), status);
     }
+    let code = totp::code_at(&secret, unix_now());
     let answer = ada
         .post(
             "/sign-in/second-factor",
@@ -430,5 +439,58 @@ async fn a_name_is_a_persons_or_a_programs() {
     let twice =
         "insert into client (id, roles, zones, secret_hash) values ('omar', '{}', '{}', '')";
     assert!(server.database.try_run(twice).await.is_err());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_invitation_of_somebody_who_is_disabled_dies_with_it() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let path = invite(&server, &ada, "nina", "operator").await;
+    let csrf = ada.csrf().await;
+    let form = [("csrf", csrf.as_str()), ("name", "nina")];
+    for (path, notice) in [
+        ("/people/disable", "person-changed"),
+        ("/people/link", "person-disabled"),
+        ("/people/enable", "person-changed"),
+    ] {
+        let answer = ada.post(path, &form).await;
+        let expected = format!("/people?notice={notice}");
+        assert_eq!(answer.headers()["location"], expected.as_str(), "{path}");
+    }
+    assert_eq!(server.nobody().get(&path).await.status(), 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_does_not_say_where_a_form_comes_from_shows_the_cookie_of_the_page() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let invitation = invite(&server, &ada, "nina", "operator").await;
+    for (path, form, shown) in [
+        ("/sign-in", &[("name", "omar"), ("password", PASSWORD)], 303),
+        (
+            &invitation,
+            &[("new", NEW_PASSWORD), ("again", NEW_PASSWORD)],
+            303,
+        ),
+    ] {
+        let old = Browser::new(server.url(""));
+        let silent = ("x-none", "");
+        let [first, second] = *form;
+        let foreign = [first, second];
+        let answer = old.post_with(path, silent, &foreign).await;
+        assert!(answer.status().is_client_error(), "{path} without a cookie");
+        let csrf = field(&old.page(path).await, "csrf");
+        for (token, expected) in [("", 4), ("guessed", 4), (csrf.as_str(), 3)] {
+            let form = [first, second, ("csrf", token)];
+            let answer = old.post_with(path, silent, &form).await;
+            assert_eq!(answer.status().as_u16() / 100, expected, "{path} {token}");
+        }
+        let other = Browser::new(server.url(""));
+        let form = [first, second, ("csrf", csrf.as_str())];
+        let answer = other.post_with(path, silent, &form).await;
+        assert_ne!(answer.status(), shown, "the token of another browser");
+    }
     server.stop().await;
 }

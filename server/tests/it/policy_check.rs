@@ -85,7 +85,7 @@ fn each_answer_says_why() {
             1,
             format!(
                 "denied: pia (operator) with the zones p1 subscribe /topic/zones/*/alarms\n  the nearest is policy.toml, line {}: role.operator subscribe \"/topic/zones/{{zone}}/alarms\"; it takes every zone\n",
-                line("operator", "\"/topic/zones")
+                line("viewer", "\"/topic/zones")
             ),
         ),
         (
@@ -93,7 +93,7 @@ fn each_answer_says_why() {
             1,
             format!(
                 "denied: pia (operator) with the zones p1 subscribe /topic/alarms\n  the nearest is policy.toml, line {}: role.operator subscribe \"/topic/alarms\" for all zones; it takes every zone\n",
-                line("operator", "{ to = \"/topic/alarms")
+                line("viewer", "{ to = \"/topic/alarms")
             ),
         ),
         (
@@ -101,7 +101,7 @@ fn each_answer_says_why() {
             1,
             format!(
                 "denied: program-p2 (program, operator) with the zones p2 deliver /topic/devices/gate-1\n  the nearest is policy.toml, line {}: role.operator subscribe \"/topic/devices/{{device}}\"; only a running server knows where a device stands: say --zone to suppose it\n",
-                line("operator", "\"/topic/devices")
+                line("viewer", "\"/topic/devices")
             ),
         ),
         (
@@ -109,7 +109,7 @@ fn each_answer_says_why() {
             0,
             format!(
                 "allowed: program-p2 (program, operator) with the zones p2 deliver /topic/devices/gate-1\n  policy.toml, line {}: role.operator subscribe \"/topic/devices/{{device}}\"\n",
-                line("operator", "\"/topic/devices")
+                line("viewer", "\"/topic/devices")
             ),
         ),
         (
@@ -130,7 +130,7 @@ fn each_answer_says_why() {
         (
             "--role viewer --may see --zone p9",
             64,
-            "landside-server: there is no zone p9: the configuration names p1, p2\n".to_owned(),
+            "landside-server: there is no zone p9: name one of the configuration (p1, p2), or \"*\" for all\n".to_owned(),
         ),
         (
             "--may see",

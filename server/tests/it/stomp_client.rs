@@ -42,12 +42,31 @@ impl StompClient {
 
     /// As [`Self::begin`], with a login and a passcode instead of a token.
     pub(crate) async fn with_passcode(address: SocketAddr, login: &str, passcode: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self::with_passcode_over(stream, login, passcode)
+    }
+
+    /// The same, on a connection that is there.
+    pub(crate) fn with_passcode_over(
+        stream: impl Stream + 'static,
+        login: &str,
+        passcode: &str,
+    ) -> Self {
         let config = ClientConfig {
             login: Some(login.to_owned()),
             passcode: Some(passcode.to_owned()),
             ..ClientConfig::default()
         };
-        Self::of(TcpStream::connect(address).await.unwrap(), config)
+        Self::of(stream, config)
+    }
+
+    /// Whether the server lets it in, or the code of its ERROR.
+    pub(crate) async fn admitted(&mut self) -> Result<(), String> {
+        match self.next().await {
+            ClientEvent::Connected { .. } => Ok(()),
+            ClientEvent::Error(frame) => Err(frame.header("code").unwrap_or_default().to_owned()),
+            other => panic!("{other:?} instead of an answer to CONNECT"),
+        }
     }
 
     /// As [`Self::begin`] on a connection that is there.

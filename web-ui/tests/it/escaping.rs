@@ -53,7 +53,7 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
         name: text,
         next: text,
         external: None,
-        csrf: Some(text),
+        csrf: text,
         version: text,
     };
     vec![
@@ -67,6 +67,7 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
         NoticeView {
             viewing,
             notice: &refused,
+            page: text,
         }
         .render()
         .unwrap(),

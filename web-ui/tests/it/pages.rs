@@ -137,7 +137,7 @@ fn every_page(language: Language) -> Vec<String> {
             name: "kim",
             next: "/alarms?zone=p1&x=y",
             external: None,
-            csrf: Some("before-login"),
+            csrf: "before-login",
             version: "0.1.0",
         };
         pages.push(page.render().unwrap());
@@ -463,6 +463,7 @@ fn every_notice_is_a_sentence_that_comes_back_by_its_name() {
             let view = NoticeView {
                 viewing: viewing(language),
                 notice: &notice,
+                page: "/alarms",
             };
             let html = view.render().unwrap();
             // The script tells an answer by this attribute.

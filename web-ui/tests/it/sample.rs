@@ -230,6 +230,8 @@ pub(crate) const OPERATOR: Permissions = Permissions {
     command_emergency: true,
     approve: true,
     people: false,
+    code_for_view: false,
+    code_for_normal: false,
     code_for_critical: false,
     locked: false,
     reveal: true,
@@ -262,6 +264,7 @@ pub(crate) fn shell<'a>(
         lock: Lock {
             idle_seconds: 900,
             is_locked: false,
+            provider: None,
         },
         csrf: "csrf-token-of-the-login",
         position: "7f3a-1042",

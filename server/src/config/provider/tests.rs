@@ -5,11 +5,14 @@ use super::*;
 const SMALL: &str = r#"
 issuer = "https://id.example/staff"
 client_id = "landside"
-public_url = "https://landside.example"
 name = { ko = "공항 계정", en = "Airport account" }
 "#;
 
 fn load(text: &str) -> Result<ProviderConfig, String> {
+    load_at(text, "https://landside.example")
+}
+
+fn load_at(text: &str, public_url: &str) -> Result<ProviderConfig, String> {
     let section: ProviderSection = toml::from_str(text).map_err(|error| error.to_string())?;
     let zones: Vec<ZoneId> = ["p1", "p2"].map(|zone| zone.parse().unwrap()).to_vec();
     let environment = |name: &str| (name == "SECRET").then(|| "hush".to_owned());
@@ -17,6 +20,7 @@ fn load(text: &str) -> Result<ProviderConfig, String> {
         .check(
             Path::new("/etc/server.toml"),
             &zones.iter().collect::<Vec<_>>(),
+            &public_url.parse().unwrap(),
             &environment,
         )
         .map_err(|error| error.to_string())
@@ -110,17 +114,25 @@ fn secrets_travel_over_tls_or_not_at_all() {
         ("id.example", false),
     ] {
         assert_eq!(secure_url(url).is_ok(), taken, "{url}");
-        let text = SMALL.replace("https://landside.example", url);
+        let text = SMALL.replace("https://id.example/staff", url);
         assert_eq!(load(&format!("{text}{MAPS}")).is_ok(), taken, "{url}");
     }
     for issuer in ["https://id.example?a", "https://id.example#a"] {
         let text = SMALL.replace("https://id.example/staff", issuer);
         assert!(load(&format!("{text}{MAPS}")).is_err(), "{issuer}");
     }
-    let text = SMALL.replace("https://landside.example", "https://landside.example/path");
-    assert!(
-        load(&format!("{text}{MAPS}"))
-            .unwrap_err()
-            .contains("provider.public_url")
+    let back = load_at(&format!("{SMALL}{MAPS}"), "http://landside.example");
+    let error = back.unwrap_err();
+    assert!(error.contains("http.public_url: `[provider]`"), "{error}");
+}
+
+#[test]
+fn what_browsers_call_this_server_is_said_once() {
+    let config = load_at(&format!("{SMALL}{MAPS}"), "http://127.0.0.1:8080/").unwrap();
+    let expected = "http://127.0.0.1:8080/sign-in/external/return";
+    assert_eq!(config.return_url, expected);
+    check(
+        &format!("public_url = \"https://landside.example\"\n{MAPS}"),
+        &["provider.public_url", "move it to `[http] public_url`"],
     );
 }

@@ -3,8 +3,8 @@
 //! Nothing is ever sent to an address before it is known to be the application's: until then, mistakes are told on a page
 //! of ours.
 
-use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
@@ -15,15 +15,16 @@ use uuid::Uuid;
 use web_ui::{Authorize, ErrorKind, ErrorPage, Template};
 
 use super::App;
-use super::token::{OPENID, new_secret};
+use super::token::OPENID;
 use crate::alarm::Actor;
 use crate::http::error::log_unavailable;
 use crate::http::page::html;
+use crate::http::sent::{NotSent, Sent};
 use crate::http::viewer::Viewer;
-use crate::identity::grant::{
-    Application, CODE_LIFETIME, GRANT_LIFETIME, is_challenge, secret_hash,
-};
+use crate::identity::digest::of_secret;
+use crate::identity::grant::{Application, CODE_LIFETIME, GRANT_LIFETIME, is_challenge};
 use crate::identity::principal::{Principal, Zones};
+use crate::identity::random::secret;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::{Code, NewGrant};
 use crate::store::{Store, StoreError};
@@ -41,7 +42,6 @@ pub(super) struct Asked {
     nonce: Option<String>,
     code_challenge: Option<String>,
     code_challenge_method: Option<String>,
-    csrf: Option<String>,
     decision: Option<String>,
 }
 
@@ -236,20 +236,24 @@ fn question(
 pub(super) async fn answer(
     State(app): State<App>,
     headers: HeaderMap,
-    viewer: Viewer,
-    asked: Result<Form<Asked>, FormRejection>,
+    sent: Result<Sent<Asked>, NotSent>,
 ) -> Response {
-    let Ok(Form(asked)) = asked else {
-        return error_page(&app, &headers, ErrorKind::Application, None);
+    let sent = match sent {
+        Ok(sent) => sent,
+        Err(NotSent::Answered(response)) => return *response,
+        // A page elsewhere cannot say yes for somebody, nor can whoever passes a console that was left alone.
+        Err(NotSent::Refused(_, StatusCode::FORBIDDEN, _)) => {
+            return error_page(&app, &headers, ErrorKind::Forbidden, None);
+        }
+        Err(NotSent::Refused(..)) => {
+            return error_page(&app, &headers, ErrorKind::Application, None);
+        }
     };
+    let (viewer, asked) = (sent.viewer, sent.fields);
     let verified = match Verified::of(&app, &headers, &asked).await {
         Ok(verified) => verified,
         Err(page) => return page,
     };
-    // A page elsewhere cannot say yes for somebody, nor can whoever passes a console that was left alone.
-    if asked.csrf.as_deref() != Some(&viewer.login.csrf) || viewer.is_locked {
-        return error_page(&app, &headers, ErrorKind::Forbidden, None);
-    }
     if let Some((error, description)) = problem(&asked) {
         return verified.refuse(&app, &asked, error, description);
     }
@@ -279,7 +283,7 @@ async fn allow(
     verified: &Verified,
     asked: &Asked,
 ) -> Result<String, StoreError> {
-    let (now, code, id) = (Utc::now(), new_secret(), Uuid::new_v4());
+    let (now, code, id) = (Utc::now(), secret(), Uuid::new_v4());
     let person = viewer.principal();
     let is_openid = asked.scope.as_ref().is_some_and(|scope| {
         let mut words = scope.split(' ');
@@ -310,7 +314,7 @@ async fn allow(
     };
     let mut unit = app.store.begin().await?;
     Store::begin_grant(&mut unit, grant).await?;
-    Store::put_code(&mut unit, &secret_hash(&code), id, &stored).await?;
+    Store::put_code(&mut unit, &of_secret(&code), id, &stored).await?;
     Store::audit(
         &mut unit,
         entry(&viewer.actor(), verified, "grant.begin", Some(id)),

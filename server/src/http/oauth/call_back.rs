@@ -10,29 +10,35 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::App;
-use crate::http::api::{Body, List, is_awake};
+use crate::alarm::Actor;
+use crate::http::api::{Body, List};
+use crate::http::caller::Caller;
 use crate::http::error::Problem;
-use crate::http::viewer::Caller;
-use crate::identity::policy::Permission;
-use crate::identity::standing::Revocation;
+use crate::http::throttle::Share;
+use crate::identity::call_back::CallBack;
+use crate::identity::policy::{Denial, Permission, Place};
+use crate::store::Store;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::GrantLine;
-use crate::store::{Store, StoreError};
 
 /// What the caller lets applications do.
 pub(in crate::http) async fn grants(
     State(app): State<App>,
     Caller(actor): Caller,
 ) -> Result<Json<List<GrantLine>>, Problem> {
-    let lines = app.store.grants(&actor.principal.subject, Utc::now());
-    Ok(List::whole(lines.await?))
+    let Actor { principal, .. } = &actor;
+    let mut lines = app.store.grants(&principal.subject, Utc::now()).await?;
+    // An application sees what it was given itself.
+    let proof = &principal.proof;
+    lines.retain(|line| proof.client.is_none() || proof.grant == Some(line.id));
+    Ok(List::whole(lines))
 }
 
 /// Exactly one of these.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::http) enum What {
-    /// Everything that a person or program holds now, and what applications hold for them.
+    /// Everything that a person, program or application holds now, and what applications hold for them.
     Subject(String),
     /// One token, by its `jti`.
     Token(Uuid),
@@ -40,15 +46,13 @@ pub(in crate::http) enum What {
     Grant(Uuid),
 }
 
-/// Names of people and programs are no longer.
-const SUBJECT_CHARS_MAX: usize = 128;
-
 pub(in crate::http) async fn call_back(
     State(app): State<App>,
     Caller(actor): Caller,
     Body(what): Body<What>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    is_awake(&app, &actor).await?;
+    let taken = app.throttle.of_principal(Share::Act, &actor.principal);
+    taken.map_err(Problem::too_many)?;
     let proof = &actor.principal.proof;
     // What somebody let an application do is also theirs to end, by their own hand; an application ends what it was given.
     let is_own = match &what {
@@ -59,40 +63,42 @@ pub(in crate::http) async fn call_back(
         }
         What::Subject(_) | What::Token(_) => false,
     };
-    let policy = app.policy.now();
-    if !is_own && !policy.may_somewhere(&actor.principal, Permission::TokenRevoke) {
-        let detail = "what is not your own is called back by whoever has the right `token.revoke` in every zone";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    if !is_own {
+        let allowed = app.allow(&actor.principal, Permission::TokenRevoke, Place::Anywhere);
+        allowed.map_err(|denial| match denial {
+            Denial::NotGranted => {
+                let detail = "what is not your own is called back by whoever has the right `token.revoke` in every zone";
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+            }
+            Denial::SecondFactorNeeded => denial.into(),
+        })?;
     }
-    let now = Utc::now();
-    let mut unit = app.store.begin().await?;
-    let (revocation, holder) = match what {
-        What::Subject(subject) if subject.chars().count() > SUBJECT_CHARS_MAX => {
-            return Err(Problem::not_found("nobody has such a long name"));
+    let mut back = CallBack::begin(&app.store).await?;
+    let (answer, holder) = match what {
+        What::Subject(name) => {
+            if !back.subject(&name).await? {
+                let detail = "no person, program or application is called so";
+                return Err(Problem::not_found(detail));
+            }
+            Store::end_logins(&mut back.unit, &name).await?;
+            (json!({"kind": "subject", "key": name}), Some(name))
         }
-        What::Subject(subject) => {
-            Store::end_logins(&mut unit, &subject).await?;
-            (Revocation::Subject(subject.clone()), Some(subject))
+        What::Token(id) => {
+            back.token(id, None).await?;
+            (json!({"kind": "token", "key": id}), None)
         }
-        What::Token(id) => (Revocation::Token(id), None),
         What::Grant(id) => {
             let holder = app.store.holder_of(id).await?;
             let holder = holder.ok_or_else(|| Problem::not_found(format!("no grant is {id}")))?;
-            Store::end_login(&mut unit, &holder, id).await?;
-            Store::end_grant(&mut unit, id, now).await?;
-            (Revocation::Grant(id), Some(holder))
+            Store::end_login(&mut back.unit, &holder, id).await?;
+            Store::end_grant(&mut back.unit, id, Utc::now()).await?;
+            back.grant(id, &holder).await?;
+            (json!({"kind": "grant", "key": id}), Some(holder))
         }
     };
-    Store::put_revocation(&mut unit, &revocation, now).await?;
     let subject = holder.as_deref().unwrap_or("a token");
-    let entry = AuditEntry::by(&actor, "token.call-back", subject)
-        .detail(json!({"kind": revocation.kind(), "key": revocation.key()}));
-    Store::audit(&mut unit, entry).await?;
-    unit.commit().await.map_err(StoreError::from)?;
-    match &holder {
-        Some(subject) => app.authenticator.call_back(&revocation, subject, now),
-        None => app.authenticator.call_back_of_anybody(&revocation, now),
-    }
-    let answer = json!({"kind": revocation.kind(), "key": revocation.key()});
+    let entry = AuditEntry::by(&actor, "token.call-back", subject).detail(answer.clone());
+    Store::audit(&mut back.unit, entry).await?;
+    back.commit(&app.authenticator).await?;
     Ok((StatusCode::CREATED, Json(answer)))
 }

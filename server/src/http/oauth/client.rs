@@ -5,9 +5,15 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{App, bad_request, refuse, unavailable};
+use serde_json::json;
+
+use super::{App, bad_request, refuse, refuse_with, unavailable};
+use crate::identity::certificates::Mismatch;
 use crate::identity::grant::Application;
 use crate::identity::principal::Principal;
+use crate::identity::record::How;
+use crate::identity::tally::OTHERS;
+use crate::listener::asker::Asker;
 use crate::wire;
 
 /// Who asks, after they have shown it as far as they can.
@@ -67,6 +73,7 @@ fn basic(authorization: &str) -> Option<(String, String)> {
 pub(super) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
+    Asker(peer): &Asker,
     id: Option<String>,
     secret: Option<String>,
 ) -> Result<Client, Response> {
@@ -102,20 +109,35 @@ pub(super) async fn authenticate(
                     "too many secrets are being checked; try again in a moment",
                 ));
             };
-            client.filter(|_| right).ok_or_else(|| {
+            let client = client.filter(|_| right).ok_or_else(|| {
                 // The text of a stranger does not go into the log; a client's id that exists does.
-                tracing::warn!(
-                    client.id = if known { id.as_str() } else { "unknown" },
-                    "a client showed a wrong id or secret"
-                );
+                let name = if known { id.as_str() } else { OTHERS };
+                tracing::warn!(client.id = name, "a client showed a wrong id or secret");
+                let address = peer.address.ip();
+                app.record.failed(name, address, How::Secret, false);
                 wrong("no such client, or the wrong secret")
-            })
+            })?;
+            if let Client::Program(program) = &client {
+                let matching = app.entrance.certificates.check(program, peer);
+                matching.map_err(not_its_certificate)?;
+            }
+            Ok(client)
         }
     }
 }
 
 fn wrong(description: &str) -> Response {
     refuse(StatusCode::UNAUTHORIZED, "invalid_client", description)
+}
+
+/// Told apart from a wrong secret by `code`, as on every other road.
+fn not_its_certificate(mismatch: Mismatch) -> Response {
+    let body = json!({
+        "error": "invalid_client",
+        "error_description": mismatch.to_string(),
+        "code": mismatch.code(),
+    });
+    refuse_with(StatusCode::UNAUTHORIZED, body)
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use serde_json::json;
 use super::client::{self, Client};
 use super::{App, bad_request, no_form, refuse, unavailable};
 use crate::http::viewer::Peer;
-use crate::identity::grant::secret_hash;
-use crate::identity::standing::Revocation;
+use crate::identity::call_back::CallBack;
+use crate::identity::digest::of_secret;
+use crate::listener::asker::Asker;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
 
@@ -26,6 +27,7 @@ pub(super) struct RevokeForm {
 pub(super) async fn revoke(
     State(app): State<App>,
     peer: Peer,
+    asker: Asker,
     headers: HeaderMap,
     form: Result<Form<RevokeForm>, FormRejection>,
 ) -> Response {
@@ -34,7 +36,7 @@ pub(super) async fn revoke(
         Err(rejection) => return no_form(&rejection),
     };
     let (id, secret) = (form.client_id.take(), form.client_secret.take());
-    let client = match client::authenticate(&app, &headers, id, secret).await {
+    let client = match client::authenticate(&app, &headers, &asker, id, secret).await {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
@@ -59,33 +61,34 @@ async fn take_back(
     client: &Client,
     token: &str,
 ) -> Result<bool, StoreError> {
-    let now = Utc::now();
-    let mut unit = app.store.begin().await?;
-    let (revocation, subject) = if let Ok(checked) = app.authenticator.tokens.check(token) {
+    let mut back = CallBack::begin(&app.store).await?;
+    let (detail, subject) = if let Ok(checked) = app.authenticator.tokens.check(token) {
         if checked.principal.proof.client.as_deref() != Some(client.id()) {
             return Ok(false);
         }
-        let Some(id) = checked.principal.proof.token else {
+        // What is void already needs no second end, nor another row in the audit.
+        let is_good = app.authenticator.admitted(&checked.principal).is_ok();
+        let Some(id) = checked.principal.proof.token.filter(|_| is_good) else {
             return Ok(true);
         };
-        (Revocation::Token(id), checked.principal.subject)
-    } else if let Some(grant) = Store::grant_of(&mut unit, &secret_hash(token)).await? {
+        let subject = checked.principal.subject;
+        back.token(id, Some(&subject)).await?;
+        (json!({"kind": "token", "key": id}), subject)
+    } else if let Some(grant) = Store::grant_of(&mut back.unit, &of_secret(token)).await? {
         if grant.application != client.id() {
             return Ok(false);
         }
-        (Revocation::Grant(grant.id), grant.person_name)
+        if grant.ended_at.is_some() {
+            return Ok(true);
+        }
+        Store::end_grant(&mut back.unit, grant.id, Utc::now()).await?;
+        back.grant(grant.id, &grant.person_name).await?;
+        (json!({"kind": "grant", "key": grant.id}), grant.person_name)
     } else {
         return Ok(true);
     };
-    if let Revocation::Grant(id) = revocation {
-        Store::end_grant(&mut unit, id, now).await?;
-    } else {
-        Store::put_revocation(&mut unit, &revocation, now).await?;
-    }
-    let entry = AuditEntry::new(client.id(), peer, "token.revoke", &subject)
-        .detail(json!({"kind": revocation.kind(), "key": revocation.key()}));
-    Store::audit(&mut unit, entry).await?;
-    unit.commit().await.map_err(StoreError::from)?;
-    app.authenticator.call_back(&revocation, &subject, now);
+    let entry = AuditEntry::new(client.id(), peer, "token.revoke", &subject).detail(detail);
+    Store::audit(&mut back.unit, entry).await?;
+    back.commit(&app.authenticator).await?;
     Ok(true)
 }

@@ -1,26 +1,31 @@
 //! `POST /oauth/token`: what somebody brings, and the tokens that they get for it.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{self, Client};
 use super::{App, bad_request, no_form, refuse, too_many_tokens, unavailable};
+use crate::http::throttle::Share;
 use crate::http::viewer::Peer;
-use crate::identity::grant::{self, Application, Shown, secret_hash};
-use crate::identity::password::random;
-use crate::identity::principal::{Principal, Proof};
-use crate::identity::standing::Revocation;
+use crate::identity::call_back::CallBack;
+use crate::identity::digest::of_secret;
+use crate::identity::grant::{self, Application, Shown};
+use crate::identity::principal::{Holder, Principal, Proof};
+use crate::identity::random::secret;
+use crate::identity::record::How;
+use crate::identity::seconds::second_of;
+use crate::listener::asker::Asker;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::Grant;
-use crate::store::{Store, StoreError, Unit};
+use crate::store::{Store, StoreError};
 
 #[derive(Deserialize)]
 pub(super) struct TokenForm {
@@ -33,14 +38,10 @@ pub(super) struct TokenForm {
     refresh_token: Option<String>,
 }
 
-/// A new code or refresh token: 256 random bits.
-pub(super) fn new_secret() -> String {
-    URL_SAFE_NO_PAD.encode(random::<32>())
-}
-
 pub(super) async fn token(
     State(app): State<App>,
     peer: Peer,
+    asker: Asker,
     headers: HeaderMap,
     form: Result<Form<TokenForm>, FormRejection>,
 ) -> Response {
@@ -62,16 +63,18 @@ pub(super) async fn token(
         );
     }
     let (id, secret) = (form.client_id.take(), form.client_secret.take());
-    let client = match client::authenticate(&app, &headers, id, secret).await {
+    let client = match client::authenticate(&app, &headers, &asker, id, secret).await {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
     let exchanged = match (kind.as_str(), client) {
         ("client_credentials", Client::Program(program)) => {
-            if let Err(wait) = app.throttle.token_of(&program.subject) {
+            if let Err(wait) = app.throttle.of_principal(Share::Token, &program) {
                 return too_many_tokens(wait);
             }
             let issued = app.authenticator.issue(&program);
+            let address = asker.0.address.ip();
+            app.record.admitted(&program.subject, address, How::Secret);
             let answer = json!({
                 "access_token": issued.token,
                 "token_type": "Bearer",
@@ -96,6 +99,7 @@ pub(super) async fn token(
         Err(Refusal::Invalid(description)) => {
             refuse(StatusCode::BAD_REQUEST, "invalid_grant", description)
         }
+        Err(Refusal::TooMany(wait)) => too_many_tokens(wait),
         Err(Refusal::Store(error)) => unavailable(&error),
     }
 }
@@ -104,6 +108,8 @@ pub(super) async fn token(
 enum Refusal {
     Missing(&'static str),
     Invalid(&'static str),
+    /// What was shown stays as good as it was.
+    TooMany(Duration),
     Store(StoreError),
 }
 
@@ -128,17 +134,18 @@ async fn exchange_code(
     let redirect_uri = redirect_uri.ok_or(Refusal::Missing("redirect_uri"))?;
     let verifier = form.code_verifier.as_deref();
     let verifier = verifier.ok_or(Refusal::Missing("code_verifier"))?;
-    let (hash, now) = (secret_hash(code), Utc::now());
-    let mut unit = app.store.begin().await?;
+    let (hash, now) = (of_secret(code), Utc::now());
+    let mut back = CallBack::begin(&app.store).await?;
     let bad = || Refusal::Invalid(BAD_CODE);
-    let grant = Store::grant_of(&mut unit, &hash).await?.ok_or_else(bad)?;
-    let stored = Store::code(&mut unit, &hash).await?.ok_or_else(bad)?;
+    let grant = Store::grant_of(&mut back.unit, &hash).await?;
+    let grant = grant.ok_or_else(bad)?;
+    let stored = Store::code(&mut back.unit, &hash).await?.ok_or_else(bad)?;
     if stored.used_at.is_some() {
         // RFC 6749 section 4.1.2: whoever came first may have stolen it.
-        return end_family(app, unit, &grant, peer, "grant.code-replay", now, BAD_CODE).await;
+        return end_family(app, back, &grant, peer, "grant.code-replay", BAD_CODE).await;
     }
     // A code is good for one attempt: whoever stole it cannot try verifiers.
-    Store::use_code(&mut unit, &hash, now).await?;
+    Store::use_code(&mut back.unit, &hash, now).await?;
     let right = grant.application == application.id
         && stored.redirect_uri == redirect_uri
         && stored.expires_at > now
@@ -146,15 +153,19 @@ async fn exchange_code(
         && grant::proves(verifier, &stored.challenge);
     let who = holder(&grant, application, now).filter(|_| right);
     let Some(who) = who else {
-        Store::end_grant(&mut unit, grant.id, now).await?;
-        Store::audit(&mut unit, entry(&grant, peer, "grant.code", "refused")).await?;
-        unit.commit().await.map_err(StoreError::from)?;
+        Store::end_grant(&mut back.unit, grant.id, now).await?;
+        back.grant(grant.id, &grant.person_name).await?;
+        let entry = entry(&grant, peer, "grant.code", "refused");
+        Store::audit(&mut back.unit, entry).await?;
+        back.commit(&app.authenticator).await?;
         return Err(bad());
     };
-    let refresh = new_secret();
-    Store::put_refresh(&mut unit, grant.id, &secret_hash(&refresh), now).await?;
-    Store::audit(&mut unit, entry(&grant, peer, "grant.code", "done")).await?;
-    unit.commit().await.map_err(StoreError::from)?;
+    take_share(app, &who)?;
+    let refresh = secret();
+    Store::put_refresh(&mut back.unit, grant.id, &of_secret(&refresh), now).await?;
+    let entry = entry(&grant, peer, "grant.code", "done");
+    Store::audit(&mut back.unit, entry).await?;
+    back.commit(&app.authenticator).await?;
     let is_openid = grant.scope.split(' ').any(|word| word == OPENID);
     let id_token = is_openid.then(|| {
         let tokens = &app.authenticator.tokens;
@@ -174,68 +185,74 @@ async fn exchange_refresh(
 ) -> Result<Response, Refusal> {
     let shown = form.refresh_token.as_deref();
     let shown = shown.ok_or(Refusal::Missing("refresh_token"))?;
-    let (hash, now) = (secret_hash(shown), Utc::now());
-    let mut unit = app.store.begin().await?;
+    let (hash, now) = (of_secret(shown), Utc::now());
+    let mut back = CallBack::begin(&app.store).await?;
     let bad = || Refusal::Invalid(BAD_REFRESH);
-    let grant = Store::grant_of(&mut unit, &hash).await?.ok_or_else(bad)?;
-    let stored = Store::refresh(&mut unit, &hash).await?.ok_or_else(bad)?;
+    let grant = Store::grant_of(&mut back.unit, &hash).await?;
+    let grant = grant.ok_or_else(bad)?;
+    let stored = Store::refresh(&mut back.unit, &hash).await?;
+    let stored = stored.ok_or_else(bad)?;
     // Another client's token in these hands was stolen somewhere; and what has ended needs no second end.
     if grant.ended_at.is_some() {
         return Err(bad());
     }
     let judged = grant::judge(stored.used_at, stored.successor_used, now);
     if judged == Shown::Replayed || grant.application != application.id {
-        return end_family(app, unit, &grant, peer, "grant.replay", now, BAD_REFRESH).await;
+        return end_family(app, back, &grant, peer, "grant.replay", BAD_REFRESH).await;
     }
     let who = holder(&grant, application, now).ok_or_else(bad)?;
-    let next = new_secret();
-    let next_hash = secret_hash(&next);
-    Store::put_refresh(&mut unit, grant.id, &next_hash, now).await?;
-    Store::replace_refresh(&mut unit, &hash, &next_hash, now).await?;
-    unit.commit().await.map_err(StoreError::from)?;
+    take_share(app, &who)?;
+    let next = secret();
+    let next_hash = of_secret(&next);
+    Store::put_refresh(&mut back.unit, grant.id, &next_hash, now).await?;
+    Store::replace_refresh(&mut back.unit, &hash, &next_hash, now).await?;
+    back.commit(&app.authenticator).await?;
     Ok(given(app, &who, &grant, &next, None))
+}
+
+/// Called before anything is stored: the code or refresh token is not used up.
+fn take_share(app: &App, who: &Principal) -> Result<(), Refusal> {
+    let taken = app.throttle.of_principal(Share::Token, who);
+    taken.map_err(Refusal::TooMany)
 }
 
 /// Who gets the tokens of a grant, unless it is over.
 fn holder(grant: &Grant, application: &Application, now: DateTime<Utc>) -> Option<Principal> {
     let lasts = grant.ended_at.is_none() && grant.expires_at > now && grant.idle_until > now;
     let person = grant.person.as_ref().filter(|_| lasts)?;
-    let second_factor_at = grant
-        .second_factor_at
-        .and_then(|at| u64::try_from(at.timestamp()).ok());
+    let narrowed = application.narrow(person)?;
     Some(Principal {
         proof: Proof {
             grant: Some(grant.id),
             client: Some(application.id.clone()),
-            second_factor_at,
-            ..Proof::default()
+            holder: Holder::Application(application.generation),
+            second_factor_at: grant.second_factor_at.map(second_of),
+            ..narrowed.proof
         },
-        ..application.narrow(person)?
+        ..narrowed
     })
 }
 
 /// What was copied is worth nothing any more, to whoever has it, from now on.
 async fn end_family(
     app: &App,
-    mut unit: Unit<'_>,
+    mut back: CallBack,
     grant: &Grant,
     peer: &Peer,
     action: &'static str,
-    now: DateTime<Utc>,
     description: &'static str,
 ) -> Result<Response, Refusal> {
-    Store::end_grant(&mut unit, grant.id, now).await?;
-    Store::audit(&mut unit, entry(grant, peer, action, "ended")).await?;
-    unit.commit().await.map_err(StoreError::from)?;
+    Store::end_grant(&mut back.unit, grant.id, Utc::now()).await?;
+    back.grant(grant.id, &grant.person_name).await?;
+    let entry = entry(grant, peer, action, "ended");
+    Store::audit(&mut back.unit, entry).await?;
+    back.commit(&app.authenticator).await?;
     tracing::warn!(
         subject = grant.person_name,
         application = grant.application,
         action,
         "a code or refresh token was used twice: everything that came from it has ended"
     );
-    let revocation = Revocation::Grant(grant.id);
-    app.authenticator
-        .call_back(&revocation, &grant.person_name, now);
     Err(Refusal::Invalid(description))
 }
 

@@ -1,15 +1,13 @@
 //! Applications through which people act, as the access file describes them.
 
-use chrono::{DateTime, Utc};
 use contract::Role;
 use serde::Deserialize;
-use uuid::Uuid;
+use serde_json::json;
 
+use super::{Change, Changed, Kind, hash_of};
 use crate::config::ConfigError;
 use crate::identity::grant::{Application, redirect_problem};
 use crate::identity::principal::Zones;
-use crate::identity::secret;
-use crate::identity::standing::Revocation;
 use crate::store::{Store, StoreError, Unit};
 
 /// `[[application]]`
@@ -85,43 +83,165 @@ impl Section {
                 name: self.name,
                 redirect_uris: self.redirect_uris,
                 roles: self.roles,
+                generation: 0,
             },
         })
     }
 }
 
-/// A hash of a program's secret: the stored one if it is that, else a new one.
-pub(super) async fn hash_of(secret: String, stored: Option<String>) -> (String, bool) {
-    let hashed = tokio::task::spawn_blocking(move || match stored {
-        Some(stored) if secret::is_kept_well(&secret, &stored) => (stored, false),
-        Some(stored) => (secret::hash(&secret), !secret::matches(&secret, &stored)),
-        None => (secret::hash(&secret), true),
-    });
-    hashed.await.expect("hashing does not panic")
+/// An application as the file says, beside what is stored of it.
+pub(super) struct Settled {
+    /// None: there is none, or it is disabled.
+    before: Option<Application>,
+    now: Application,
+    hash: Option<String>,
+    has_new_secret: bool,
 }
 
-/// Makes sure that they exist as described, and disables those that were taken out of the file.
-pub(super) async fn apply(
-    entries: Vec<Entry>,
-    store: &Store,
-    unit: &mut Unit<'_>,
-    now: DateTime<Utc>,
-) -> Result<Vec<(Uuid, String)>, StoreError> {
-    let ids: Vec<String> = entries.iter().map(|entry| entry.id().to_owned()).collect();
-    let ended = Store::disable_other_applications(unit, &ids, now).await?;
-    for (grant, _) in &ended {
-        Store::put_revocation(unit, &Revocation::Grant(*grant), now).await?;
-    }
-    for entry in entries {
-        let known = store.application(entry.id()).await?;
-        let hash = match entry.secret {
-            Some(secret) => {
-                let stored = known.and_then(|known| known.secret_hash);
-                Some(hash_of(secret, stored).await.0)
-            }
-            None => None,
+pub(super) async fn settle(entries: Vec<Entry>, store: &Store) -> Result<Vec<Settled>, StoreError> {
+    let mut settled = Vec::with_capacity(entries.len());
+    for Entry {
+        application,
+        secret,
+    } in entries
+    {
+        let known = store.application(&application.id).await?;
+        let (before, stored) = match known {
+            Some(known) => (Some(known.application), known.secret_hash),
+            None => (None, None),
         };
-        Store::put_application(unit, &entry.application, hash.as_deref()).await?;
+        let (hash, has_new_secret) = match secret {
+            Some(secret) => {
+                let (hash, is_new) = hash_of(secret, stored, Kind::Client).await;
+                (Some(hash), is_new)
+            }
+            None => (None, stored.is_some()),
+        };
+        settled.push(Settled {
+            before,
+            now: application,
+            hash,
+            has_new_secret,
+        });
     }
-    Ok(ended)
+    Ok(settled)
+}
+
+impl Settled {
+    pub(super) fn id(&self) -> &str {
+        &self.now.id
+    }
+
+    pub(super) async fn put(&self, unit: &mut Unit<'_>) -> Result<(), StoreError> {
+        Store::put_application(unit, &self.now, self.hash.as_deref()).await
+    }
+
+    /// What differs, if anything that people are told or that decides rights does.
+    pub(super) fn changed(&self) -> Option<Changed> {
+        let now = &self.now;
+        let what = match &self.before {
+            None => Change::Added,
+            Some(before) => {
+                // What is not known here is how it was counted up.
+                let same = Application {
+                    generation: before.generation,
+                    ..now.clone()
+                } == *before;
+                Change::of(keeps(before, now) && !self.has_new_secret, same)?
+            }
+        };
+        let detail = json!({
+            "roles": now.roles,
+            "zones": now.zones.to_words(),
+            "redirect_uris": now.redirect_uris,
+        });
+        Some(Changed::new(now.id.clone(), what, detail))
+    }
+}
+
+/// Whether an application lost nothing of what it might.
+fn keeps(before: &Application, now: &Application) -> bool {
+    let keeps_roles = match (&before.roles, &now.roles) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(before), Some(now)) => before.iter().all(|role| now.contains(role)),
+    };
+    let uris = &now.redirect_uris;
+    keeps_roles
+        && now.zones.include(&before.zones)
+        && before.redirect_uris.iter().all(|uri| uris.contains(uri))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn application(roles: Option<&[Role]>, zones: &[&str], uris: &[&str]) -> Application {
+        let owned = |words: &[&str]| -> Vec<String> {
+            words.iter().map(|word| (*word).to_owned()).collect()
+        };
+        Application {
+            id: "app".to_owned(),
+            name: "App".to_owned(),
+            redirect_uris: owned(uris),
+            roles: roles.map(<[Role]>::to_vec),
+            zones: Zones::from_words(&owned(zones)).unwrap(),
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn what_an_application_holds_is_void_only_if_it_lost_something() {
+        let both: &[Role] = &[Role::Viewer, Role::Operator];
+        let before = application(Some(both), &["p1", "p2"], &["a:/", "b:/"]);
+        let of = |roles, zones: &[&str], uris: &[&str]| application(roles, zones, uris);
+        let (zones, uris) = (["p1", "p2"], ["a:/", "b:/"]);
+        for (now, new_secret, expected) in [
+            (of(Some(both), &zones, &uris), false, None),
+            (of(Some(both), &zones, &uris), true, Some(Change::Lowered)),
+            (of(None, &zones, &uris), false, Some(Change::Raised)),
+            (
+                of(Some(&both[..1]), &zones, &uris),
+                false,
+                Some(Change::Lowered),
+            ),
+            (of(Some(both), &["*"], &uris), false, Some(Change::Raised)),
+            (of(Some(both), &["p1"], &uris), false, Some(Change::Lowered)),
+            (
+                of(Some(both), &zones, &["a:/"]),
+                false,
+                Some(Change::Lowered),
+            ),
+            (
+                of(Some(both), &zones, &["a:/", "b:/", "c:/"]),
+                false,
+                Some(Change::Raised),
+            ),
+        ] {
+            let case = format!("{now:?} {new_secret}");
+            let settled = Settled {
+                before: Some(before.clone()),
+                now,
+                hash: None,
+                has_new_secret: new_secret,
+            };
+            assert_eq!(
+                settled.changed().map(|change| change.what),
+                expected,
+                "{case}"
+            );
+        }
+        let everything = of(None, &["*"], &uris);
+        assert!(!keeps(&everything, &before) && keeps(&before, &everything));
+        let added = Settled {
+            before: None,
+            now: before,
+            hash: None,
+            has_new_secret: false,
+        };
+        assert_eq!(
+            added.changed().map(|change| change.what),
+            Some(Change::Added)
+        );
+    }
 }

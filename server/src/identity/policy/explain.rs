@@ -5,7 +5,7 @@ use std::fmt::Write;
 use contract::{Role, ZoneId};
 
 use super::permission::list;
-use super::{Granted, Lack, Permission, Places, Policy, Refused, Right, Scope};
+use super::{Granted, Lack, Permission, Place, Places, Policy, Refused, Right, Scope};
 use crate::identity::principal::{Principal, Zones};
 
 /// An answer, and the words for it.
@@ -35,10 +35,7 @@ impl Policy {
         permission: Permission,
         zone: Option<&ZoneId>,
     ) -> Answer {
-        let allowed = zone.map_or_else(
-            || self.may_somewhere(who, permission),
-            |zone| self.may(who, permission, zone),
-        );
+        let allowed = self.entitles(who, permission, zone.map_or(Place::Anywhere, Place::In));
         let place = match (permission.scope(), zone) {
             (Scope::Zone, Some(zone)) => format!(" in {zone}"),
             (Scope::Zone, None) => " in one of their zones".to_owned(),
@@ -114,7 +111,7 @@ impl Policy {
         let mut text = format!("{} may, by {}:\n", describe(who), self.name);
         for permission in Permission::ALL {
             if let Some(granted) = self.grant(who, permission)
-                && self.may_somewhere(who, permission)
+                && self.entitles(who, permission, Place::Anywhere)
             {
                 let _ = writeln!(
                     text,

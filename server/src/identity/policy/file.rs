@@ -14,7 +14,7 @@ use super::pattern::Pattern;
 use super::permission::list;
 use super::{Permission, Policy, Rights, Rule, SecondFactor};
 use crate::config::ConfigError;
-use crate::identity::files::hash;
+use crate::identity::digest::of_text;
 
 /// Rules of one role and key: each may be looked at on a message, and nobody can oversee more.
 const RULES_MAX: usize = 200;
@@ -43,6 +43,8 @@ struct Asked {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Section {
+    /// A role all of whose rights this one has, too.
+    like: Option<Spanned<String>>,
     #[serde(default)]
     may: Vec<Spanned<String>>,
     #[serde(default)]
@@ -195,13 +197,23 @@ impl Policy {
             let role = role.map_err(|error| source.wrong(name, "role", &error.to_string()))?;
             roles.insert(role, rights(&source, role, section)?);
         }
+        let alone = roles.clone();
+        for (name, section) in &file.role {
+            let Some(like) = &section.like else { continue };
+            let role = name.get_ref().parse::<Role>();
+            let role = role.map_err(|error| source.wrong(name, "role", &error.to_string()))?;
+            let other = liked(&source, &file.role, role, like)?;
+            if let (Some(rights), Some(other)) = (roles.get_mut(&role), alone.get(&other)) {
+                rights.add(other);
+            }
+        }
         let second_factor = match &file.second_factor {
             Some(asked) => second_factor(&source, asked)?,
             None => SecondFactor::default(),
         };
         Ok(Self {
             name: path.display().to_string(),
-            hash: hash(text),
+            hash: of_text(text),
             roles,
             second_factor,
         })
@@ -212,6 +224,31 @@ impl Default for Policy {
     fn default() -> Self {
         Self::read(Path::new(Self::DEFAULT_NAME), Self::DEFAULT)
             .expect("the built-in policy is good, as its test says")
+    }
+}
+
+/// The role that another is to be like: one that stands here and is like no other itself, so that who has what is seen at one
+/// look.
+fn liked(
+    source: &Source<'_>,
+    sections: &BTreeMap<Spanned<String>, Section>,
+    role: Role,
+    like: &Spanned<String>,
+) -> Result<Role, ConfigError> {
+    let key = format!("role.{role}.like");
+    let wrong = |wrong: &str| source.wrong(like, &key, wrong);
+    let other = like.get_ref().parse::<Role>();
+    let other = other.map_err(|error| wrong(&error.to_string()))?;
+    let section = sections
+        .iter()
+        .find(|(name, _)| name.get_ref() == like.get_ref());
+    match section {
+        None => Err(wrong(&format!("there is no [role.{other}] here"))),
+        Some(_) if other == role => Err(wrong("it is this role itself")),
+        Some((_, section)) if section.like.is_some() => Err(wrong(&format!(
+            "{other} is like another role itself: name that one, and add what {role} has beyond it"
+        ))),
+        Some(_) => Ok(other),
     }
 }
 
@@ -243,20 +280,27 @@ fn second_factor(source: &Source<'_>, asked: &Spanned<Asked>) -> Result<SecondFa
         let wrong = format!("{minutes} is not between 1 and {MINUTES_MAX}");
         return Err(source.wrong(asked, "second_factor.minutes", &wrong));
     }
-    for free in ["see", "command.emergency"] {
-        if let Some(named) = permissions.iter().find(|named| named.get_ref() == free) {
-            let wrong = format!("{free} must never be hindered: take it out");
-            return Err(source.wrong(named, "second_factor.permissions", &wrong));
+    let named = source.words::<Permission>("second_factor.permissions", permissions)?;
+    for (permission, at) in named.iter().zip(permissions) {
+        if !permission.0.may_wait() {
+            let wrong = match permission.0 {
+                Permission::See | Permission::CommandEmergency => "must never be hindered",
+                _ => "is of machines, which have no second factor",
+            };
+            let wrong = format!("{} {wrong}: take it out", permission.0);
+            return Err(source.wrong(at, "second_factor.permissions", &wrong));
         }
     }
-    let keys = |words: Vec<(Permission, usize)>| words.into_iter().map(|(word, _)| word);
     Ok(SecondFactor {
         roles: source
             .words("second_factor.roles", roles)?
             .into_iter()
             .map(|(role, _)| role)
             .collect::<BTreeSet<Role>>(),
-        permissions: keys(source.words("second_factor.permissions", permissions)?).collect(),
+        permissions: named
+            .into_iter()
+            .map(|(permission, _)| permission)
+            .collect(),
         seconds: minutes * 60,
     })
 }

@@ -94,6 +94,23 @@ impl Permission {
         }
     }
 
+    /// Whether a second factor can be asked for it. What is only looked at and what cannot wait must never be hindered;
+    /// machines have none to show.
+    pub fn may_wait(self) -> bool {
+        match self {
+            Self::See | Self::CommandEmergency | Self::Report | Self::CommandsReceive => false,
+            Self::AlarmAcknowledge
+            | Self::CommandView
+            | Self::CommandNormal
+            | Self::CommandCritical
+            | Self::DeviceApprove
+            | Self::PlateReveal
+            | Self::PeopleManage
+            | Self::AuditRead
+            | Self::TokenRevoke => true,
+        }
+    }
+
     /// How far it reaches.
     pub fn scope(self) -> Scope {
         match self {

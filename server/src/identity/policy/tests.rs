@@ -1,13 +1,16 @@
 //! Tables of who may do what, and the laws of patterns.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use contract::destination::UiPart;
 use contract::{Destination, DeviceId, Language};
 use proptest::prelude::*;
 
 use super::*;
-use crate::identity::principal::Proof;
+use crate::identity::principal::{Holder, Proof};
+
+mod second_factor;
 
 /// Where two devices stand.
 struct Site(BTreeMap<&'static str, ZoneId>);
@@ -41,7 +44,7 @@ fn somebody(roles: &[Role], zones: &[&str]) -> Principal {
 }
 
 fn read(text: &str) -> Result<Policy, String> {
-    Policy::read(std::path::Path::new("policy.toml"), text).map_err(|error| error.to_string())
+    Policy::read(Path::new("policy.toml"), text).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn the_whole_table_of_the_built_in_policy() {
         const LETTERS: &str = "savncedprcmat";
         let table = |who: &Principal, zone: &ZoneId| -> String {
             let cell = |(letter, permission)| {
-                if policy.may(who, permission, zone) {
+                if policy.entitles(who, permission, Place::In(zone)) {
                     letter
                 } else {
                     '.'
@@ -88,13 +91,13 @@ fn the_whole_table_of_the_built_in_policy() {
         for permission in Permission::ALL {
             let anywhere = [zone("p1"), zone("p2")]
                 .iter()
-                .any(|zone| policy.may(&of_p1, permission, zone));
+                .any(|zone| policy.entitles(&of_p1, permission, Place::In(zone)));
             assert_eq!(
-                policy.may_somewhere(&of_p1, permission),
+                policy.entitles(&of_p1, permission, Place::Anywhere),
                 anywhere,
                 "{role} {permission}"
             );
-            assert!(!policy.may(&somebody(&[], &["*"]), permission, &zone("p1")));
+            assert!(!policy.entitles(&somebody(&[], &["*"]), permission, Place::In(&zone("p1"))));
         }
     }
 }
@@ -103,16 +106,21 @@ fn the_whole_table_of_the_built_in_policy() {
 fn several_roles_have_the_rights_of_all_and_zones_bind_each() {
     let policy = Policy::default();
     let who = somebody(&[Role::Program, Role::Agent, Role::Operator], &["p1"]);
-    assert!(policy.may(&who, Permission::Report, &zone("p1")));
-    assert!(policy.may_command(&who, Risk::Normal, &zone("p1")));
-    assert!(!policy.may_command(&who, Risk::Normal, &zone("p2")));
-    assert!(!policy.may_command(&who, Risk::Critical, &zone("p1")));
+    let entitles = |permission, id| policy.entitles(&who, permission, Place::In(&zone(id)));
+    assert!(entitles(Permission::Report, "p1"));
+    assert!(entitles(Permission::CommandNormal, "p1"));
+    assert!(!entitles(Permission::CommandNormal, "p2"));
+    assert!(!entitles(Permission::CommandCritical, "p1"));
     let allows = |right, destination| policy.allows(&who, right, destination, &site()).is_ok();
     assert!(allows(Right::Send, "/app/events"));
     assert!(allows(Right::Send, "/app/devices/gate-1/commands"));
     assert!(allows(Right::Subscribe, "/topic/zones/p1/alarms"));
     assert!(!allows(Right::Subscribe, "/topic/zones/p2/alarms"));
-    assert!(!policy.may_somewhere(&somebody(&[Role::Viewer], &[]), Permission::See));
+    assert!(!policy.entitles(
+        &somebody(&[Role::Viewer], &[]),
+        Permission::See,
+        Place::Anywhere
+    ));
 }
 
 /// Which of the roles may, in the order of `Role::ALL`: with zone p1 only, then with every zone.
@@ -273,57 +281,6 @@ fn delivery_is_a_right_of_its_own() {
     assert!(allows(Role::Technician, Right::Deliver, "/queue/notes"));
 }
 
-#[test]
-fn a_second_factor_is_asked_of_people_where_the_policy_says_so() {
-    let policy = Policy::default();
-    let shown = |roles: &[Role], at: Option<u64>| {
-        let mut who = somebody(roles, &["*"]);
-        who.proof.second_factor_at = at;
-        who
-    };
-    let (critical, normal) = (Permission::CommandCritical, Permission::CommandNormal);
-    for (roles, at, permission, expected) in [
-        (&[Role::Technician][..], None, critical, true),
-        (&[Role::Technician], Some(1000), critical, false),
-        (&[Role::Technician], Some(1000 - 599), critical, false),
-        (&[Role::Technician], Some(1000 - 600), critical, true),
-        (&[Role::Technician], None, normal, false),
-        (
-            &[Role::Technician],
-            None,
-            Permission::CommandEmergency,
-            false,
-        ),
-        (&[Role::Administrator], None, Permission::PeopleManage, true),
-        (&[Role::Administrator], None, Permission::See, false),
-        (
-            &[Role::Administrator],
-            None,
-            Permission::CommandEmergency,
-            false,
-        ),
-        (
-            &[Role::Administrator],
-            Some(1),
-            Permission::PeopleManage,
-            false,
-        ),
-    ] {
-        let who = shown(roles, at);
-        assert_eq!(
-            policy.needs_second_factor(&who, permission, 1000),
-            expected,
-            "{roles:?} {at:?} {permission}"
-        );
-        let mut program = shown(roles, None);
-        program.proof.client = Some("kim".to_owned());
-        assert!(!policy.needs_second_factor(&program, permission, 1000));
-    }
-    let nobody = read("").unwrap();
-    let who = shown(&[Role::Administrator], None);
-    assert!(!nobody.needs_second_factor(&who, critical, 0));
-}
-
 #[track_caller]
 fn refuse(text: &str, words: &[&str]) {
     let wrong = read(text).expect_err("the file is wrong");
@@ -331,6 +288,50 @@ fn refuse(text: &str, words: &[&str]) {
         assert!(wrong.contains(word), "{word:?} is missing in: {wrong}");
     }
     assert!(!wrong.contains('\n'), "one sentence: {wrong}");
+}
+
+#[test]
+fn a_role_that_is_like_another_has_what_it_has_and_its_own() {
+    let written = |text: &str| Policy::read(Path::new("policy.toml"), text).unwrap();
+    let like = written(
+        "[role.operator]
+like = \"viewer\"
+may = [\"alarm.acknowledge\"]
+send = [\"/app/alarms/*/acknowledge\"]
+[role.viewer]
+may = [\"see\"]
+send = [\"/app/auth\"]
+subscribe = [\"/topic/zones/{zone}/alarms\", \"/user/queue/errors\"]
+deliver = [\"/user/queue/errors\"]",
+    );
+    let long = written(
+        "[role.operator]
+may = [\"see\", \"alarm.acknowledge\"]
+send = [\"/app/alarms/*/acknowledge\", \"/app/auth\"]
+subscribe = [\"/topic/zones/{zone}/alarms\", \"/user/queue/errors\"]
+deliver = [\"/user/queue/errors\"]",
+    );
+    let patterns = |rules: &[Rule]| -> Vec<String> {
+        rules.iter().map(|rule| rule.pattern.to_string()).collect()
+    };
+    let [like, long] = [like, long].map(|policy| {
+        let rights = policy.roles[&Role::Operator].clone();
+        let may: Vec<Permission> = rights.may.keys().copied().collect();
+        let rules = [Right::Send, Right::Subscribe, Right::Deliver];
+        (may, rules.map(|right| patterns(rights.rules(right).1)))
+    });
+    assert_eq!(like, long);
+    for (other, more, word) in [
+        ("boss", "", "\"boss\""),
+        ("viewer", "", "this role itself"),
+        ("agent", "", "no [role.agent]"),
+        ("operator", "like = \"technician\"", "name that one"),
+    ] {
+        let text = format!(
+            "[role.viewer]\nlike = \"{other}\"\n[role.operator]\n{more}\n[role.technician]"
+        );
+        refuse(&text, &["line 2: role.viewer.like", word]);
+    }
 }
 
 #[test]
@@ -404,6 +405,10 @@ fn each_mistake_in_a_file_is_named_with_its_line() {
         "[second_factor]\npermissions = [\"command.emergency\"]\nminutes = 1",
         &["line 2: second_factor.permissions", "never be hindered"],
     );
+    refuse(
+        "[second_factor]\npermissions = [\"plate.reveal\", \"report\"]\nminutes = 1",
+        &["line 2: second_factor.permissions", "report is of machines"],
+    );
     let many = "\"/queue/x\",".repeat(201);
     refuse(
         &format!("[role.viewer]\nsend = [{many}]"),
@@ -419,7 +424,7 @@ fn a_role_that_the_file_does_not_name_has_no_rights() {
     assert!(
         Permission::ALL
             .into_iter()
-            .all(|permission| !policy.may_somewhere(&who, permission))
+            .all(|permission| !policy.entitles(&who, permission, Place::Anywhere))
     );
     let words = "without any rights, since policy.toml does not name them: operator, technician, supervisor, administrator, agent, device, program\n";
     assert_eq!(policy.missing_words(), words);

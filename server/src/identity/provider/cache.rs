@@ -16,7 +16,8 @@ pub(super) const FRESH_DEFAULT: Duration = Duration::from_secs(600);
 /// meanwhile.
 pub(super) const KEPT_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Between two attempts: who sends tokens with keys that do not exist cannot make this server hammer the provider.
+/// Between two attempts, and after one that failed, however long that took: who sends tokens with keys that do not exist cannot
+/// make this server hammer the provider, and while it hangs most people are told so at once.
 pub(super) const ATTEMPT_PAUSE: Duration = Duration::from_secs(5);
 
 /// One thing, and when it was fetched.
@@ -70,6 +71,11 @@ impl<T> Cache<T> {
             self.tried_at = Some(now);
         }
         may
+    }
+
+    /// An attempt failed just now: the pause begins anew.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.tried_at = Some(now);
     }
 
     /// Takes what came.
@@ -150,6 +156,16 @@ mod tests {
             .filter(|second| cache.try_now(after(start, *second)))
             .collect();
         assert_eq!(tried, [0, 5, 10]);
+    }
+
+    #[test]
+    fn the_pause_follows_the_end_of_a_failed_attempt() {
+        let start = Instant::now();
+        let mut cache = Cache::<u8>::default();
+        assert!(cache.try_now(start));
+        cache.failed(after(start, 5));
+        assert!(!cache.try_now(after(start, 9)));
+        assert!(cache.try_now(after(start, 10)));
     }
 
     #[test]

@@ -72,7 +72,11 @@ fn check_frame(claims: &Claims, issuer: &str, now: u64) -> Result<u64, Refused> 
     if expires.saturating_add(skew) <= now {
         return Err(Refused::Expired);
     }
-    let begins = seconds(claims, "nbf").unwrap_or(issued).max(issued);
+    let begins = match claims.get("nbf") {
+        None => issued,
+        Some(_) => seconds(claims, "nbf").ok_or(Refused::Wrong("its `nbf` is no time"))?,
+    };
+    let begins = begins.max(issued);
     if begins > now.saturating_add(skew) {
         return Err(Refused::Wrong(
             "it is from the future: one of the clocks is wrong",

@@ -18,7 +18,7 @@ use url::Url;
 use super::cache;
 
 /// The whole of one request. A person waits for it, and an agent's reconnect may.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Key sets with certificate chains are the longest documents, some tens of kilobytes.

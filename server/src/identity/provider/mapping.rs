@@ -6,11 +6,8 @@ use serde_json::Value;
 use super::claims::{seconds, text, texts};
 use super::jws::Claims;
 use crate::config::ProviderConfig;
-use crate::identity::invitation::is_reserved;
+use crate::identity::name::{NAME_CHARS_MAX, is_name};
 use crate::identity::principal::Zones;
-
-/// Names stand in lists and audit rows, and a sign-in form takes no longer ones.
-const NAME_CHARS_MAX: usize = 64;
 
 /// Values of `amr` (RFC 8176) and `acr` that speak of a second factor.
 const SECOND_FACTOR_METHODS: [&str; 2] = ["mfa", "otp"];
@@ -20,6 +17,12 @@ const SECOND_FACTOR_CONTEXTS: [&str; 4] = [
     "http://schemas.openid.net/pape/policies/2007/06/multi-factor",
     "https://refeds.org/profile/mfa",
 ];
+
+/// When somebody showed a second factor whose provider does not tell when: 1970. They have shown one, and not recently.
+const LONG_AGO: u64 = 0;
+
+/// Claims that count only where they are signed: a login is believed by them.
+pub(super) const SIGNED_ONLY: [&str; 3] = ["amr", "acr", "auth_time"];
 
 /// Somebody whom the provider knows, as they would be here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +37,8 @@ pub(crate) struct Visitor {
     pub(crate) roles: Vec<Role>,
     /// Where.
     pub(crate) zones: Zones,
-    /// When they showed a second factor, in seconds since 1970, if the provider is believed in that.
+    /// When they showed a second factor, in seconds since 1970, if the provider is believed in that: when they signed in
+    /// over there, which may be long before the token was made; 0 where it does not tell.
     pub(crate) second_factor_at: Option<u64>,
 }
 
@@ -111,26 +115,8 @@ pub(super) fn visitor(claims: &Claims, config: &ProviderConfig) -> Result<Visito
         full_name: full_name.take(NAME_CHARS_MAX).collect(),
         roles,
         zones,
-        second_factor_at: believed
-            .then(|| seconds(claims, "auth_time").or_else(|| seconds(claims, "iat")))
-            .flatten(),
+        second_factor_at: believed.then(|| seconds(claims, "auth_time").unwrap_or(LONG_AGO)),
     })
-}
-
-/// Names are compared, shown and typed: no blanks at their ends, nothing invisible.
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.trim() == name
-        && !is_reserved(name)
-        && name.chars().count() <= NAME_CHARS_MAX
-        && !name
-            .chars()
-            .any(|letter| letter.is_control() || is_invisible(letter))
-}
-
-/// Characters of Unicode that take no room or turn the direction around: two names would look the same.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn shows_second_factor(claims: &Claims) -> bool {

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 /// As long as somebody may take at the provider: password, second factor, a forgotten telephone.
 pub(crate) const PENDING_KEPT: Duration = Duration::from_secs(600);
 
@@ -13,13 +15,25 @@ const PENDING_MAX: usize = 4096;
 
 /// What must be known when the browser comes back.
 #[derive(Clone)]
-pub(super) struct Pending {
+pub(crate) struct Pending {
     /// SHA-256 of the cookie of the browser that went.
     pub(super) browser: Vec<u8>,
     pub(super) nonce: String,
     pub(super) verifier: String,
     /// Where the person was going.
-    pub(super) next: String,
+    pub(crate) next: String,
+    pub(crate) purpose: Purpose,
+    /// When the person went, in seconds since 1970.
+    pub(super) begun: u64,
+}
+
+/// Why somebody goes to the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To begin a login here.
+    SignIn,
+    /// To show in this login, by signing in over there once more, that they are there.
+    Prove(Uuid),
 }
 
 /// Every sign-in under way, by its `state`.
@@ -62,6 +76,8 @@ mod tests {
             nonce: String::new(),
             verifier: String::new(),
             next: "/".to_owned(),
+            purpose: Purpose::SignIn,
+            begun: 0,
         }
     }
 

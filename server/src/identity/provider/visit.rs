@@ -1,23 +1,29 @@
 //! A person who signs in at the provider: authorization code with PKCE (RFC 7636), `state` and `nonce` (OpenID Connect Core 1.0,
 //! section 3.1).
 
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::claims::{Refused, check_id_token, text};
+use super::claims::{CLOCK_SKEW, Refused, check_id_token, seconds, text};
 use super::discovery::Metadata;
 use super::fetch::Away;
 use super::jws::{Claims, Unverified};
 use super::mapping::{self, Stranger, Visitor};
-use super::pending::Pending;
-use super::{NoKey, Provider, lock, unix};
-use crate::identity::password::random;
+use super::pending::{Pending, Purpose};
+use super::{NoKey, Provider, lock};
+use crate::identity::digest::of_secret;
+use crate::identity::random::secret;
+use crate::identity::seconds::second_of;
+
+/// Where a second factor shown over there counts here, the provider asks for it again when the last sign-in there is older:
+/// shorter than any time for which a policy would take it as recent.
+const FACTOR_AGE: Duration = Duration::from_secs(300);
 
 /// Where a browser is sent, and the cookie by which it is known when it comes back.
 pub(crate) struct Begun {
@@ -38,8 +44,9 @@ pub(crate) struct Returning {
 /// Somebody who signed in over there.
 pub(crate) struct Returned {
     pub(crate) visitor: Visitor,
-    /// Where they were going.
-    pub(crate) next: String,
+    /// Whether they signed in there since they went: `auth_time`, or, of a provider that does not tell it, when the ID token
+    /// was made.
+    pub(crate) is_fresh: bool,
 }
 
 /// Why a person who went to sign in does not get in.
@@ -57,9 +64,9 @@ pub(crate) enum Failure {
     /// What the provider answered cannot be believed.
     #[error("the answer of the identity provider is not accepted: {0}")]
     Unbelievable(&'static str),
-    /// They are nobody here.
-    #[error("{0}")]
-    Stranger(#[from] Stranger),
+    /// They are nobody here: who, at the provider, and why.
+    #[error("{1}")]
+    Stranger(String, Stranger),
 }
 
 impl From<Away> for Failure {
@@ -74,20 +81,12 @@ struct Tokens {
     access_token: Option<String>,
 }
 
-fn secret() -> String {
-    URL_SAFE_NO_PAD.encode(random::<32>())
-}
-
-fn hash(text: &str) -> Vec<u8> {
-    Sha256::digest(text).to_vec()
-}
-
 impl Provider {
     /// Sends a browser to the provider.
     ///
     /// # Errors
     /// [`Failure::Away`].
-    pub(crate) async fn begin(&self, next: &str) -> Result<Begun, Failure> {
+    pub(crate) async fn begin(&self, next: &str, purpose: Purpose) -> Result<Begun, Failure> {
         let metadata = self.present().await?;
         let (state, nonce, verifier, cookie) = (secret(), secret(), secret(), secret());
         let mut location = metadata.authorization.clone();
@@ -99,13 +98,33 @@ impl Provider {
             .append_pair("scope", &self.config.scopes.join(" "))
             .append_pair("state", &state)
             .append_pair("nonce", &nonce)
-            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(hash(&verifier)))
+            .append_pair(
+                "code_challenge",
+                &URL_SAFE_NO_PAD.encode(of_secret(&verifier)),
+            )
             .append_pair("code_challenge_method", "S256");
+        let max_age = match purpose {
+            // Whoever passes by must not be vouched for by the session that somebody has over there.
+            Purpose::Prove(_) => {
+                location.query_pairs_mut().append_pair("prompt", "login");
+                Some(0)
+            }
+            // Whoever is asked for it must tell when the person signed in (OpenID Connect Core 1.0, section 3.1.2.1).
+            Purpose::SignIn if self.config.trusts_second_factor => Some(FACTOR_AGE.as_secs()),
+            Purpose::SignIn => None,
+        };
+        if let Some(max_age) = max_age {
+            location
+                .query_pairs_mut()
+                .append_pair("max_age", &max_age.to_string());
+        }
         let pending = Pending {
-            browser: hash(&cookie),
+            browser: of_secret(&cookie),
             nonce,
             verifier,
             next: next.to_owned(),
+            purpose,
+            begun: second_of(SystemTime::now()),
         };
         lock(&self.waiting).put(state, pending, Instant::now());
         Ok(Begun {
@@ -114,23 +133,34 @@ impl Provider {
         })
     }
 
-    /// Takes a browser back.
+    /// Takes a browser back: what it went for.
     ///
     /// # Errors
-    /// [`Failure`], why the person does not get in.
-    pub(crate) async fn finish(
+    /// [`Failure::NotUnderWay`].
+    pub(crate) fn take(
         &self,
-        returning: Returning,
+        returning: &Returning,
         cookie: Option<&str>,
-    ) -> Result<Returned, Failure> {
+    ) -> Result<Pending, Failure> {
         let pending = returning
             .state
             .as_deref()
             .zip(cookie)
             .and_then(|(state, cookie)| {
-                lock(&self.waiting).take(state, &hash(cookie), Instant::now())
+                lock(&self.waiting).take(state, &of_secret(cookie), Instant::now())
             });
-        let pending = pending.ok_or(Failure::NotUnderWay)?;
+        pending.ok_or(Failure::NotUnderWay)
+    }
+
+    /// Who came back.
+    ///
+    /// # Errors
+    /// [`Failure`], why the person is not believed.
+    pub(crate) async fn finish(
+        self: &Arc<Self>,
+        returning: Returning,
+        pending: &Pending,
+    ) -> Result<Returned, Failure> {
         let metadata = self.present().await?;
         let named = returning.iss.as_deref();
         if named.is_some_and(|issuer| issuer != self.config.issuer)
@@ -150,9 +180,12 @@ impl Provider {
             self.ask_for_more(&metadata, tokens.access_token, &mut claims)
                 .await?;
         }
+        let visitor = mapping::visitor(&claims, &self.config).map_err(|why| {
+            Failure::Stranger(text(&claims, "sub").unwrap_or_default().to_owned(), why)
+        })?;
         Ok(Returned {
-            visitor: mapping::visitor(&claims, &self.config)?,
-            next: pending.next,
+            visitor,
+            is_fresh: is_since(&claims, pending.begun),
         })
     }
 
@@ -209,7 +242,7 @@ impl Provider {
     }
 
     /// The claims of an ID token that was made for this sign-in.
-    async fn believe(&self, id_token: &str, nonce: &str) -> Result<Claims, Failure> {
+    async fn believe(self: &Arc<Self>, id_token: &str, nonce: &str) -> Result<Claims, Failure> {
         let unverified =
             Unverified::read(id_token, &self.config.algorithms).map_err(Failure::Unbelievable)?;
         let key = self
@@ -222,7 +255,7 @@ impl Provider {
             }
         })?;
         let claims = unverified.verify(&key).map_err(Failure::Unbelievable)?;
-        let now = unix(SystemTime::now());
+        let now = second_of(SystemTime::now());
         check_id_token(
             &claims,
             &self.config.issuer,
@@ -258,11 +291,19 @@ impl Provider {
             return Err(Failure::Unbelievable("it speaks of somebody else"));
         }
         for (name, value) in more {
-            // What is signed stays as it is.
-            claims.entry(name).or_insert(value);
+            // What is signed stays as it is; and how somebody signed in must be.
+            if !mapping::SIGNED_ONLY.contains(&name.as_str()) {
+                claims.entry(name).or_insert(value);
+            }
         }
         Ok(())
     }
+}
+
+/// Whether somebody signed in over there at `begun` or later, as far as the clocks agree. When they did must be told to whoever
+/// asks for `max_age` (OpenID Connect Core 1.0, section 2).
+fn is_since(claims: &Claims, begun: u64) -> bool {
+    seconds(claims, "auth_time").is_some_and(|at| at.saturating_add(CLOCK_SKEW.as_secs()) >= begun)
 }
 
 /// The `error` of RFC 6749 section 5.2, if it is one: these are words of a protocol, everything else is a stranger's text.

@@ -26,10 +26,6 @@ fn tokens() -> Tokens {
     tokens_of(&[current()])
 }
 
-fn keep(second: u64) -> u64 {
-    second
-}
-
 fn kim() -> Principal {
     Principal {
         subject: "kim".to_owned(),
@@ -39,6 +35,8 @@ fn kim() -> Principal {
         proof: Proof {
             grant: Some(Uuid::new_v4()),
             client: Some("kiosk-app".to_owned()),
+            holder: Holder::Application(3),
+            as_of: AsOf::Generation(5),
             second_factor_at: Some(7),
             ..Proof::default()
         },
@@ -54,17 +52,16 @@ fn forget(tokens: &Tokens) {
 fn a_token_says_who_and_until_when() {
     let tokens = tokens();
     let kim = kim();
-    let issued = tokens.issue(&kim, keep).token;
+    let issued = tokens.issue(&kim).token;
     let remembered = tokens.check(&issued).unwrap();
     forget(&tokens);
     let checked = tokens.check(&issued).unwrap();
     assert_eq!(checked, remembered, "what is remembered is what is read");
     let proof = &checked.principal.proof;
-    assert!(proof.token.is_some() && proof.issued_at > 0 && proof.key.is_some());
+    assert!(proof.token.is_some() && proof.key.is_some());
     let expected = Principal {
         proof: Proof {
             token: proof.token,
-            issued_at: proof.issued_at,
             key: proof.key.clone(),
             ..kim.proof.clone()
         },
@@ -77,8 +74,8 @@ fn a_token_says_who_and_until_when() {
 #[test]
 fn the_end_is_the_end() {
     let tokens = tokens();
-    let now = UNIX_EPOCH + Duration::from_secs(seconds(SystemTime::now()));
-    let token = tokens.issue_at(&kim(), now - LIFE, keep).token;
+    let now = UNIX_EPOCH + Duration::from_secs(second_of(SystemTime::now()));
+    let token = tokens.issue_at(&kim(), now - LIFE).token;
     let second = Duration::from_secs(1);
     for is_known in [true, false] {
         if !is_known {
@@ -96,7 +93,7 @@ fn the_end_is_the_end() {
 fn keys_overlap_and_a_removed_one_is_worth_nothing() {
     let (first, second) = (current(), StoredKey::new(Utc::now()));
     let tokens = tokens_of(&[first.clone(), second.clone()]);
-    let old = tokens.issue(&kim(), keep).token;
+    let old = tokens.issue(&kim()).token;
     let retired = StoredKey {
         retired_at: Some(Utc::now()),
         ..first
@@ -106,7 +103,7 @@ fn keys_overlap_and_a_removed_one_is_worth_nothing() {
         ..second
     };
     assert!(!tokens.use_keys(&[retired.clone(), used.clone()]).unwrap());
-    let new = tokens.issue(&kim(), keep).token;
+    let new = tokens.issue(&kim()).token;
     assert!(tokens.check(&old).is_ok() && tokens.check(&new).is_ok());
     let kid = |token| jsonwebtoken::decode_header(token).unwrap().kid;
     assert_ne!(kid(&old), kid(&new));
@@ -119,7 +116,7 @@ fn keys_overlap_and_a_removed_one_is_worth_nothing() {
 
 /// A token of `key` that says what a good one says, but for `change`.
 fn forged(key: &StoredKey, header: &Value, change: impl Fn(&mut Value)) -> String {
-    let now = seconds(SystemTime::now());
+    let now = second_of(SystemTime::now());
     let mut claims = json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "kim", "exp": now + 600, "nbf": now, "iat": now,
         "jti": Uuid::new_v4(), "name": "Kim", "roles": ["operator"], "zones": ["p1"],
@@ -138,7 +135,7 @@ fn whatever_is_not_pinned_so_is_refused() {
     let key = current();
     let tokens = tokens_of(std::slice::from_ref(&key));
     let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": key.kid});
-    let now = seconds(SystemTime::now());
+    let now = second_of(SystemTime::now());
     assert!(tokens.check(&forged(&key, &header, |_| {})).is_ok());
     for (what, claim, value) in [
         ("another issuer", "iss", json!("http://other.example")),
@@ -222,7 +219,7 @@ fn the_public_key_is_no_secret_to_sign_with() {
 #[test]
 fn a_changed_token_is_refused() {
     let tokens = tokens();
-    let token = tokens.issue(&kim(), keep).token;
+    let token = tokens.issue(&kim()).token;
     let (head, rest) = token.split_once('.').unwrap();
     let (claims, signature) = rest.split_once('.').unwrap();
     let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();

@@ -1,8 +1,8 @@
 //! Keeps what is served as the files say, without a restart: looks at them every second, and takes a new pair when it is
 //! good and has been the same for two looks, since certificate and key are rarely written at the same moment.
 //!
-//! A pair that is broken is refused with a line in the log, once, and the one before goes on. Connections that live are not
-//! touched.
+//! A pair that is broken is refused with a line in the log, once, and the one before goes on; so is one that does not hold
+//! now, as long as the one before does. Connections that live are not touched.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{Contents, FileError, Fingerprint};
 use super::{Material, TlsError, TlsFiles};
+use crate::settled::Settled;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -42,10 +43,12 @@ pub(crate) struct Keeper {
     stomp: watch::Sender<Arc<ServerConfig>>,
     begins: DateTime<Utc>,
     expires: watch::Sender<DateTime<Utc>>,
-    /// What was decided on last, whether it was taken or not.
-    decided: Fingerprint,
-    /// What the last look saw, or could not.
-    seen: Result<Fingerprint, FileError>,
+    /// What was decided on last, whether it was taken or not, and what the last look saw.
+    seen: Settled<Fingerprint>,
+    /// Why the last look saw nothing.
+    failed: Option<FileError>,
+    /// What does not hold yet, as was told.
+    awaited: Option<Fingerprint>,
     reminded: Option<DateTime<Utc>>,
 }
 
@@ -60,15 +63,15 @@ impl Keeper {
         let (http, http_seen) = watch::channel(material.http);
         let (stomp, stomp_seen) = watch::channel(material.stomp);
         let (expires, expires_seen) = watch::channel(material.expires);
-        let decided = contents.fingerprint();
         let keeper = Self {
             files,
             http,
             stomp,
             begins: material.begins,
             expires,
-            decided,
-            seen: Ok(decided),
+            seen: Settled::new(contents.fingerprint()),
+            failed: None,
+            awaited: None,
             reminded: None,
         };
         let served = Served {
@@ -90,35 +93,47 @@ impl Keeper {
             let files = self.files.clone();
             let look = tokio::task::spawn_blocking(move || files.read()).await;
             if let Ok(look) = look {
-                self.decide(look);
+                self.decide(look, Utc::now());
             }
         }
     }
 
-    fn decide(&mut self, look: Result<Contents, FileError>) {
+    fn decide(&mut self, look: Result<Contents, FileError>, now: DateTime<Utc>) {
         let contents = match look {
             Ok(contents) => contents,
             Err(error) => {
-                if self.seen.as_ref() != Err(&error) {
+                if self.failed.as_ref() != Some(&error) {
                     tracing::error!(%error, "the certificate cannot be read again; the one before goes on");
-                    self.seen = Err(error);
                 }
+                self.failed = Some(error);
+                self.seen.look_failed();
                 return;
             }
         };
+        self.failed = None;
         let fingerprint = contents.fingerprint();
-        let is_settled = self.seen == Ok(fingerprint);
-        self.seen = Ok(fingerprint);
-        if fingerprint == self.decided || !is_settled {
+        if !self.seen.look(fingerprint) {
             return;
         }
-        self.decided = fingerprint;
+        let holds_before = self.begins <= now && now < *self.expires.borrow();
         match self.files.assemble(&contents) {
+            Ok(material) if holds_before && now < material.begins => {
+                // It is taken when its time has come.
+                if self.awaited != Some(fingerprint) {
+                    self.awaited = Some(fingerprint);
+                    tracing::error!(begins = %material.begins, "the new certificate does not hold yet; the one before goes on until then");
+                }
+                return;
+            }
+            Ok(material) if holds_before && material.expires <= now => {
+                tracing::error!(expires = %material.expires, "the new certificate has expired and is refused; the one before goes on");
+            }
             Ok(material) => self.take(material),
             Err(error) => {
                 tracing::error!(%error, "the new certificate is refused; the one before goes on");
             }
         }
+        self.seen.decide(fingerprint);
     }
 
     fn take(&mut self, material: Material) {
@@ -164,9 +179,15 @@ mod tests {
     }
 
     fn pair(year: i32) -> (String, String) {
+        pair_of(2000, year)
+    }
+
+    /// A pair that holds from one year to another.
+    fn pair_of(begins: i32, ends: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.not_before = rcgen::date_time_ymd(begins, 1, 1);
+        params.not_after = rcgen::date_time_ymd(ends, 1, 1);
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
@@ -195,9 +216,14 @@ mod tests {
 
         /// Looks so often, and tells the year in which the served certificate ends.
         fn look(&mut self, times: u8) -> String {
+            self.look_in(2030, times)
+        }
+
+        fn look_in(&mut self, year: i32, times: u8) -> String {
+            let now = format!("{year}-06-01T00:00:00Z").parse().unwrap();
             for _ in 0..times {
                 let look = self.keeper.files.read();
-                self.keeper.decide(look);
+                self.keeper.decide(look, now);
             }
             self.served.expires.borrow().format("%Y").to_string()
         }
@@ -230,6 +256,25 @@ mod tests {
         case.write("cert.pem", &certificate);
         case.write("key.pem", &key);
         assert_eq!(case.look(2), "2041");
+    }
+
+    #[test]
+    fn what_does_not_hold_now_replaces_nothing_that_does() {
+        let mut case = Case::new();
+        let put = |case: &Case, (certificate, key): (String, String)| {
+            case.write("cert.pem", &certificate);
+            case.write("key.pem", &key);
+        };
+        put(&case, pair(2025));
+        assert_eq!(case.look(3), "2040", "an old copy");
+        put(&case, pair_of(2032, 2045));
+        assert_eq!(case.look(3), "2040", "one of tomorrow");
+        assert_eq!(case.look_in(2032, 1), "2045", "its time has come");
+        // Where nothing holds anyway, the newest is what somebody wants.
+        put(&case, pair(2046));
+        assert_eq!(case.look_in(2050, 2), "2046");
+        put(&case, pair(2047));
+        assert_eq!(case.look_in(2050, 2), "2047");
     }
 
     #[test]

@@ -91,6 +91,8 @@ fn clocks_may_differ_by_a_minute_and_no_more() {
     access_token(json!({"nbf": NOW + 60}), Ok(NOW + 660));
     access_token(json!({"exp": 1.8e9 + 10.7}), Ok(NOW + 70));
     access_token(json!({"exp": -1}), Err("it has no `exp`"));
+    access_token(json!({"nbf": "tomorrow"}), Err("its `nbf` is no time"));
+    access_token(json!({"nbf": -1}), Err("its `nbf` is no time"));
 }
 
 #[test]

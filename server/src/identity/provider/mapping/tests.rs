@@ -135,8 +135,10 @@ fn a_second_factor_counts_where_the_provider_is_trusted() {
     let doubting = provider_for_tests(&EXTRA.replace("true", "false"));
     for (more, at) in [
         (json!({"amr": ["pwd", "otp"], "auth_time": 5}), Some(5)),
-        (json!({"amr": ["mfa"]}), Some(9)),
-        (json!({"acr": "https://refeds.org/profile/mfa"}), Some(9)),
+        // Shown, and nobody knows when: certainly not when the token was made.
+        (json!({"amr": ["mfa"]}), Some(0)),
+        (json!({"acr": "https://refeds.org/profile/mfa"}), Some(0)),
+        (json!({"amr": ["mfa"], "auth_time": "now"}), Some(0)),
         (json!({"amr": ["pwd"], "acr": "1"}), None),
         (json!({}), None),
     ] {

@@ -1,0 +1,322 @@
+//! What is written down of programs: which of them got in from where, and who showed a wrong secret or passcode.
+//!
+//! Two thousand agents that come back at once must not wait for the audit one after the other. So their rows are collected
+//! and written some seconds later, many in one transaction; each tells in its detail when it really was. Of a program the
+//! first time from an address since the start is a row, whatever else it does there; of failures the first few are, and what
+//! follows within a minute is one sum.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use network::network;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::tally::{Sum, Tally};
+use crate::observability::count_audit_failure;
+use crate::store::audit::AuditEntry;
+use crate::store::{Store, StoreError};
+
+/// How long a row waits.
+const WRITE_EVERY: Duration = Duration::from_secs(2);
+
+/// Rows that wait while the audit takes none: all agents of the largest site, and some minutes of failures. What comes
+/// beyond is told when it happens again.
+const WAITING_MAX: usize = 8192;
+
+/// Rows of one transaction: whoever gives a command meanwhile waits for no more than these.
+const ROWS_AT_ONCE: usize = 100;
+
+/// Addresses of one program that are remembered: a machine has one, a program in a data centre some.
+const ADDRESSES_MAX: usize = 8;
+
+/// How a program shows who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum How {
+    /// By its secret, for a token.
+    Secret,
+    /// By login and passcode, in CONNECT.
+    Passcode,
+}
+
+impl How {
+    fn admitted(self) -> &'static str {
+        match self {
+            Self::Secret => "token.issue",
+            Self::Passcode => "passcode.begin",
+        }
+    }
+
+    fn failures(self) -> &'static str {
+        match self {
+            Self::Secret => "token.failures",
+            Self::Passcode => "passcode.failures",
+        }
+    }
+
+    fn wrong(self) -> &'static str {
+        match self {
+            Self::Secret => "wrong client id or secret",
+            Self::Passcode => "wrong login or passcode",
+        }
+    }
+}
+
+/// A row that is to be written.
+#[derive(Debug, Clone)]
+struct Row {
+    actor: String,
+    peer: String,
+    action: &'static str,
+    detail: Value,
+    outcome: &'static str,
+}
+
+impl Row {
+    fn entry(&self) -> AuditEntry<'_> {
+        AuditEntry::new(&self.actor, &self.peer, self.action, &self.actor)
+            .detail(self.detail.clone())
+            .outcome(self.outcome)
+    }
+}
+
+/// What is known, and what waits.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The newest addresses last. Bounded by the programs that exist.
+    admitted: HashMap<(String, How), VecDeque<IpAddr>>,
+    secrets: Tally,
+    passcodes: Tally,
+    waiting: VecDeque<Row>,
+}
+
+impl Kept {
+    fn tally(&mut self, how: How) -> &mut Tally {
+        match how {
+            How::Secret => &mut self.secrets,
+            How::Passcode => &mut self.passcodes,
+        }
+    }
+
+    fn put(&mut self, row: Row) -> bool {
+        let has_room = self.waiting.len() < WAITING_MAX;
+        if has_room {
+            self.waiting.push_back(row);
+        }
+        has_room
+    }
+
+    fn admitted(&mut self, program: &str, address: IpAddr, how: How, at: DateTime<Utc>) {
+        let key = (program.to_owned(), how);
+        let known = self.admitted.get(&key);
+        if known.is_some_and(|known| known.contains(&address)) {
+            return;
+        }
+        let row = Row {
+            actor: program.to_owned(),
+            peer: address.to_string(),
+            action: how.admitted(),
+            detail: json!({"at": at}),
+            outcome: "done",
+        };
+        if self.put(row) {
+            let known = self.admitted.entry(key).or_default();
+            if known.len() >= ADDRESSES_MAX {
+                known.pop_front();
+            }
+            known.push_back(address);
+        }
+    }
+
+    fn failed(&mut self, name: &str, address: IpAddr, how: How, refused: bool, now: Instant) {
+        let peer = address.to_string();
+        if self.tally(how).is_single(name, &peer, refused, now) {
+            self.put(Row {
+                actor: name.to_owned(),
+                peer,
+                action: how.admitted(),
+                detail: json!({"at": Utc::now()}),
+                outcome: how.wrong(),
+            });
+        }
+    }
+
+    /// Sums that are due, or at the end all of them, are rows like others.
+    fn sum_up(&mut self, now: Option<Instant>) {
+        for how in [How::Secret, How::Passcode] {
+            let tally = self.tally(how);
+            let sums = match now {
+                Some(now) => tally.due(now),
+                None => tally.take(),
+            };
+            for sum in sums {
+                self.put(Row {
+                    peer: String::new(),
+                    action: how.failures(),
+                    detail: detail(&sum),
+                    outcome: "wrong or too many",
+                    actor: sum.name,
+                });
+            }
+        }
+    }
+}
+
+/// What a sum says in its row.
+pub(super) fn detail(sum: &Sum) -> Value {
+    json!({"attempts": sum.attempts, "refused": sum.refused, "addresses": sum.addresses, "from": sum.from})
+}
+
+/// One for all ways in.
+#[derive(Debug)]
+pub(crate) struct Record {
+    store: Store,
+    kept: Mutex<Kept>,
+}
+
+impl Record {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            kept: Mutex::default(),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A program showed who it is.
+    pub(crate) fn admitted(&self, program: &str, address: IpAddr, how: How) {
+        let address = address.to_canonical();
+        self.kept().admitted(program, address, how, Utc::now());
+    }
+
+    /// Whether a program has shown itself from there since the start.
+    pub(crate) fn is_known(&self, program: &str, address: IpAddr, how: How) -> bool {
+        let wanted = network(address);
+        let kept = self.kept();
+        let known = kept.admitted.get(&(program.to_owned(), how));
+        known.is_some_and(|known| known.iter().any(|address| network(*address) == wanted))
+    }
+
+    /// Somebody showed something wrong in this name, or (`refused`) was not even looked at. The name is one that exists, or
+    /// [`OTHERS`]: what strangers make up stands in no row.
+    ///
+    /// [`OTHERS`]: super::tally::OTHERS
+    pub(crate) fn failed(&self, name: &str, address: IpAddr, how: How, refused: bool) {
+        let address = address.to_canonical();
+        self.kept()
+            .failed(name, address, how, refused, Instant::now());
+    }
+
+    /// Writes what waits, until the end; then the rest.
+    pub(crate) async fn run(&self, shutdown: CancellationToken) {
+        loop {
+            let ended = tokio::time::timeout(WRITE_EVERY, shutdown.cancelled());
+            let ended = ended.await.is_ok();
+            self.kept().sum_up((!ended).then(Instant::now));
+            if let Err(error) = self.write().await {
+                let rows = self.kept().waiting.len();
+                tracing::error!(%error, rows, "what programs did could not be written down yet");
+                count_audit_failure();
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// What was written waits no more; what was not, still does.
+    async fn write(&self) -> Result<(), StoreError> {
+        loop {
+            let rows: Vec<Row> = {
+                let kept = self.kept();
+                kept.waiting.iter().take(ROWS_AT_ONCE).cloned().collect()
+            };
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut unit = self.store.begin().await?;
+            for row in &rows {
+                Store::audit(&mut unit, row.entry()).await?;
+            }
+            unit.commit().await?;
+            self.kept().waiting.drain(..rows.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::tally::{OTHERS, WINDOW};
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn told(kept: &mut Kept) -> Vec<String> {
+        let rows = kept.waiting.drain(..);
+        rows.map(|row| format!("{} {} {}", row.actor, row.action, row.peer))
+            .collect()
+    }
+
+    #[test]
+    fn a_program_is_told_once_for_each_of_its_addresses() {
+        let mut kept = Kept::default();
+        let now = Utc::now();
+        for _ in 0..3 {
+            kept.admitted("agent-1", address(1), How::Secret, now);
+            kept.admitted("agent-1", address(2), How::Secret, now);
+            kept.admitted("agent-1", address(1), How::Passcode, now);
+        }
+        let expected = [
+            "agent-1 token.issue 10.0.0.1",
+            "agent-1 token.issue 10.0.0.2",
+            "agent-1 passcode.begin 10.0.0.1",
+        ];
+        assert_eq!(told(&mut kept), expected);
+        for last in 0..100 {
+            kept.admitted("agent-1", address(last), How::Secret, now);
+        }
+        let known = &kept.admitted[&("agent-1".to_owned(), How::Secret)];
+        assert_eq!(known.len(), ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn failures_are_told_and_a_flood_of_them_as_a_sum_with_its_addresses() {
+        let (mut kept, now) = (Kept::default(), Instant::now());
+        for attempt in 0..1000_u32 {
+            let from = address(if attempt % 2 == 0 { 7 } else { 8 });
+            kept.failed("agent-1", from, How::Secret, attempt > 500, now);
+        }
+        kept.failed(OTHERS, address(9), How::Passcode, true, now);
+        kept.sum_up(Some(now + WINDOW));
+        let sum = kept.waiting.back().unwrap().clone();
+        assert_eq!((sum.actor.as_str(), sum.action), ("*", "passcode.failures"));
+        let rows = kept.waiting.iter();
+        let sum = rows.clone().find(|row| row.action == "token.failures");
+        let expected = json!({"attempts": 995, "refused": 499, "addresses": 2, "from": ["10.0.0.7", "10.0.0.8"]});
+        assert_eq!(sum.unwrap().detail, expected);
+        assert_eq!(rows.filter(|row| row.action == "token.issue").count(), 5);
+    }
+
+    #[test]
+    fn rows_that_wait_are_bounded_and_what_was_not_told_is_told_later() {
+        let mut kept = Kept::default();
+        for number in 0..=WAITING_MAX {
+            kept.admitted(&format!("n{number}"), address(1), How::Secret, Utc::now());
+        }
+        assert_eq!(kept.waiting.len(), WAITING_MAX);
+        kept.waiting.clear();
+        kept.admitted("n0", address(1), How::Secret, Utc::now());
+        assert!(kept.waiting.is_empty(), "it was told");
+        let last = format!("n{WAITING_MAX}");
+        kept.admitted(&last, address(1), How::Secret, Utc::now());
+        assert_eq!(kept.waiting.len(), 1);
+    }
+}
