@@ -14,3 +14,4 @@ mod modbus;
 mod peer;
 mod rtu;
 mod tls;
+mod wire_faults;
