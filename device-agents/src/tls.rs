@@ -1,24 +1,18 @@
 //! TLS to the server, by rustls with ring: whom the agent trusts, the certificate that it shows, and what a failure means.
 
 use std::error::Error;
-use std::fmt;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pem_files::{FileError, certificates, is_open, private_key, read};
 use rustls::client::{ClientConfig, Resumption};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, RootCertStore};
 
 #[cfg(test)]
 pub(crate) mod made;
 #[cfg(test)]
 mod tests;
-
-/// All authorities of a machine have some hundred kilobytes.
-const BYTES_MAX: u64 = 1024 * 1024;
 
 /// The files of TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,16 +32,19 @@ pub struct OwnCertificate {
     pub key: PathBuf,
 }
 
-/// What is wrong with the files: one sentence that names the file.
+/// What is wrong with what TLS is made of: one sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct TlsError(String);
-
-impl TlsError {
-    fn new(path: &Path, wrong: impl fmt::Display) -> Self {
-        Self(format!("{}: {wrong}", path.display()))
-    }
+pub(crate) enum TlsError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(
+        "this machine knows no authorities ({0}): name the file of the server's authority in server.authority"
+    )]
+    NoAuthorities(String),
 }
+
+/// What to do about a file of certificates that cannot be read.
+const NAME_ANOTHER: &str = "name an existing file with a certificate as PEM";
 
 impl TlsFiles {
     /// Reads everything and puts it together, as it is done for each connection.
@@ -58,7 +55,11 @@ impl TlsFiles {
     /// Reads the files as they are now.
     pub(crate) fn assemble(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let roots = match &self.authority {
-            Some(path) => authorities(path)?,
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                pem_files::trust(&mut roots, path, &read(path, NAME_ANOTHER)?)?;
+                roots
+            }
             None => authorities_of_this_machine()?,
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -68,15 +69,19 @@ impl TlsFiles {
             .with_root_certificates(roots);
         let mut config = match &self.own {
             None => builder.with_no_client_auth(),
-            Some(own) => builder
-                .with_client_auth_cert(certificates(&own.certificate)?, private_key(&own.key)?)
-                .map_err(|error| {
-                    let certificate = own.certificate.display();
-                    let wrong = format!(
-                        "it does not go with the certificate in {certificate} ({error}): name the two that were made together"
-                    );
-                    TlsError::new(&own.key, wrong)
-                })?,
+            Some(OwnCertificate { certificate, key }) => {
+                let chain = certificates(certificate, &read(certificate, NAME_ANOTHER)?)?;
+                let secret = private_key(
+                    key,
+                    &read(
+                        key,
+                        "let the agent's account, and nobody else, read the key",
+                    )?,
+                )?;
+                builder
+                    .with_client_auth_cert(chain, secret)
+                    .map_err(|error| FileError::not_together(key, certificate, &error))?
+            }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Each connection shows the certificate of its time.
@@ -87,22 +92,8 @@ impl TlsFiles {
     /// The key, if anybody on this machine may read it.
     pub(crate) fn open_key(&self) -> Option<&Path> {
         let key = self.own.as_ref()?.key.as_path();
-        let metadata = std::fs::metadata(key).ok()?;
-        (metadata.mode() & 0o004 != 0).then_some(key)
+        is_open(key).then_some(key)
     }
-}
-
-fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(path)? {
-        roots.add(authority).map_err(|error| {
-            TlsError::new(
-                path,
-                format!("it has no certificate of an authority ({error})"),
-            )
-        })?;
-    }
-    Ok(roots)
 }
 
 /// What the operating system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` say where else). A few of hundreds may be unreadable.
@@ -115,65 +106,16 @@ fn authorities_of_this_machine() -> Result<RootCertStore, TlsError> {
             || "none is installed".to_owned(),
             |error| error.to_string().replace('\n', " "),
         );
-        return Err(TlsError(format!(
-            "this machine knows no authorities ({why}): name the file of the server's authority in server.authority"
-        )));
+        return Err(TlsError::NoAuthorities(why));
     }
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let bytes = read(path, "name an existing file with a certificate as PEM")?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match found {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(pem::Error::NoItemsFound) => Err(TlsError::new(
-            path,
-            "there is no certificate in it; it must begin with -----BEGIN CERTIFICATE-----",
-        )),
-        Err(error) => Err(TlsError::new(
-            path,
-            format!("it is not PEM as it should be ({error})"),
-        )),
-    }
-}
-
-/// The cause of a failure is not told in full: it may quote what was read.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let bytes = read(
-        path,
-        "let the agent's account, and nobody else, read the key",
-    )?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-        let wrong = match error {
-            pem::Error::NoItemsFound => "there is no private key in it",
-            _ => "it is not PEM as it should be",
-        };
-        TlsError::new(
-            path,
-            format!("{wrong}; name the file with the certificate's key, not encrypted, as PEM"),
-        )
-    })
-}
-
-fn read(path: &Path, remedy: &str) -> Result<Vec<u8>, TlsError> {
-    let fail =
-        |error: io::Error| TlsError(format!("cannot read {}: {error}; {remedy}", path.display()));
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(fail)?;
-    file.take(BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fail)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > BYTES_MAX) {
-        let wrong = format!("it is longer than any such file; {remedy}");
-        return Err(TlsError::new(path, wrong));
-    }
-    Ok(bytes)
-}
-
 /// If TLS is the reason for this failure: what `server` did wrong, and what to do.
 pub(crate) fn explain(server: &str, failure: &(dyn Error + 'static)) -> Option<String> {
-    let cause = cause(failure)?;
+    let Some(cause) = find::<rustls::Error>(failure, |_| true) else {
+        return went_away(failure).then(|| format!("{server} {WENT_AWAY}"));
+    };
     let what = match cause {
         rustls::Error::InvalidCertificate(wrong) => untrusted(wrong),
         rustls::Error::AlertReceived(alert) => refused(*alert),
@@ -186,10 +128,25 @@ pub(crate) fn explain(server: &str, failure: &(dyn Error + 'static)) -> Option<S
     Some(format!("{server} {what}"))
 }
 
-fn cause<'a>(failure: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+/// What is said of a server that [`went_away`].
+pub(crate) const WENT_AWAY: &str = "went away: the connection ended in the middle, as when a server or the network before it is stopped";
+
+/// Whether the other side was gone before it had said that it would go (RFC 8446, 6.1).
+pub(crate) fn went_away(failure: &(dyn Error + 'static)) -> bool {
+    find::<io::Error>(failure, |error| {
+        error.kind() == io::ErrorKind::UnexpectedEof
+    })
+    .is_some()
+}
+
+/// The first of the causes that is one of these.
+fn find<'a, T: Error + 'static>(
+    failure: &'a (dyn Error + 'static),
+    is_wanted: impl Fn(&T) -> bool,
+) -> Option<&'a T> {
     let mut next = Some(failure);
     while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
+        if let Some(found) = error.downcast_ref().filter(|found| is_wanted(found)) {
             return Some(found);
         }
         // An I/O error passes over what it holds when it is asked for its source.

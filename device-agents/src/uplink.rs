@@ -86,6 +86,9 @@ enum UplinkError {
 
 impl From<tungstenite::Error> for UplinkError {
     fn from(error: tungstenite::Error) -> Self {
+        if tls::went_away(&error) {
+            return Self::Closed(format!("the server {}", tls::WENT_AWAY));
+        }
         Self::Socket(Box::new(error))
     }
 }

@@ -200,11 +200,10 @@ fn follow(stderr: ChildStderr, recent: &Recent) {
     for line in BufReader::new(stderr).split(b'\n') {
         let Ok(line) = line else { return };
         let line = String::from_utf8_lossy(&line).into_owned();
-        // ERROR and FATAL concern one session, whose client has been told.
+        // ERROR and FATAL concern one session, whose client has been told: in a log they only look like more.
         match line.split(':').next().unwrap_or_default() {
             "PANIC" => tracing::error!(target: "postgres", "{line}"),
             "WARNING" => tracing::warn!(target: "postgres", "{line}"),
-            "ERROR" | "FATAL" => tracing::info!(target: "postgres", "{line}"),
             _ => tracing::debug!(target: "postgres", "{line}"),
         }
         recent.push(line);

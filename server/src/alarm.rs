@@ -11,10 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) mod engine;
 pub mod state;
 
+use crate::audit::REASON_CHARS_MAX;
 use crate::identity::principal::Principal;
 use crate::listener::rate::{Buckets, Rate};
 use crate::mailbox::Mailbox;
 use crate::store::StoreError;
+use crate::wire;
 
 /// Requests that wait for the engine. Each is small; when it is full, whoever asks waits, and with them the socket they
 /// read from: nothing is dropped.
@@ -44,6 +46,9 @@ pub(crate) enum AcknowledgeError {
     /// It was raised again since it was seen.
     #[error(transparent)]
     Superseded(#[from] state::Superseded),
+    /// A note longer than [`REASON_CHARS_MAX`].
+    #[error("a note has at most {REASON_CHARS_MAX} characters")]
+    LongNote,
     /// More than [`PACE`] allows.
     #[error("you acknowledged too many alarms: the next one is taken in {} s", .0.as_secs() + 1)]
     TooMany(Duration),
@@ -89,6 +94,15 @@ pub(crate) struct Desk {
     pub(crate) shown: watch::Sender<Arc<Vec<AlarmView>>>,
 }
 
+/// A word to those who come after, as it is kept.
+fn note(text: Option<&str>) -> Result<Option<String>, AcknowledgeError> {
+    let text = wire::clean(text.unwrap_or_default().trim());
+    if text.chars().count() > REASON_CHARS_MAX {
+        return Err(AcknowledgeError::LongNote);
+    }
+    Ok((!text.is_empty()).then(|| text.into_owned()))
+}
+
 impl AlarmHandle {
     /// A handle, and what the engine works with.
     pub(crate) fn new() -> (Self, Desk) {
@@ -114,7 +128,7 @@ impl AlarmHandle {
     pub(crate) async fn acknowledge(
         &self,
         alarm: i64,
-        seen: Acknowledge,
+        mut seen: Acknowledge,
         actor: Actor,
     ) -> Result<AlarmView, AcknowledgeError> {
         let taken = {
@@ -122,6 +136,7 @@ impl AlarmHandle {
             paces.take(actor.principal.subject.clone(), Instant::now())
         };
         taken.map_err(AcknowledgeError::TooMany)?;
+        seen.note = note(seen.note.as_deref())?;
         self.mailbox
             .ask(|reply| Request::Acknowledge {
                 alarm,

@@ -5,7 +5,9 @@
 //! | [`chain`] | what a row's hash covers |
 //! | [`verify`] | finds what was changed, removed or put in |
 //! | [`head`] | the last row's hash, published so that not even the whole chain can be rewritten |
-//! | `keeper` | the task that publishes the head and brings in what was journaled |
+//! | `keeper` | the tasks that publish the head and bring in what was journaled |
+//! | `head_file` | the file of published heads, and what becomes of it |
+//! | `lines` | files that grow by lines |
 //! | `journal` | the file that takes what emergencies must leave behind while the database does not |
 //! | [`settings`] | where heads go |
 //! | `syslog` | RFC 5424 |
@@ -18,17 +20,30 @@ use uuid::Uuid;
 
 pub mod chain;
 pub mod head;
+mod head_file;
 pub(crate) mod journal;
 pub(crate) mod keeper;
+mod lines;
 pub mod settings;
 mod syslog;
 pub mod verify;
 
 use crate::alarm::Actor;
 use crate::identity::principal::Proof;
+use crate::wire;
 
 /// A person's own words, as why they do something: long enough for a sentence, short enough to be read.
 pub(crate) const REASON_CHARS_MAX: usize = 500;
+
+/// Letters by their category that nobody sees.
+const BLANK_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+
+/// A person's own words; none where there is no letter and no digit in them, as in what only looks empty.
+pub(crate) fn readable(text: &str) -> Option<String> {
+    let is_seen = |letter: char| letter.is_alphanumeric() && !BLANK_LETTERS.contains(&letter);
+    let text = wire::clean(text.trim());
+    text.chars().any(is_seen).then(|| text.into_owned())
+}
 
 /// The actor of what the server does by itself. Nobody is called so: names have no brackets ([`is_name`]).
 ///
@@ -122,5 +137,25 @@ impl<'a> AuditEntry<'a> {
     /// Not done, because of this.
     pub(crate) fn outcome(self, outcome: &'a str) -> Self {
         Self { outcome, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_can_be_read() {
+        for (text, kept) in [
+            (" 분실 신고 \0", Some("분실 신고 \u{fffd}")),
+            ("7", Some("7")),
+            ("", None),
+            (" \t\n", None),
+            ("\u{200b}", None),
+            ("\u{3164}\u{115f}", None),
+            ("\u{2800}\u{ad}\u{202e}…!", None),
+        ] {
+            assert_eq!(readable(text).as_deref(), kept, "{text:?}");
+        }
     }
 }

@@ -16,6 +16,8 @@ mod record;
 mod refusals;
 mod rest;
 
+pub(crate) use refusals::refused_detail;
+
 use crate::alarm::Actor;
 use crate::listener::rate::{Buckets, Rate};
 use crate::mailbox::Mailbox;

@@ -26,10 +26,9 @@ use crate::identity::call_back;
 use crate::identity::certificates::Certificates;
 use crate::identity::external::Visitors;
 use crate::identity::files::{FileWatch, Files};
-use crate::identity::in_force::InForce;
+use crate::identity::in_force::{Enact, InForce};
 use crate::identity::key_file::KeyFile;
 use crate::identity::passcode::Passcodes;
-use crate::identity::policy::Policy;
 use crate::identity::record::Record;
 use crate::identity::rotation;
 use crate::identity::secret::Secrets;
@@ -73,13 +72,14 @@ pub(crate) struct Given {
     pub(crate) tokens: TokenSettings,
     /// Who else says who somebody is.
     pub(crate) external: Option<Visitors>,
+    pub(crate) record: Arc<Record>,
 }
 
 /// What is followed while the server runs.
 pub(crate) struct Followed {
     pub(crate) files: Files,
     /// Where a new policy is put.
-    pub(crate) in_force: watch::Sender<Arc<Policy>>,
+    pub(crate) in_force: Enact,
     pub(crate) sealing: Arc<KeyFile>,
     pub(crate) key_age: Duration,
     pub(crate) passcodes: Option<Arc<Passcodes>>,
@@ -97,6 +97,7 @@ impl Core {
             broker,
             tokens,
             external,
+            record,
         } = given;
         let tokens = Tokens::open(&store, tokens)
             .await
@@ -151,7 +152,7 @@ impl Core {
             publisher.clone(),
         );
         Ok(Self {
-            record: Arc::new(Record::new(store.clone())),
+            record,
             store,
             policy,
             keeper: Arc::new(keeper),
@@ -188,6 +189,7 @@ impl Core {
             commands: self.commands.clone(),
             approved_agents,
             identity,
+            record: Arc::clone(&self.record),
             arrivals: AtomicU64::new(0),
         };
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
@@ -218,7 +220,7 @@ impl Core {
         tasks.spawn("the signing keys", keys);
         tasks.spawn("what others call back", called_back);
         let stop = tasks.shutdown();
-        tasks.spawn("the record of programs", async move {
+        tasks.spawn("the record of programs and refusals", async move {
             record.run(stop).await;
         });
         if let Some(passcodes) = passcodes {

@@ -22,6 +22,7 @@ use stomp::Frame;
 use tokio::sync::watch;
 
 use crate::alarm::{AcknowledgeError, Actor, AlarmHandle};
+use crate::audit::AuditEntry;
 use crate::command::{AgentLink, CommandError, CommandHandle};
 use crate::config::IdentityConfig;
 use crate::identity::authenticator::Authenticator;
@@ -31,6 +32,7 @@ use crate::identity::in_force::InForce;
 use crate::identity::passcode::{Passcodes, passcode_of};
 use crate::identity::policy::{Permission, Place, Right};
 use crate::identity::principal::Principal;
+use crate::identity::record::Record;
 use crate::identity::standing::Revoked;
 use crate::identity::token::TokenError;
 use crate::keeper::SiteKeeper;
@@ -82,8 +84,8 @@ impl Guard for Doorkeeper {
                 "a token is needed; send it as `passcode`, or behind `Bearer` in `Authorization` (in Socket.IO as `token`)",
             )
         })?;
-        let from = peer.address.ip().to_string();
-        let checked = self.authenticator.authenticate_at(token, &from).await;
+        let from = peer.address.ip();
+        let checked = self.authenticator.authenticate(token, from).await;
         let checked = checked.map_err(|error| match error {
             TokenError::Expired => Denied::token_expired(),
             TokenError::Revoked(revoked) => token_revoked(&revoked),
@@ -143,6 +145,8 @@ pub(crate) struct Desk {
     pub(crate) commands: CommandHandle,
     pub(crate) approved_agents: HashSet<AgentId>,
     pub(crate) identity: IdentityConfig,
+    /// What is written down of what is refused.
+    pub(crate) record: Arc<Record>,
     /// Inventories are numbered as they arrive: storing one may take long enough for a newer one to overtake it.
     pub(crate) arrivals: AtomicU64,
 }
@@ -175,9 +179,11 @@ impl Handler<Principal> for Desk {
             )),
             Destination::AlarmAction(alarm, AlarmAction::Acknowledge) => {
                 let seen: Acknowledge = parse(body)?;
-                admit(self.is_locked(session).await).map_err(asleep)?;
+                let (locked, actor) = (self.is_locked(session).await, actor(session));
+                let what = frame.header("destination").unwrap_or_default();
+                admit(&self.record, locked, &actor, what).map_err(asleep)?;
                 self.alarms
-                    .acknowledge(alarm, seen, actor(session))
+                    .acknowledge(alarm, seen, actor)
                     .await
                     .map(drop)
                     .map_err(acknowledge_refusal)
@@ -187,7 +193,7 @@ impl Handler<Principal> for Desk {
                 let actor = actor(session);
                 let risk = self.keeper.site().risk_of(&device, &request.name);
                 let (locked, named) = (self.is_locked(session).await, (&device, &*request.name));
-                admit_command(&self.store, locked, risk, &actor, named)
+                admit_command((&self.store, &self.record), locked, risk, &actor, named)
                     .await
                     .map_err(asleep)?;
                 self.commands
@@ -212,6 +218,19 @@ impl Handler<Principal> for Desk {
 
     fn ended(&self, session: &SessionInfo<Principal>) {
         self.commands.session_ended(session.id);
+    }
+
+    fn refused(
+        &self,
+        session: &SessionInfo<Principal>,
+        action: Action,
+        destination: &str,
+        denied: &Denied,
+    ) {
+        let (tried, subject) = refusal::tried(action, destination);
+        let actor = actor(session);
+        let entry = AuditEntry::by(&actor, tried, &subject);
+        self.record.refused(entry.outcome(&denied.message));
     }
 }
 
@@ -461,7 +480,8 @@ fn check_inventory(inventory: &Inventory, principal: &Principal) -> Result<(), R
 fn actor(session: &SessionInfo<Principal>) -> Actor {
     Actor {
         principal: session.principal.clone(),
-        peer: session.peer.to_string(),
+        // As for what comes over HTTP: the port says nothing, and would make each connection an address of its own.
+        peer: session.peer.address.ip().to_string(),
     }
 }
 
@@ -483,6 +503,7 @@ fn acknowledge_refusal(error: AcknowledgeError) -> Refusal {
         AcknowledgeError::Forbidden(_) => "forbidden",
         AcknowledgeError::SecondFactorNeeded => "second-factor-needed",
         AcknowledgeError::Superseded(_) => "superseded",
+        AcknowledgeError::LongNote => "bad-parameter",
         AcknowledgeError::TooMany(_) => "too-many",
         AcknowledgeError::Store(error) => return unavailable(error),
     };

@@ -15,7 +15,8 @@ use contract::ZoneId;
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 
-use crate::alarm::AlarmHandle;
+use crate::alarm::{Actor, AlarmHandle};
+use crate::audit::AuditEntry;
 use crate::command::CommandHandle;
 use crate::config::{IdentityConfig, RETURN_PATH};
 use crate::gateway::{Desk, Doorkeeper};
@@ -50,6 +51,7 @@ mod health;
 mod host;
 mod idle;
 mod invitation;
+mod new_link;
 mod oauth;
 mod openapi;
 mod page;
@@ -138,8 +140,18 @@ impl App {
         self.policy.now().decide(who, permission, place, Utc::now())
     }
 
-    fn may_read_audit(&self, who: &Principal) -> Result<(), Denial> {
-        self.allow(who, Permission::AuditRead, Place::Anywhere)
+    /// Whether somebody may do what is of no single zone. Who may not stands in the audit, with what it was about.
+    fn demand(&self, actor: &Actor, permission: Permission, subject: &str) -> Result<(), Denial> {
+        let allowed = self.allow(&actor.principal, permission, Place::Anywhere);
+        allowed.inspect_err(|denial| {
+            let why = denial.to_string();
+            let entry = AuditEntry::by(actor, permission.as_str(), subject);
+            self.record.refused(entry.outcome(&why));
+        })
+    }
+
+    fn may_read_audit(&self, actor: &Actor) -> Result<(), Denial> {
+        self.demand(actor, Permission::AuditRead, "audit")
     }
 
     fn may_see(&self, who: &Principal, zone: &ZoneId) -> bool {
@@ -255,6 +267,7 @@ fn people_routes() -> Router<App> {
         .route("/people", get(people::show))
         .route("/people/invite", post(people::invite))
         .route("/people/link", post(people::link))
+        .route("/people/withdraw", post(people::withdraw))
         .route("/people/rights", post(people::rights))
         .route("/people/disable", post(people::disable))
         .route("/people/enable", post(people::enable))

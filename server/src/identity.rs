@@ -7,7 +7,7 @@ pub(crate) mod call_back;
 pub(crate) mod certificates;
 pub(crate) mod digest;
 pub(crate) mod external;
-pub(crate) mod files;
+pub mod files;
 pub(crate) mod gate;
 pub(crate) mod grant;
 pub(crate) mod idle_lock;

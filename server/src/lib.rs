@@ -42,14 +42,13 @@ use chrono::FixedOffset;
 use stomp::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
 
 pub mod alarm;
 mod announce;
+mod apart;
 pub mod audit;
 pub mod command;
 pub mod config;
@@ -72,7 +71,7 @@ mod wire;
 
 use ::sockjs::SockJs;
 use audit::journal::Journal;
-use audit::keeper::AuditKeeper;
+use audit::keeper::{AuditKeeper, Settler};
 use config::{Config, ProviderConfig, Tls};
 use foundation::{Core, Followed, Given};
 use gateway::Doorkeeper;
@@ -83,6 +82,7 @@ use identity::gate::{Gate, GateConfig};
 use identity::in_force::InForce;
 use identity::key_file::KeyFile;
 use identity::provider::Provider;
+use identity::record::Record;
 use identity::token::TokenSettings;
 use listener::Settings;
 use listener::limits::Limits;
@@ -134,9 +134,8 @@ pub struct Server {
     addresses: Addresses,
     guard: Doorkeeper,
     tasks: Tasks,
-    /// Ends last, with what the others wrote.
-    audit: JoinHandle<()>,
-    audit_stop: CancellationToken,
+    /// Those of the audit: they end last, with what the others wrote.
+    last: Tasks,
 }
 
 impl Server {
@@ -151,14 +150,15 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let addresses = listeners.addresses()?;
         take_up(&mut config, &store).await?;
+        let sealing = Arc::new(KeyFile::of_store(&config.data, &store).await?);
         let mut tasks = Tasks::new();
         let journal = Journal::new(config.audit.journal.clone());
-        let audit_keeper = AuditKeeper::new(store.clone(), config.audit.clone(), journal.clone());
-        audit_keeper.settle().await;
+        let settler = Settler::new(store.clone(), journal.clone());
+        settler.settle().await;
+        let audit_keeper = AuditKeeper::new(config.audit.clone(), settler.clone());
         let days = config.number_plates_days;
         let eraser = personal::eraser::run(store.clone(), days, tasks.shutdown());
         tasks.spawn("the eraser of number plates", eraser);
-        let sealing = Arc::new(KeyFile::open(&config.data)?);
         let (in_force, policy) = InForce::new(Arc::new(std::mem::take(&mut config.policy)));
         let given = given(&mut config, &store, policy, journal, &sealing)?;
         let core = Core::load(given, &mut tasks).await?;
@@ -194,14 +194,15 @@ impl Server {
         };
         doors.open(config, core, &mut tasks);
         tracing::info!(http = %addresses.http, stomp = %addresses.stomp, stomp_tls = ?addresses.stomp_tls, metrics = %addresses.metrics, "the server runs");
-        let audit_stop = CancellationToken::new();
-        let audit = tokio::spawn(audit_keeper.run(audit_stop.clone()));
+        let mut last = Tasks::new();
+        let stop = last.shutdown();
+        last.spawn("the journal of the audit", settler.run(stop.clone()));
+        last.spawn("the published heads of the audit", audit_keeper.run(stop));
         Ok(Self {
             addresses,
             guard,
             tasks,
-            audit,
-            audit_stop,
+            last,
         })
     }
 
@@ -217,7 +218,11 @@ impl Server {
 
     /// Waits for a part of the server that ended without being asked to: its name. Cancel-safe.
     pub async fn failed(&mut self) -> String {
-        match self.tasks.ended().await {
+        let ended = tokio::select! {
+            ended = self.tasks.ended() => ended,
+            ended = self.last.ended() => ended,
+        };
+        match ended {
             Some(Ok(name)) => name.to_owned(),
             Some(Err(error)) => error.to_string(),
             None => "everything".to_owned(),
@@ -227,10 +232,7 @@ impl Server {
     /// Stops taking connections, ends every session with a word why, and waits until all is done.
     pub async fn stop(self) {
         self.tasks.stop().await;
-        self.audit_stop.cancel();
-        if let Err(error) = self.audit.await {
-            tracing::error!(%error, "the task of the audit did not end well");
-        }
+        self.last.stop().await;
     }
 }
 
@@ -242,6 +244,9 @@ async fn take_up(config: &mut Config, store: &Store) -> anyhow::Result<()> {
     files::record_policy(store, &config.policy)
         .await
         .context("cannot record which policy is in force")?;
+    files::tell_whether_somebody_is_left(store, &config.policy)
+        .await
+        .context("cannot look who there is")?;
     store
         .put_zones(&config.zones)
         .await
@@ -258,8 +263,10 @@ fn given(
     sealing: &Arc<KeyFile>,
 ) -> anyhow::Result<Given> {
     let days = u64::from(config.number_plates_days);
+    let record = Arc::new(Record::new(store.clone()));
     Ok(Given {
-        external: visitors(config.provider.take(), store)?,
+        external: visitors(config.provider.take(), store, &record)?,
+        record,
         store: store.clone(),
         policy,
         journal,
@@ -419,11 +426,16 @@ async fn shake_hands(
     Ok((stream, peer))
 }
 
-fn visitors(provider: Option<ProviderConfig>, store: &Store) -> anyhow::Result<Option<Visitors>> {
+fn visitors(
+    provider: Option<ProviderConfig>,
+    store: &Store,
+    record: &Arc<Record>,
+) -> anyhow::Result<Option<Visitors>> {
     let provider = provider.map(Provider::new).transpose()?;
     Ok(provider.map(|provider| Visitors {
         provider: Arc::new(provider),
         store: store.clone(),
+        record: Arc::clone(record),
     }))
 }
 

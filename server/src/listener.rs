@@ -48,7 +48,7 @@ pub(crate) mod rate;
 mod stream;
 pub mod tls;
 
-use crate::observability::{Refused, count_refused};
+use crate::observability::{Unserved, count_unserved};
 use body::{Answer, Late, Timed};
 use door::{Door, Seat};
 use ledger::Full;
@@ -81,7 +81,7 @@ pub(crate) struct Settings {
 }
 
 /// Everything that connections of one listener share.
-struct Entrance {
+struct Hall {
     routes: Router,
     settings: Settings,
     door: Door,
@@ -97,7 +97,7 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) {
     let name = settings.name;
-    let entrance = Arc::new(Entrance {
+    let hall = Arc::new(Hall {
         door: Door::new(settings.limits, &settings.proxies, &settings.consoles),
         farewells: Arc::new(Semaphore::new(FAREWELLS)),
         routes,
@@ -107,7 +107,7 @@ pub(crate) async fn serve(
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            () = entrance.shutdown.cancelled() => break,
+            () = hall.shutdown.cancelled() => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, name, "a connection's task failed");
@@ -117,7 +117,7 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => entrance.let_in(stream, address, &mut connections),
+            Ok((stream, address)) => hall.let_in(stream, address, &mut connections),
             Err(error) => {
                 tracing::warn!(%error, name, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -132,7 +132,7 @@ pub(crate) async fn serve(
     }
 }
 
-impl Entrance {
+impl Hall {
     fn let_in(
         self: &Arc<Self>,
         stream: TcpStream,
@@ -146,9 +146,9 @@ impl Entrance {
                 connections.spawn(serving);
             }
             Err(full) => {
-                count_refused(match full {
-                    Full::All => Refused::Connections,
-                    Full::Address => Refused::Address,
+                count_unserved(match full {
+                    Full::All => Unserved::Connections,
+                    Full::Address => Unserved::Address,
                 });
                 // In TLS there is nothing to say it in before the handshake, which is what there is no room for.
                 if self.settings.tls.is_none()
@@ -204,10 +204,10 @@ impl Entrance {
             tracing::debug!(%address, %error, "a connection ended early");
             let stream = connection.into_parts().map(|parts| parts.io.into_inner());
             if stream.as_ref().is_some_and(Watched::is_abandoned) {
-                count_refused(Refused::Answer);
+                count_unserved(Unserved::Answer);
             }
             if let Some(stream) = stream.filter(Watched::is_late) {
-                count_refused(Refused::Head);
+                count_unserved(Unserved::Head);
                 let sentence = "the head of the request did not come in time\n";
                 let carrier = stream.into_carrier();
                 say_farewell(carrier, StatusCode::REQUEST_TIMEOUT, sentence).await;
@@ -228,12 +228,12 @@ impl Entrance {
                 Some((Carrier::Tls(Box::new(stream)), certificate))
             }
             Ok(Err(error)) => {
-                count_refused(Refused::Handshake);
+                count_unserved(Unserved::Handshake);
                 tracing::debug!(%error, "a TLS handshake failed");
                 None
             }
             Err(_late) => {
-                count_refused(Refused::Handshake);
+                count_unserved(Unserved::Handshake);
                 None
             }
         }
@@ -261,7 +261,7 @@ impl Entrance {
             return Ok(response);
         }
         let response = if late.is_set() && response.status().is_client_error() {
-            count_refused(Refused::Body);
+            count_unserved(Unserved::Body);
             too_slow()
         } else {
             response

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use cli::audit::{AuditCommand, EXIT_UNVERIFIED};
@@ -16,6 +17,15 @@ use cli::keys::KeysCommand;
 
 /// `EX_USAGE` of sysexits: what was asked for is wrong, and nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
+
+/// Everything has ended by then, or was cut off. What a hanging file system keeps must not keep the process.
+const LEFT_OVER: Duration = Duration::from_secs(1);
+
+/// What the log tells unless `RUST_LOG` says otherwise. That a migration finds something done already is no news.
+const TOLD: &str = "info,sqlx::postgres::notice=warn";
+
+/// Of a command beside the server, whose answer is what somebody waits for: what went wrong.
+const TOLD_BESIDE: &str = "warn";
 
 #[derive(Parser)]
 #[command(
@@ -94,7 +104,17 @@ fn main() -> ExitCode {
         return explain(question);
     }
     let path = arguments.command.config();
-    let config = match Config::load(path, &|name| std::env::var(name).ok()) {
+    let environment = |name: &str| std::env::var(name).ok();
+    let is_beside = !matches!(
+        arguments.command,
+        Command::Run { .. } | Command::Check { .. }
+    );
+    let loaded = if is_beside {
+        Config::load_for_command(path, &environment)
+    } else {
+        Config::load(path, &environment)
+    };
+    let config = match loaded {
         Ok(config) => config,
         Err(error) => {
             let is_audit = matches!(arguments.command, Command::Audit { .. });
@@ -106,15 +126,12 @@ fn main() -> ExitCode {
             return complain(&error.to_string(), code);
         }
     };
-    if matches!(arguments.command, Command::Check { .. }) {
-        let missing = config.policy.missing_words();
-        say(&format!("{} is good\n{missing}", path.display()));
-        return ExitCode::SUCCESS;
-    }
+    let told = match arguments.command {
+        Command::Run { .. } => TOLD,
+        _ => TOLD_BESIDE,
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(told)))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
@@ -125,20 +142,33 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start threads: {error}"), 1),
     };
+    if matches!(arguments.command, Command::Check { .. }) {
+        let missing = config.policy.missing_words();
+        return match runtime.block_on(cli::check::check(config, path)) {
+            Ok(remarks) => {
+                say(&format!("{} is good\n{missing}", path.display()));
+                remarks.iter().for_each(|remark| add(remark));
+                ExitCode::SUCCESS
+            }
+            Err(wrong) => complain(&wrong, EXIT_CONFIGURATION),
+        };
+    }
     if let Command::Audit { command } = &arguments.command {
         let (lines, code) = runtime.block_on(command.run(&config));
         lines.iter().for_each(|line| say(line));
         return code;
     }
     let outcome = match &arguments.command {
-        Command::People { command } => runtime
-            .block_on(command.run(&config))
-            .map(|link| say(&link)),
+        Command::People { command } => runtime.block_on(command.run(&config)).map(|told| {
+            told.remarks.iter().for_each(|remark| add(remark));
+            say(&told.answer);
+        }),
         Command::Keys { command } => runtime
             .block_on(command.run(&config))
             .map(|sentence| say(&sentence)),
         _ => runtime.block_on(cli::run::run(config, path)),
     };
+    runtime.shutdown_timeout(LEFT_OVER);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&sentence(&error), 1),
@@ -164,6 +194,15 @@ fn explain(question: &Question) -> ExitCode {
 )]
 fn say(text: &str) {
     println!("{}", text.trim_end());
+}
+
+/// Beside the answer, which a script may want alone.
+#[expect(
+    clippy::print_stderr,
+    reason = "what a person should know of the answer of `people` and `check`"
+)]
+fn add(remark: &str) {
+    eprintln!("{remark}");
 }
 
 #[expect(

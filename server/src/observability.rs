@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::alarm::AlarmHandle;
 use crate::live::LiveHandle;
 use crate::store::Separation;
-pub(crate) use listener::{Refused, count_refused};
+pub(crate) use listener::{Unserved, count_unserved};
 
 const EVENTS: &str = "landside_events_total";
 const READINGS: &str = "landside_reading_reports_total";
@@ -38,6 +38,7 @@ const AUDIT_FAILURES: &str = "landside_audit_failures_total";
 const AUDIT_BROKEN: &str = "landside_audit_broken";
 const AUDIT_JOURNALED: &str = "landside_audit_journal_waits";
 const AUDIT_SEPARATE: &str = "landside_audit_separate";
+const FILE_HANGS: &str = "landside_file_hangs";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +81,11 @@ pub(crate) fn show_journaled(waits: bool) {
     gauge!(AUDIT_JOURNALED).set(f64::from(u8::from(waits)));
 }
 
+/// Whether the file system of a file that is followed does not answer.
+pub(crate) fn show_hanging(file: &'static str, hangs: bool) {
+    gauge!(FILE_HANGS, "file" => file).set(f64::from(u8::from(hangs)));
+}
+
 /// Whether the database keeps this server from changing its audit.
 fn show_separation(separation: Separation) {
     let is_separate = match separation {
@@ -116,6 +122,10 @@ fn recorder() -> &'static PrometheusHandle {
         describe_gauge!(
             AUDIT_SEPARATE,
             "1 while the database keeps the server from changing its audit."
+        );
+        describe_gauge!(
+            FILE_HANGS,
+            "1 while the file system of a file that is followed does not answer, by file."
         );
         broker::describe();
         sockjs::describe();

@@ -3,6 +3,7 @@
 //! Functions are named after the question they answer; rows never leave this module, only domain types do. Whatever
 //! must happen together happens in one transaction, which the caller opens with `Store::begin`.
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 use std::str::FromStr;
@@ -13,6 +14,7 @@ pub(crate) mod audit;
 pub mod audit_chain;
 pub(crate) mod audit_list;
 pub(crate) mod command;
+pub mod duty;
 pub(crate) mod event;
 pub(crate) mod external;
 pub(crate) mod grant;
@@ -77,6 +79,11 @@ pub enum StoreError {
         "the database schema is that of another version: start this version's server once, then give the command again"
     )]
     OtherVersion,
+    /// A command beside the server that makes nothing.
+    #[error(
+        "there is nothing of Landside in this database: was another one meant? Start the server once, which makes it"
+    )]
+    Nothing,
     /// A row holds what this version cannot read.
     #[error("{table} holds {what}, which this version cannot read: was it written by a newer one?")]
     Corrupt {
@@ -112,6 +119,15 @@ impl StoreError {
         )
     }
 
+    /// Whether it was what is to be stored that the database does not take: data exceptions, and broken constraints.
+    pub(crate) fn is_refused_value(&self) -> bool {
+        let (Self::Database(error) | Self::Audit(error)) = self else {
+            return false;
+        };
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    }
+
     /// The database was not waited for any longer.
     pub(crate) fn away() -> Self {
         Self::Database(sqlx::Error::PoolTimedOut)
@@ -123,6 +139,7 @@ impl StoreError {
 pub struct Store {
     pool: PgPool,
     separation: Separation,
+    was_empty: bool,
 }
 
 /// Everything done with it is stored when it is committed, or nothing is.
@@ -143,32 +160,40 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_with_owner(url: &str, owner: &str) -> Result<Self, StoreError> {
-        Self::open_as(url, owner, true).await
+        Self::open_as(url, owner, true, true).await
     }
 
-    /// For a command beside the server: an empty database gets its schema, and no other one is changed.
+    /// For a command beside the server: an empty database gets its schema if the command `makes` one, and no other one is
+    /// changed.
     ///
     /// # Errors
-    /// As [`Self::open`], and [`StoreError::OtherVersion`].
-    pub async fn open_for_command(url: &str, owner: &str) -> Result<Self, StoreError> {
-        Self::open_as(url, owner, false).await
+    /// As [`Self::open`], [`StoreError::OtherVersion`], and [`StoreError::Nothing`].
+    pub async fn open_for_command(url: &str, owner: &str, makes: bool) -> Result<Self, StoreError> {
+        Self::open_as(url, owner, makes, false).await
     }
 
-    async fn open_as(url: &str, owner: &str, upgrades: bool) -> Result<Self, StoreError> {
+    async fn open_as(
+        url: &str,
+        owner: &str,
+        makes: bool,
+        upgrades: bool,
+    ) -> Result<Self, StoreError> {
         // Without the pool, which would try again until its time is over and then not say why; and without the
         // time-outs of daily work, since a migration may take as long as it needs.
-        let owner = PgConnectOptions::from_str(owner)?;
+        let owner = in_schema(PgConnectOptions::from_str(owner)?);
         let login = owner.get_username().to_owned();
         let mut connection = owner.connect().await?;
-        match schema::look(&mut connection, &login).await? {
+        let schema = schema::look(&mut connection, &login).await?;
+        match schema {
             Schema::Current => {}
+            Schema::None if !makes => return Err(StoreError::Nothing),
             Schema::Other if !upgrades => return Err(StoreError::OtherVersion),
             Schema::Other | Schema::None => schema::migrate(&mut connection, &login).await?,
         }
         separation::prepare(&mut connection).await?;
         connection.close().await?;
         let (options, separation) =
-            separation::connect_as(PgConnectOptions::from_str(url)?).await?;
+            separation::connect_as(in_schema(PgConnectOptions::from_str(url)?)).await?;
         let options = options.options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
@@ -178,7 +203,16 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options)
             .await?;
-        Ok(Self { pool, separation })
+        Ok(Self {
+            pool,
+            separation,
+            was_empty: schema == Schema::None,
+        })
+    }
+
+    /// Whether there was nothing of ours in the database when it was opened.
+    pub fn was_empty(&self) -> bool {
+        self.was_empty
     }
 
     /// How far the database keeps this server from the audit's past.
@@ -209,6 +243,12 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Every table of ours is in `public`. By default a schema that is called like the login would come first, and whoever may make
+/// one could put another audit there.
+fn in_schema(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("search_path", "public")])
 }
 
 /// Reads a column of text as one of our types.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// How a NUL character is written in JSON; Postgres has no place for it in a text.
 const NUL: &[u8] = br"\u0000";
@@ -47,6 +48,31 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The same of every text within.
+pub(crate) fn clean_json(value: Value) -> Value {
+    let written = value.to_string();
+    match without_nul(written.as_bytes()) {
+        Cow::Borrowed(_) => value,
+        Cow::Owned(clean) => serde_json::from_slice(&clean).unwrap_or(value),
+    }
+}
+
+/// The beginning of a text, without characters that a database or a reader's terminal does not take.
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+    let plain = |letter: char| {
+        if letter.is_control() {
+            '\u{fffd}'
+        } else {
+            letter
+        }
+    };
+    let mut short: String = text.chars().take(chars_max).map(plain).collect();
+    if text.chars().nth(chars_max).is_some() {
+        short.push('…');
+    }
+    short
+}
+
 /// Whether a time can be stored and shown. A device whose clock was never set says 1970, which is fine for that.
 pub(crate) fn is_storable(at: DateTime<Utc>) -> bool {
     (1970..=9999).contains(&at.year())
@@ -67,6 +93,9 @@ mod tests {
             assert_eq!(read::<String>(body.as_bytes()).unwrap(), text);
         }
         assert_eq!(clean("a\0b"), "a\u{fffd}b");
+        let nested = serde_json::json!({"a\0": ["\0", {"b": "c"}]});
+        let expected = serde_json::json!({"a\u{fffd}": ["\u{fffd}", {"b": "c"}]});
+        assert_eq!(clean_json(nested), expected);
     }
 
     #[test]

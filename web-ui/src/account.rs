@@ -86,6 +86,8 @@ pub struct AccountPage<'a> {
     pub password: PasswordState,
     /// What they have beside it.
     pub second_factor: SecondFactorState,
+    /// How often somebody showed a wrong password or code in their name within the last week.
+    pub failures: i64,
 }
 
 impl AccountPage<'_> {
@@ -95,6 +97,12 @@ impl AccountPage<'_> {
         };
         let viewing = &self.shell.viewing;
         Some(viewing.sentence(viewing.words().recovery_left, &[("n", &left.to_string())]))
+    }
+
+    fn failures_sentence(&self) -> Option<String> {
+        let (viewing, n) = (&self.shell.viewing, self.failures.to_string());
+        let sentence = viewing.words().sign_in_failures;
+        (self.failures > 0).then(|| viewing.sentence(sentence, &[("n", &n)]))
     }
 
     fn zones_sentence(&self) -> &str {

@@ -68,6 +68,7 @@ impl ErrorPage<'_> {
     fn remedy(&self) -> &'static str {
         let words = self.viewing.words();
         match self.kind {
+            ErrorKind::NotFound if self.path.starts_with("/devices/") => words.error_no_device_do,
             ErrorKind::NotFound => words.error_not_found_do,
             ErrorKind::Forbidden => words.error_forbidden_do,
             ErrorKind::Application => words.error_application_do,

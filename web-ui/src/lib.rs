@@ -37,6 +37,7 @@
 //! | `POST /devices/{id}/approve` | `next` |
 //! | `POST /oauth/authorize` | `decision`, and what the application asked for |
 //! | `POST /devices/{id}/points/{point}/reveal` | `reason` |
+//! | `POST /people/invite`, `/people/rights` | `name`, `full_name`, `role`, `zones` once for each zone; without `full_name` |
 //! | `GET /audit` | `actor`, `action`, `subject`, `from`, `to` |
 //! | `POST /account/second-factor/begin`, `/second-factor` | `password`; `code`, `next` |
 //! | `POST /account/logins/{id}/end`, `/account/grants/{id}/end` | |
@@ -70,7 +71,7 @@ pub use account::{
 pub use alarms::{AlarmList, AlarmRow, AlarmsPage, RowForm, ZoneFilter, alarm_order};
 pub use askama::{Error, Template};
 pub use asset::{Asset, asset, assets, sockjs_client};
-pub use audit::{AuditFields, AuditLine, AuditPage};
+pub use audit::{AuditFields, AuditLine, AuditPage, AuditTime};
 pub use authorize::Authorize;
 pub use command::{Blocked, CommandList, CommandPanel, Offer};
 pub use device::{
@@ -79,7 +80,7 @@ pub use device::{
 pub use error_page::{ErrorKind, ErrorPage};
 pub use notice::{Notice, NoticeView};
 pub use overview::{DeviceGlyph, Lane, Overview, OverviewBody, OverviewZone, ZoneTile};
-pub use people::{NewLink, PeoplePage, PersonRow};
+pub use people::{InviteFields, NewLink, PeoplePage, PersonRow, ZoneChoice};
 pub use shell::{AlarmStrip, Lock, Permissions, Person, PriorityCount, Shell};
 pub use sign_in::{SignIn, SignInProblem};
 pub use viewing::Viewing;

@@ -86,6 +86,12 @@ pub enum Notice {
     PersonDisabled,
     /// A program has this name.
     NameTaken,
+    /// Somebody would have no zone.
+    NoZone,
+    /// People would take this name for another's.
+    NameLooksAlike,
+    /// Whoever was here once is not taken out of the list.
+    HasComeIn,
     /// Anything else that is the server's fault.
     Unavailable,
 }
@@ -131,6 +137,9 @@ impl Notice {
             Self::NoSuchPerson => "no-such-person",
             Self::PersonDisabled => "person-disabled",
             Self::NameTaken => "name-taken",
+            Self::NoZone => "no-zone",
+            Self::NameLooksAlike => "name-looks-alike",
+            Self::HasComeIn => "has-come-in",
             Self::Unavailable => "unavailable",
         }
     }
@@ -175,6 +184,9 @@ impl Notice {
             Self::NoSuchPerson,
             Self::PersonDisabled,
             Self::NameTaken,
+            Self::NoZone,
+            Self::NameLooksAlike,
+            Self::HasComeIn,
             Self::Unavailable,
         ]
         .into_iter()
@@ -197,7 +209,7 @@ impl Notice {
         )
     }
 
-    fn sentence(&self, viewing: &Viewing) -> String {
+    pub(crate) fn sentence(&self, viewing: &Viewing) -> String {
         let words = viewing.words();
         match self {
             Self::Acknowledged => words.notice_acknowledged,
@@ -249,6 +261,9 @@ impl Notice {
             Self::NoSuchPerson => words.notice_no_such_person,
             Self::PersonDisabled => words.notice_person_disabled,
             Self::NameTaken => words.notice_name_taken,
+            Self::NoZone => words.notice_no_zone,
+            Self::NameLooksAlike => words.notice_name_looks_alike,
+            Self::HasComeIn => words.notice_has_come_in,
             Self::Unavailable => words.notice_unavailable,
         }
         .to_owned()

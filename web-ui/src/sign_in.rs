@@ -14,8 +14,14 @@ pub enum SignInProblem {
     Wrong,
     /// Too many attempts: not before this time.
     Locked(DateTime<Utc>),
-    /// The login has ended.
+    /// Somebody ended the login.
     Ended,
+    /// The form was not sent from a page of now.
+    FormExpired,
+    /// The login had its time.
+    Expired,
+    /// The person may not come any more.
+    Disabled,
     /// The person signed out.
     SignedOut,
     /// Logins cannot be checked now.
@@ -69,6 +75,9 @@ impl SignIn<'_> {
                 );
             }
             SignInProblem::Ended => words.sign_in_ended,
+            SignInProblem::FormExpired => words.notice_form_expired,
+            SignInProblem::Expired => words.sign_in_expired,
+            SignInProblem::Disabled => words.sign_in_disabled,
             SignInProblem::SignedOut => words.sign_in_signed_out,
             SignInProblem::Unavailable => words.sign_in_unavailable,
             SignInProblem::ProviderAway => words.sign_in_provider_away,

@@ -74,7 +74,9 @@ words! {
     password: "비밀번호", "Password";
     sign_in_wrong: "사용자 이름 또는 비밀번호가 맞지 않습니다.", "The user name or the password is wrong.";
     sign_in_locked: "로그인 시도가 너무 많았습니다. {time} 이후에 다시 시도하십시오.", "Too many attempts to sign in. Try again after {time}.";
-    sign_in_ended: "로그인이 만료되었습니다. 다시 로그인하십시오.", "Your login has ended. Sign in again.";
+    sign_in_ended: "로그인이 종료되었습니다. 다른 로그인에서 종료했거나, 비밀번호가 변경되었거나, 관리자가 종료했습니다. 다시 로그인하십시오.", "Your login was ended: by you elsewhere, by a new password, or by an administrator. Sign in again.";
+    sign_in_expired: "로그인이 만료되었습니다. 다시 로그인하십시오.", "Your login has expired. Sign in again.";
+    sign_in_disabled: "사용이 중지된 계정입니다. 관리자에게 문의하십시오.", "Your account is disabled. Ask an administrator.";
     sign_in_signed_out: "로그아웃되었습니다.", "You are signed out.";
     sign_in_provider_away: "외부 로그인 서비스가 응답하지 않습니다. 이 서버의 계정으로 로그인하거나 잠시 후 다시 시도하십시오.", "The external sign-in service does not answer. Sign in with an account of this server, or try again in a moment.";
     sign_in_provider_refused: "외부 로그인이 취소되었거나 거부되었습니다.", "The external sign-in was cancelled or refused.";
@@ -114,7 +116,7 @@ words! {
     my_applications_hint: "내 이름으로 접속하도록 허용한 프로그램입니다. 모르는 것이 있으면 종료하십시오.", "You let these act in your name. End what you do not know.";
     no_applications: "내 이름으로 접속하는 프로그램이 없습니다.", "No application acts in your name.";
     application: "프로그램", "Application";
-    old_password: "현재 비밀번호", "Password of now";
+    old_password: "현재 비밀번호", "Current password";
     new_password: "새 비밀번호", "New password";
     password_again: "새 비밀번호 확인", "New password again";
     password_rule: "12자 이상이며 이름이나 흔한 비밀번호는 쓸 수 없습니다. 여러 낱말로 된 문장이 좋습니다.", "At least 12 characters; not your name, nothing common. A sentence of a few words is best.";
@@ -131,7 +133,8 @@ words! {
     show_second_factor: "2단계 인증하기", "Show it now";
     connect_first: "이 로그인에는 2단계 인증이 필요합니다. 인증 앱이 설치된 전화기를 준비한 뒤 계속하십시오.", "This login takes a second factor. Have a telephone with an authenticator app at hand, then go on.";
     offer_minutes: "이 그림은 10분 동안만 쓸 수 있습니다.", "The picture is good for ten minutes.";
-    recovery_left: "남은 복구 코드는 {n}개입니다.", "{n} recovery codes are left.";
+    sign_in_failures: "최근 7일 동안 이 이름으로 잘못된 비밀번호나 코드가 {n}번 입력되었습니다. 본인이 아니면 비밀번호를 변경하고 관리자에게 알리십시오.", "Within seven days, a wrong password or code was shown {n} times in this name. If that was not you, change your password and tell an administrator.";
+    recovery_left: "남은 복구 코드는 {n}개입니다.", "Recovery codes left: {n}.";
     renew_recovery: "복구 코드 새로 만들기", "New recovery codes";
     code: "인증 코드", "Code";
     enter_code: "인증 앱의 6자리 코드를 입력하십시오. 앱을 쓸 수 없으면 복구 코드를 입력하십시오.", "Enter the six digits that your app shows. Without the app, enter a recovery code.";
@@ -154,12 +157,20 @@ words! {
     save: "저장", "Save";
     enable: "사용 재개", "Enable";
     disable: "사용 중지", "Disable";
+    withdraw: "초대 취소", "Withdraw the invitation";
+    sure_withdraw: "{name} 님의 초대를 취소하시겠습니까? 링크가 바로 없어지고 목록에서도 지워집니다.", "Really withdraw the invitation of {name}? The link is void at once, and the name leaves the list.";
     invite: "초대", "Invite";
     invite_hint: "초대하면 한 번만 쓸 수 있는 링크가 만들어집니다. 받은 사람이 하루 안에 비밀번호를 정합니다.", "Inviting makes a link that is good once, for a day. Whoever gets it chooses a password.";
-    zones_rule: "구역은 ID를 띄어쓰기로 구분해 적습니다. *는 모든 구역입니다.", "Zones are ids with spaces between them; * is every zone.";
+    zones_rule: "구역을 하나 이상 선택하십시오.", "Choose at least one zone.";
+    user_name_rule: "글자나 숫자로 시작하며, 한 문자 체계의 글자, 숫자와 . _ - @ 64자까지 쓸 수 있습니다.", "At most 64 letters of one alphabet, digits and . _ - @; a letter or a digit first.";
+    full_name_rule: "화면에 표시되는 이름입니다. 64자까지 쓸 수 있습니다.", "What pages show; at most 64 characters.";
     new_link: "새 링크", "New link";
-    new_link_hint: "지금의 비밀번호, 2단계 인증, 로그인이 없어집니다.", "The password, second factor and logins of now are gone then.";
-    link_made: "{name} 님이 쓸 링크입니다. 지금만 표시되며 {time}까지 한 번 쓸 수 있습니다.", "The link for {name}: shown only now, good once, until {time}.";
+    sure_new_link: "{name} 님의 새 링크를 만드시겠습니까? 현재 비밀번호, 2단계 인증, 로그인, 연결된 프로그램이 바로 없어지고, 새 링크로만 들어올 수 있습니다.", "Really make a new link for {name}? The current password, second factor, logins and applications are gone at once: they come in again by the link only.";
+    sure_end_logins: "{name} 님의 로그인을 모두 종료하시겠습니까? 열려 있는 화면과 연결된 프로그램이 바로 끊기고, 다시 로그인해야 합니다.", "Really end all logins of {name}? Open pages and applications stop at once, and they have to sign in again.";
+    sure_disable: "{name} 님의 사용을 중지하시겠습니까? 로그인과 연결된 프로그램이 바로 끊기고, 쓰지 않은 초대 링크는 없어집니다. 나중에 사용을 재개할 수 있습니다.", "Really disable {name}? Logins and applications stop at once, and a link that was not used is void. They can be enabled again.";
+    close: "닫기", "Close";
+    notice_no_zone: "구역을 선택하지 않아 처리하지 않았습니다.", "No zone was chosen, so nothing was done.";
+    link_made: "{name} 님이 쓸 링크입니다. 5분 동안만 표시되며 {time}까지 한 번 쓸 수 있습니다.", "The link for {name}: shown here for five minutes, good once, until {time}.";
     kept_by_file: "접근 파일에서 관리하는 사용자이므로 역할, 구역, 비밀번호는 그 파일에서 변경합니다.", "The access file keeps this person: role, zones and password are changed there.";
     kept_by_provider: "외부 로그인 서비스의 사용자이므로 역할, 구역, 비밀번호는 그곳에서 변경합니다.", "This person comes in by the external sign-in service: role, zones and password are changed there.";
     locked: "조작 잠김", "Locked";
@@ -191,6 +202,8 @@ words! {
     notice_no_such_person: "그런 사용자가 없어 처리하지 않았습니다.", "Nobody has this name, so nothing was done.";
     notice_person_disabled: "사용이 중지된 사용자입니다. 먼저 사용을 재개하십시오.", "This person is disabled: enable them first.";
     notice_name_taken: "프로그램이나 에이전트가 쓰는 이름입니다. 다른 이름을 쓰십시오.", "That is the name of a program or an agent: choose another.";
+    notice_name_looks_alike: "이미 있는 이름과 혼동되는 이름입니다. 다른 이름을 쓰십시오.", "That name looks like one that is here already: choose another.";
+    notice_has_come_in: "한 번이라도 로그인한 사용자는 목록에서 지울 수 없습니다. 대신 사용 중지하십시오.", "Whoever has come in stays in the list: disable them instead.";
 
     // Counts and zones.
     active: "발생 중", "Active";
@@ -223,7 +236,7 @@ words! {
     acknowledged_by: "확인자", "Acknowledged by";
     acknowledge: "확인", "Acknowledge";
     acknowledge_what: "{device} {text} 경보 확인", "Acknowledge {text} of {device}";
-    alarms_shown: "경보 {n}건", "{n} alarms";
+    alarms_shown: "경보 {n}건", "Alarms: {n}";
 
     // Outcomes of what people do.
     notice_acknowledged: "경보를 확인했습니다.", "The alarm is acknowledged.";
@@ -282,12 +295,14 @@ words! {
     audit_subject: "대상", "On what";
     audit_reason: "사유", "Why";
     audit_outcome: "결과", "Result";
-    audit_done: "완료", "Done";
     audit_from: "시작", "From";
     audit_to: "끝", "Until";
     audit_search: "조회", "Show";
     audit_table: "CSV 내려받기", "Download as CSV";
     audit_older: "이전 기록 보기", "Older ones";
+    audit_no_time: "일시가 아닙니다. 2026-11-22T07:08처럼 적으십시오.", "This is no time: write it like 2026-11-22T07:08.";
+    audit_not_read: "조건을 읽을 수 없어 아무 기록도 표시하지 않습니다.", "The filter cannot be read, so nothing is shown.";
+    none: "없음", "none";
     audit_empty: "조건에 맞는 기록이 없습니다.", "Nothing in the audit fits this.";
 
     // Commands.
@@ -310,7 +325,8 @@ words! {
 
     // Errors.
     error_not_found: "찾는 화면이 없습니다.", "There is no such page.";
-    error_not_found_do: "주소를 확인하거나 현황 화면에서 찾으십시오. 장치가 삭제되었을 수도 있습니다.", "Check the address, or find it from the overview. The device may have been removed.";
+    error_not_found_do: "주소를 확인하거나 현황 화면에서 찾으십시오.", "Check the address, or find it from the overview.";
+    error_no_device_do: "주소를 확인하거나 현황 화면에서 찾으십시오. 장치가 삭제되었을 수도 있습니다.", "Check the address, or find it from the overview. The device may have been removed.";
     error_forbidden: "이 화면을 볼 권한이 없습니다.", "You may not see this page.";
     error_application: "애플리케이션의 로그인 요청이 올바르지 않습니다.", "An application asked you to sign in, and asked wrongly.";
     error_application_do: "이 주소로 보낸 애플리케이션이 등록되지 않았거나, 등록된 것과 다른 주소로 응답을 받으려 합니다. 그 애플리케이션을 신뢰하지 말고 관리자에게 알리십시오.", "The application is not registered here, or wants its answer where it is not registered. Do not trust it; tell an administrator.";
@@ -547,6 +563,8 @@ impl Words {
         }
     }
 }
+
+pub(crate) mod audit;
 
 #[cfg(test)]
 mod tests;

@@ -64,8 +64,6 @@ fn each_mistake_names_its_file() {
     let path = missing.directory.path().join("missing.pem");
     missing.files.authority = Some(path);
     missing.check(&["missing.pem", "cannot read"]);
-    let long = "#".repeat(usize::try_from(BYTES_MAX).unwrap() + 1);
-    Case::new(&long, certificate, key).check(&["ca.pem", "longer"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use stomp::{Frame, Version};
 
+use crate::guard::{Action, Denied};
 use crate::peer::Peer;
 use crate::position::SessionId;
 
@@ -74,4 +75,15 @@ pub trait Handler<P>: Send + Sync + 'static {
     /// A session is over: no frame of it is handled any more, and no message reaches it. Called once for each session
     /// that was let in.
     fn ended(&self, session: &SessionInfo<P>);
+
+    /// The guard refused what a client asked for, and the session ends by that: for whoever writes such things down.
+    /// Nothing may wait here.
+    fn refused(
+        &self,
+        _session: &SessionInfo<P>,
+        _action: Action,
+        _destination: &str,
+        _denied: &Denied,
+    ) {
+    }
 }

@@ -263,39 +263,65 @@ impl Engine {
         Ok(())
     }
 
+    /// The open alarm that somebody may acknowledge, or why not, and what that is about.
+    fn may_acknowledge(
+        &self,
+        site: &Site,
+        number: i64,
+        actor: &Actor,
+        at: DateTime<Utc>,
+    ) -> Result<&OpenAlarm, (AcknowledgeError, String)> {
+        let known = self.open.values().find(|open| open.id == number);
+        let known = known.and_then(|alarm| Some((alarm, site.known(&alarm.device)?)));
+        let Some((alarm, device)) = known else {
+            return Err((AcknowledgeError::NotOpen(number), number.to_string()));
+        };
+        let (permission, here) = (Permission::AlarmAcknowledge, Place::In(&device.zone));
+        let decided = self
+            .policy
+            .now()
+            .decide(&actor.principal, permission, here, at);
+        match decided {
+            Ok(()) => Ok(alarm),
+            Err(denial) => {
+                let refused = match denial {
+                    Denial::NotGranted => AcknowledgeError::Forbidden(device.zone.clone()),
+                    Denial::SecondFactorNeeded => AcknowledgeError::SecondFactorNeeded,
+                };
+                Err((refused, format!("{}/{}", alarm.device, alarm.code)))
+            }
+        }
+    }
+
     async fn acknowledge(
         &mut self,
-        alarm: i64,
+        number: i64,
         seen: Acknowledge,
         actor: Actor,
         at: DateTime<Utc>,
     ) -> Result<AlarmView, AcknowledgeError> {
         self.settle().await?;
         let site = Arc::clone(&self.site.borrow());
-        let mut alarm = self
-            .open
-            .values()
-            .find(|open| open.id == alarm)
-            .cloned()
-            .ok_or(AcknowledgeError::NotOpen(alarm))?;
-        let device = site
-            .known(&alarm.device)
-            .ok_or(AcknowledgeError::NotOpen(alarm.id))?;
-        let (policy, here) = (self.policy.now(), Place::In(&device.zone));
-        let permission = Permission::AlarmAcknowledge;
-        if let Err(denial) = policy.decide(&actor.principal, permission, here, at) {
-            let subject = format!("{}/{}", alarm.device, alarm.code);
-            let refused = match denial {
-                Denial::NotGranted => AcknowledgeError::Forbidden(device.zone.clone()),
-                Denial::SecondFactorNeeded => AcknowledgeError::SecondFactorNeeded,
-            };
-            let outcome = refused.to_string();
-            let entry = AuditEntry::by(&actor, "alarm.acknowledge", &subject)
-                .detail(json!({"alarm": alarm.id, "occurrence": seen.occurrence}))
-                .outcome(&outcome);
-            self.store.audit_alone(entry).await?;
-            return Err(refused);
-        }
+        let allowed = self.may_acknowledge(&site, number, &actor, at);
+        let mut alarm = match allowed {
+            Ok(alarm) => alarm.clone(),
+            Err((refused, subject)) => {
+                let outcome = refused.to_string();
+                let entry = AuditEntry::by(&actor, "alarm.acknowledge", &subject)
+                    .detail(json!({"alarm": number, "occurrence": seen.occurrence}))
+                    .outcome(&outcome);
+                self.store.audit_alone(entry).await?;
+                return Err(match refused {
+                    // As for one that there is not, and as soon: numbers would tell what happens elsewhere.
+                    AcknowledgeError::Forbidden(zone)
+                        if !self.policy.now().may_see(&actor.principal, &zone) =>
+                    {
+                        AcknowledgeError::NotOpen(number)
+                    }
+                    refused => refused,
+                });
+            }
+        };
         let effect = alarm.condition.handle(state::Event::Acknowledge {
             occurrence: seen.occurrence,
         })?;

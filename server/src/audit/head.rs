@@ -1,7 +1,8 @@
 //! The head of the chain: the number and hash of its last row. Published where whoever rewrites the database cannot
 //! reach, it shows that the whole chain was rewritten, or its end cut off. Pure.
 //!
-//! In a file, a head is one line: `2026-11-22T07:08:03.250000Z 1234 0f…9a`, the time of the row, its number, its hash.
+//! In a file, a head is one line: `2026-11-22T07:08:03.250000Z 1234 0f…9a`, the time of the row, its number, its hash. A
+//! system log has something of its own before it, which ends with `audit head`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,6 +28,9 @@ impl fmt::Display for Head {
         write!(f, "{at} {} {}", self.number, self.hash)
     }
 }
+
+/// What stands before a head in a system log.
+pub(super) const MARK: &str = "audit head ";
 
 /// A line that is no head.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +58,7 @@ impl FromStr for Head {
 pub struct Heads {
     /// In the order of their numbers; of the same head several times, one.
     pub heads: Vec<Head>,
-    /// The lines that are no heads, counted from 1: a crash may leave half a line.
+    /// The lines that are no heads, counted from 1, but for a last one without an end: a crash may leave half a line.
     pub unreadable: Vec<usize>,
 }
 
@@ -62,11 +66,12 @@ impl Heads {
     /// Reads a file of heads.
     pub fn read(text: &str) -> Self {
         let mut read = Self::default();
-        for (line, text) in (1..).zip(text.lines()) {
-            match text.parse() {
+        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+            let head = line.rsplit_once(MARK).map_or(line, |(_, head)| head);
+            match head.parse() {
                 Ok(head) => read.heads.push(head),
-                Err(NoHead) if text.trim().is_empty() => {}
-                Err(NoHead) => read.unreadable.push(line),
+                Err(NoHead) if line.trim().is_empty() || !line.ends_with('\n') => {}
+                Err(NoHead) => read.unreadable.push(number),
             }
         }
         read.heads.sort_by_key(|head: &Head| (head.number, head.at));
@@ -104,6 +109,26 @@ mod tests {
         let read = Heads::read(&text);
         assert_eq!(read.heads, [head(3), head(12)]);
         assert_eq!(read.unreadable, [2, 6]);
-        assert_eq!(Heads::read("2026-11-22T07:08:03Z 0 00").unreadable, [1]);
+        assert_eq!(Heads::read("2026-11-22T07:08:03Z 0 00\n").unreadable, [1]);
+        let cut = Heads::read(&format!("{early}\n{}", &late[..40]));
+        assert_eq!((cut.heads.len(), cut.unreadable.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_head_is_found_behind_what_a_system_log_writes_before_it() {
+        let head = head(12);
+        for before in [
+            "<109>1 2026-11-22T07:09:00.5Z - landside-server 7 audit-head - ",
+            "Nov 22 16:09:00 tower landside-server[7]: ",
+            "2026-11-22T16:09:00+09:00 tower landside-server[7] audit head of audit head ",
+        ] {
+            let read = Heads::read(&format!("{before}{MARK}{head}\n"));
+            assert_eq!(
+                (read.heads, read.unreadable.len()),
+                (vec![head], 0),
+                "{before}"
+            );
+        }
+        assert_eq!(Heads::read("audit head of nothing\n").unreadable, [1]);
     }
 }

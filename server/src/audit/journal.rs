@@ -3,9 +3,10 @@
 //! A row is on the disk (fsync) before its command is sent. It is brought into the chain later, exactly once also over a
 //! crash: each has a number of its own that the audit takes once, and the file is emptied after the commit.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::OpenOptions;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -15,14 +16,18 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::AuditEntry;
+use super::{AuditEntry, lines};
 use crate::observability::show_journaled;
 use crate::store::command::StoredCommand;
 use crate::store::{Store, StoreError};
+use crate::wire::cut;
 
 /// Some ten thousand rows: more emergencies than a day without a database has. Beyond, the file is no place to
 /// keep an audit in, and the command is refused.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What is kept of a line that cannot be taken as what it says: more than any row of ours has.
+const LINE_CHARS_MAX: usize = 8 * 1024;
 
 /// One row that waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +79,7 @@ impl Journaled {
             action: "audit.journal".to_owned(),
             subject: "unreadable line".to_owned(),
             reason: None,
-            detail: json!({"line": line.replace('\0', "\u{fffd}")}),
+            detail: json!({"line": cut(line, LINE_CHARS_MAX)}),
             outcome: "a line of the journal could not be read".to_owned(),
             command: None,
         }
@@ -136,12 +141,32 @@ impl Journal {
         if entries.is_empty() {
             return Ok(0);
         }
-        store.put_journaled(&entries).await?;
+        match store.put_journaled(&entries).await {
+            // One that the database will never take must not keep the others waiting for ever.
+            Err(error) if error.is_refused_value() => {
+                for entry in &entries {
+                    put_alone(store, entry).await?;
+                }
+            }
+            put => put?,
+        }
         let path = self.path.clone();
         tokio::task::spawn_blocking(move || empty(&path))
             .await
             .map_err(io::Error::other)??;
         Ok(entries.len())
+    }
+}
+
+/// Brings one row in, or, where the database does not take what it says, that there was such a line.
+async fn put_alone(store: &Store, entry: &Journaled) -> Result<(), SettleError> {
+    match store.put_journaled(slice::from_ref(entry)).await {
+        Err(error) if error.is_refused_value() => {
+            tracing::error!(%error, id = %entry.id, "a journaled row is refused for what it says; it goes into the audit as an unreadable line");
+            let line = serde_json::to_string(entry).map_err(io::Error::from)?;
+            Ok(store.put_journaled(&[Journaled::unreadable(&line)]).await?)
+        }
+        put => Ok(put?),
     }
 }
 
@@ -154,43 +179,16 @@ pub(crate) enum SettleError {
     Store(#[from] StoreError),
 }
 
+/// Who gave which command is for nobody else on the machine.
+const MODE: u32 = 0o600;
+
 fn append(path: &Path, line: &str) -> io::Result<()> {
-    let is_new = !path.exists();
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)?;
-    let length = file.metadata()?.len();
+    let length = std::fs::metadata(path).map_or(0, |found| found.len());
     if length > BYTES_MAX {
         let full = format!("{} holds {length} bytes", path.display());
         return Err(io::Error::new(io::ErrorKind::StorageFull, full));
     }
-    // Half a line of a crash must not spoil this one.
-    let separator = if ends_a_line(&mut file, length)? {
-        ""
-    } else {
-        "\n"
-    };
-    file.write_all(format!("{separator}{line}\n").as_bytes())?;
-    file.sync_all()?;
-    if is_new && let Some(directory) = path.parent() {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
-}
-
-fn ends_a_line(file: &mut File, length: u64) -> io::Result<bool> {
-    let Some(last) = length.checked_sub(1) else {
-        return Ok(true);
-    };
-    file.seek(SeekFrom::Start(last))?;
-    let mut byte = [0];
-    file.read_exact(&mut byte)?;
-    Ok(byte == *b"\n")
+    lines::append(path, MODE, line).map(drop)
 }
 
 fn read(path: &Path) -> io::Result<Vec<Journaled>> {
@@ -219,6 +217,9 @@ fn empty(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn command() -> StoredCommand {
@@ -245,6 +246,8 @@ mod tests {
             .append_command(&entry("gate-1"), &command)
             .await
             .unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "for nobody else");
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"id\":\"0193").unwrap();
         journal

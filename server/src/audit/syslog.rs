@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::time::timeout;
 
-use super::head::Head;
+use super::head::{Head, MARK};
 use super::settings::SyslogAddress;
 
 /// Facility 13 (log audit), severity 5 (notice): RFC 5424 section 6.2.1.
@@ -15,10 +17,18 @@ const PRIORITY: u8 = 13 * 8 + 5;
 /// The datagram. Host and structured data are left out: the receiver knows the one, and nobody needs the other.
 fn message(head: &Head, now: DateTime<Utc>, process: u32) -> String {
     let now = now.to_rfc3339_opts(SecondsFormat::Micros, true);
-    format!("<{PRIORITY}>1 {now} - landside-server {process} audit-head - audit head {head}")
+    format!("<{PRIORITY}>1 {now} - landside-server {process} audit-head - {MARK}{head}")
 }
 
+/// Where the queue of a system log is full nobody says when there is room again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends it, or says within [`PATIENCE`] that it was not taken.
 pub(super) async fn send(to: &SyslogAddress, head: &Head) -> io::Result<()> {
+    timeout(PATIENCE, try_send(to, head)).await?
+}
+
+async fn try_send(to: &SyslogAddress, head: &Head) -> io::Result<()> {
     let message = message(head, Utc::now(), std::process::id());
     match to {
         SyslogAddress::Udp(address) => {
@@ -78,5 +88,22 @@ mod tests {
             let text = std::str::from_utf8(&buffer[..length]).unwrap();
             assert!(text.ends_with(&head().to_string()), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_system_log_whose_queue_is_full_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let _never_read = UnixDatagram::bind(&path).unwrap();
+        let to = SyslogAddress::Unix(path);
+        let mut sent = 0;
+        let error = loop {
+            match send(&to, &head()).await {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+            assert!(sent < 100_000, "the queue of a socket has an end");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

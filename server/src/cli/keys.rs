@@ -8,7 +8,7 @@ use server::config::Config;
 use server::identity::key_file::KeyFile;
 use server::identity::rotation::{self, KeyLine};
 
-use super::database::with_store;
+use super::database::{Missing, with_store};
 
 /// What to do with them.
 #[derive(Subcommand)]
@@ -31,6 +31,7 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         config: PathBuf,
         /// The key's name, as `list` shows it.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
 }
@@ -44,7 +45,7 @@ impl KeysCommand {
 
     /// Does it, and tells which keys there are then.
     pub(crate) async fn run(&self, config: &Config) -> anyhow::Result<String> {
-        with_store(config, async |store| {
+        with_store(config, Missing::Refused, async |store| {
             // New keys are sealed with the server's own.
             let sealing = || {
                 let context = "run this where the server runs, which has made that file";
@@ -54,19 +55,55 @@ impl KeysCommand {
                 Self::List { .. } => rotation::list(store).await?,
                 Self::Rotate { .. } => rotation::rotate(store, &sealing()?).await?,
                 Self::Remove { kid, .. } => {
-                    let left = rotation::remove(store, &sealing()?, kid).await?;
+                    // Without that file keys can be removed, and not made: the server will, with the file that it makes then.
+                    let sealing = KeyFile::exists(&config.data).then(sealing).transpose()?;
+                    let left = rotation::remove(store, sealing.as_ref(), kid).await?;
                     left.ok_or_else(|| {
                         anyhow!("there is no key {kid}; `landside-server keys list` shows them")
                     })?
                 }
             };
-            Ok(keys.iter().map(line).collect::<Vec<_>>().join("\n"))
+            Ok(told(&keys))
         })
         .await
     }
 }
 
+fn told(keys: &[KeyLine]) -> String {
+    if keys.is_empty() {
+        return "there are no signing keys: the server makes them when it starts".to_owned();
+    }
+    keys.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn line(key: &KeyLine) -> String {
     let (state, since) = (key.state.to_string(), key.since.format("%F %T UTC"));
     format!("{} {state:7} since {since}", key.kid)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(subcommand)]
+        command: KeysCommand,
+    }
+
+    #[test]
+    fn a_key_is_named_whatever_its_name_begins_with() {
+        for name in ["abc", "-abc", "-habc", "--abc"] {
+            let words = ["landside-server", "remove", "--config", "server.toml", name];
+            let Ok(Words {
+                command: KeysCommand::Remove { kid, .. },
+            }) = Words::try_parse_from(words)
+            else {
+                panic!("{name} is not taken");
+            };
+            assert_eq!(kid, name);
+        }
+    }
 }

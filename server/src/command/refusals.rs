@@ -15,6 +15,7 @@ use crate::alarm::Actor;
 use crate::audit::AuditEntry;
 use crate::observability::count_audit_failure;
 use crate::store::{Store, StoreError};
+use crate::wire::cut;
 
 /// Refusals that wait to be written down: more than one principal's burst of commands. Each holds what was asked, so that
 /// all of them hold some megabytes.
@@ -52,7 +53,7 @@ impl Refusal {
         Self {
             actor,
             device,
-            detail: detail(request),
+            detail: refused_detail(request),
             outcome: cut(&why.to_string(), OUTCOME_CHARS_MAX),
             why,
             reply,
@@ -123,7 +124,8 @@ impl RefusalWriter {
     }
 }
 
-fn detail(request: &CommandRequest) -> Value {
+/// What was asked, as the audit tells it of what was refused.
+pub(crate) fn refused_detail(request: &CommandRequest) -> Value {
     let name = cut(&request.name, NAME_CHARS_MAX);
     let params = json!(request.params);
     let written = params.to_string();
@@ -133,22 +135,6 @@ fn detail(request: &CommandRequest) -> Value {
     } else {
         json!({"name": name, "params_cut": short})
     }
-}
-
-/// The beginning of a text, without characters that a database or a reader's terminal does not take.
-fn cut(text: &str, chars_max: usize) -> String {
-    let plain = |letter: char| {
-        if letter.is_control() {
-            '\u{fffd}'
-        } else {
-            letter
-        }
-    };
-    let mut short: String = text.chars().take(chars_max).map(plain).collect();
-    if text.chars().nth(chars_max).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]
@@ -163,11 +149,11 @@ mod tests {
             params: serde_json::from_value(params).unwrap(),
         };
         assert_eq!(
-            detail(&request("open", json!({"delay": 3.0}))),
+            refused_detail(&request("open", json!({"delay": 3.0}))),
             json!({"name": "open", "params": {"delay": 3.0}})
         );
         assert_eq!(
-            detail(&request("o\0pen", json!({})))["name"],
+            refused_detail(&request("o\0pen", json!({})))["name"],
             "o\u{fffd}pen"
         );
         let long = "가".repeat(20_000);
@@ -176,7 +162,7 @@ mod tests {
             (json!({long.as_str(): 1.0}), "가"),
             (json!({"nul\0": 1.0}), "nul"),
         ] {
-            let detail = detail(&request(&long, params));
+            let detail = refused_detail(&request(&long, params));
             let written = detail.to_string();
             assert!(written.chars().count() < 1_200, "{}", written.len());
             assert!(!written.contains("\\u0000"), "{written}");

@@ -14,6 +14,7 @@ pub(super) struct TlsSection {
     certificate: PathBuf,
     key: PathBuf,
     client_authority: Option<PathBuf>,
+    client_revocations: Option<PathBuf>,
     #[serde(default)]
     agents_need_certificate: bool,
 }
@@ -21,7 +22,7 @@ pub(super) struct TlsSection {
 /// How connections are secured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// `certificate`, `key` and `client_authority`, as paths beside the configuration file.
+    /// `certificate`, `key`, `client_authority` and `client_revocations`, as paths beside the configuration file.
     pub files: TlsFiles,
     /// `agents_need_certificate = true`: a token with the role agent or device is taken only on a connection whose client
     /// certificate has the token's subject as its name.
@@ -34,7 +35,12 @@ impl TlsSection {
             certificate: beside.join(self.certificate),
             key: beside.join(self.key),
             client_authority: self.client_authority.map(|path| beside.join(path)),
+            client_revocations: self.client_revocations.map(|path| beside.join(path)),
         };
+        if files.client_revocations.is_some() && files.client_authority.is_none() {
+            let wrong = "client_revocations needs client_authority: name the file with the certificate of the authority whose list it is";
+            return Err(wrong.to_owned());
+        }
         if self.agents_need_certificate && files.client_authority.is_none() {
             let wrong = "agents_need_certificate needs client_authority: name the file with the certificate of the authority that made theirs";
             return Err(wrong.to_owned());
@@ -124,6 +130,19 @@ mod tests {
         ] {
             let key = wrong.split(' ').next().unwrap();
             assert!(limits(wrong).unwrap_err().contains(key), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_clients_needs_their_authority() {
+        for key in [
+            "agents_need_certificate = true",
+            "client_revocations = \"l\"",
+        ] {
+            let text = format!("certificate = \"c\"\nkey = \"k\"\n{key}");
+            let section: TlsSection = toml::from_str(&text).unwrap();
+            let wrong = section.read(Path::new("/")).unwrap_err();
+            assert!(wrong.contains(" needs client_authority: "), "{wrong}");
         }
     }
 }

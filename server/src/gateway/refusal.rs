@@ -1,8 +1,8 @@
 //! How a SEND or SUBSCRIBE is refused: told apart are only mistakes that tell nobody what there is. Pure.
 
-use broker::Denied;
+use broker::{Action, Denied};
 use contract::Destination;
-use contract::destination::OWN;
+use contract::destination::{AlarmAction, OWN};
 
 use crate::identity::policy::{Lack, Refused, Right};
 use crate::site::Site;
@@ -37,6 +37,20 @@ pub(super) fn denied(refused: Refused<'_>, right: Right, destination: &str) -> D
         Refused::Nothing | Refused::Nearest(..) => {
             Denied::forbidden(format!("you may not {verb} {destination}"))
         }
+    }
+}
+
+/// What somebody wanted who may not, and on what, in the words of the audit.
+pub(super) fn tried(action: Action, destination: &str) -> (&'static str, String) {
+    if action == Action::Subscribe {
+        return ("message.subscribe", destination.to_owned());
+    }
+    match destination.parse() {
+        Ok(Destination::DeviceCommands(device)) => ("command.give", device.to_string()),
+        Ok(Destination::AlarmAction(alarm, AlarmAction::Acknowledge)) => {
+            ("alarm.acknowledge", alarm.to_string())
+        }
+        _ => ("message.send", destination.to_owned()),
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -32,7 +33,11 @@ struct Own {
     grants: Vec<GrantLine>,
     kept_by: KeptBy,
     second_factor: SecondFactorState,
+    failures: i64,
 }
+
+/// For so long failed sign-ins are told to whoever they were tried as.
+const TOLD: TimeDelta = TimeDelta::days(7);
 
 async fn read(app: &App, viewer: &Viewer) -> Result<Own, StoreError> {
     let (name, now) = (&viewer.principal().subject, viewer.viewing.now);
@@ -50,6 +55,7 @@ async fn read(app: &App, viewer: &Viewer) -> Result<Own, StoreError> {
         grants: app.store.grants(name, now).await?,
         kept_by: app.store.kept_by(name).await?.unwrap_or(KeptBy::Us),
         second_factor,
+        failures: app.store.failures(name, now - TOLD).await?,
     })
 }
 
@@ -104,6 +110,7 @@ pub(super) async fn show(
             KeptBy::Provider => PasswordState::OfProvider,
         },
         second_factor: own.second_factor,
+        failures: own.failures,
     };
     html(StatusCode::OK, page.render())
 }
@@ -221,7 +228,7 @@ async fn new_hash(
     if let Some(notice) = password_problem(&form.new, &form.again, name) {
         return Err((StatusCode::UNPROCESSABLE_ENTITY, notice));
     }
-    right_password(app, viewer, form.old.clone()).await?;
+    right_password(app, viewer, "person.password", form.old.clone()).await?;
     let hash = app.entrance.gate.hash(form.new.clone()).await;
     hash.or(Err((StatusCode::SERVICE_UNAVAILABLE, Notice::TryLater)))
 }

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, FixedOffset, NaiveDateTime, SecondsFormat, Utc};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use web_ui::{AuditFields, AuditLine, AuditPage, ErrorKind, Notice, Template};
+use serde_json::{Value, json};
+use web_ui::{AuditFields, AuditLine, AuditPage, AuditTime, ErrorKind, Template};
 
 use super::App;
 use super::api::Asked;
@@ -18,6 +18,7 @@ use super::error::{Problem, log_unavailable};
 use super::page::{Scene, error_page, html};
 use super::second_factor;
 use super::viewer::{Awake, Viewer};
+use crate::alarm::Actor;
 use crate::audit::AuditEntry;
 use crate::identity::idle_lock::admit;
 use crate::identity::policy::Denial;
@@ -55,28 +56,29 @@ pub(super) struct AuditQuery {
 
 impl AuditQuery {
     /// What it means; times without a zone are the site's.
-    fn filter(&self, offset: FixedOffset) -> Result<AuditFilter, String> {
+    fn filter(&self, offset: FixedOffset) -> Result<AuditFilter, NoTime> {
         let text = |field: &Option<String>| {
             let text = wire::clean(field.as_deref().unwrap_or_default());
             Some(text.trim().to_owned()).filter(|text| !text.is_empty())
         };
         let time = |field: &Option<String>| {
-            text(field)
-                .map(|text| {
-                    read_time(&text, offset).ok_or_else(|| {
-                        format!("{text:?} is no time: write it like 2026-11-22T07:08")
-                    })
-                })
-                .transpose()
+            let read = |text: String| read_time(&text, offset).ok_or(text);
+            text(field).map(read).transpose()
         };
-        Ok(AuditFilter {
-            actor: text(&self.actor),
-            action: text(&self.action),
-            subject: text(&self.subject),
-            from: time(&self.from)?,
-            to: time(&self.to)?,
-            before: self.cursor,
-        })
+        match (time(&self.from), time(&self.to)) {
+            (Ok(from), Ok(to)) => Ok(AuditFilter {
+                actor: text(&self.actor),
+                action: text(&self.action),
+                subject: text(&self.subject),
+                from,
+                to,
+                before: self.cursor,
+            }),
+            (from, to) => Err(NoTime {
+                from: from.err(),
+                to: to.err(),
+            }),
+        }
     }
 
     /// The address of another page of the same rows.
@@ -96,6 +98,27 @@ impl AuditQuery {
             }
         }
         format!("{path}?{}", address.finish())
+    }
+}
+
+/// What was typed where a time belongs, and is none.
+#[derive(Debug, PartialEq, Eq)]
+struct NoTime {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+impl From<NoTime> for Problem {
+    fn from(wrong: NoTime) -> Self {
+        let fields = [("from", wrong.from), ("to", wrong.to)];
+        let sentences = fields.into_iter().filter_map(|(field, typed)| {
+            let typed = typed?;
+            Some(format!(
+                "{field}: {typed:?} is no time: write it like 2026-11-22T07:08"
+            ))
+        });
+        let detail = sentences.collect::<Vec<_>>().join("; ");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-parameter", detail)
     }
 }
 
@@ -133,19 +156,20 @@ pub(super) async fn page(
     Query(query): Query<AuditQuery>,
 ) -> Response {
     let scene = Scene::read(&app, viewer.principal()).await;
-    match app.may_read_audit(viewer.principal()) {
+    match app.may_read_audit(&viewer.actor()) {
         Ok(()) => {}
         Err(Denial::NotGranted) => {
             return error_page(&app, &scene, &viewer, ErrorKind::Forbidden, None);
         }
         Err(Denial::SecondFactorNeeded) => return second_factor::lead(&viewer.path),
     }
-    let (filter, notice) = match query.filter(app.offset) {
-        Ok(filter) => (filter, None),
-        Err(_told_by_the_notice) => (AuditFilter::default(), Some(Notice::BadInput)),
+    // Without its filter the audit would be somebody else's under the name that stands in the box.
+    let (found, wrong) = match query.filter(app.offset) {
+        Ok(filter) => (read(&app, &filter, ROWS).await.map(Some), None),
+        Err(wrong) => (Ok(None), Some(wrong)),
     };
-    let (rows, next) = match read(&app, &filter, ROWS).await {
-        Ok(found) => found,
+    let (rows, next) = match found {
+        Ok(found) => found.map_or((None, None), |(rows, next)| (Some(rows), next)),
         Err(error) => {
             let reference = log_unavailable(&error).to_string();
             return error_page(
@@ -157,22 +181,34 @@ pub(super) async fn page(
             );
         }
     };
-    let lines: Vec<AuditLine> = rows.into_iter().map(line).collect();
+    let lines: Option<Vec<AuditLine>> = rows.map(|rows| rows.into_iter().map(line).collect());
     let newest = scene.newest();
     let page = AuditPage {
-        shell: scene.shell(&app, &viewer, &newest, notice),
-        lines: &lines,
-        fields: AuditFields {
-            actor: query.actor.as_deref().unwrap_or_default(),
-            action: query.action.as_deref().unwrap_or_default(),
-            subject: query.subject.as_deref().unwrap_or_default(),
-            from: query.from.as_deref().unwrap_or_default(),
-            to: query.to.as_deref().unwrap_or_default(),
-        },
+        shell: scene.shell(&app, &viewer, &newest, None),
+        lines: lines.as_deref(),
+        fields: fields(&query, wrong.as_ref()),
         next: next.map(|number| query.address("/audit", Some(number))),
         table: query.address("/audit.csv", None),
     };
-    html(StatusCode::OK, page.render())
+    let status = match wrong {
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        None => StatusCode::OK,
+    };
+    html(status, page.render())
+}
+
+fn fields<'a>(query: &'a AuditQuery, wrong: Option<&NoTime>) -> AuditFields<'a> {
+    let time = |typed: &'a Option<String>, wrong: Option<&String>| AuditTime {
+        typed: typed.as_deref().unwrap_or_default(),
+        is_wrong: wrong.is_some(),
+    };
+    AuditFields {
+        actor: query.actor.as_deref().unwrap_or_default(),
+        action: query.action.as_deref().unwrap_or_default(),
+        subject: query.subject.as_deref().unwrap_or_default(),
+        from: time(&query.from, wrong.and_then(|wrong| wrong.from.as_ref())),
+        to: time(&query.to, wrong.and_then(|wrong| wrong.to.as_ref())),
+    }
 }
 
 fn line(row: AuditRow) -> AuditLine {
@@ -185,24 +221,42 @@ fn line(row: AuditRow) -> AuditLine {
         action: row.action,
         subject: row.subject,
         reason: row.reason.unwrap_or_default(),
-        detail: members(&row.detail),
+        detail: match row.detail {
+            Value::Object(members) => members.iter().flat_map(member).collect(),
+            other => vec![("detail".to_owned(), values(&other))],
+        },
         outcome: row.outcome,
     }
 }
 
+/// A member of a detail: one of its own, or each of the members in it.
+fn member((name, value): (&String, &Value)) -> Vec<(String, Vec<String>)> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(inner, value)| (format!("{name}.{inner}"), values(value)))
+            .collect(),
+        value => vec![(name.clone(), values(value))],
+    }
+}
+
+/// What a member of a detail says: one text, several of a list or an object, or none.
+fn values(value: &Value) -> Vec<String> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(values).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", values(value).join(", ")))
+            .collect(),
+        other => vec![other.to_string()],
+    }
+}
+
 /// An object as `name: value, …`; its braces tell nobody anything.
-fn members(value: &serde_json::Value) -> String {
-    let Some(members) = value.as_object() else {
-        return value.to_string();
-    };
-    let members: Vec<String> = members
-        .iter()
-        .map(|(name, value)| match value.as_str() {
-            Some(text) => format!("{name}: {text}"),
-            None => format!("{name}: {value}"),
-        })
-        .collect();
-    members.join(", ")
+fn members(value: &Value) -> String {
+    values(value).join(", ")
 }
 
 #[derive(Serialize)]
@@ -211,25 +265,29 @@ pub(super) struct Rows {
     next: Option<String>,
 }
 
-fn bad_time(wrong: String) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-parameter", wrong)
-}
-
 pub(super) async fn api(
     State(app): State<App>,
     Caller(actor): Caller,
     Asked(query): Asked<AuditQuery>,
 ) -> Result<Json<Rows>, Problem> {
     // It gives away what the table gives, though it changes nothing.
-    admit(app.is_locked(&actor).await)?;
-    app.may_read_audit(&actor.principal)?;
-    let filter = query.filter(app.offset).map_err(bad_time)?;
+    admit(&app.record, app.is_locked(&actor).await, &actor, "audit")?;
+    app.may_read_audit(&actor)?;
+    let filter = query.filter(app.offset)?;
     let limit = query.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX);
+    if app.record.is_single_reading(&actor) {
+        app.store.audit_alone(export(&actor, &query)).await?;
+    }
     let (items, next) = read(&app, &filter, limit).await?;
     Ok(Json(Rows {
         items,
         next: next.map(|number| number.to_string()),
     }))
+}
+
+/// What is taken away, as it stands in the audit before it is.
+fn export<'a>(actor: &'a Actor, query: &AuditQuery) -> AuditEntry<'a> {
+    AuditEntry::by(actor, "audit.export", "audit").detail(json!({"filter": query}))
 }
 
 /// The whole filtered audit as a table, a page at a time; that it was taken away is in the audit.
@@ -238,26 +296,24 @@ pub(super) async fn table(
     Awake(viewer): Awake,
     Query(query): Query<AuditQuery>,
 ) -> Result<Response, Problem> {
-    match app.may_read_audit(viewer.principal()) {
+    let actor = viewer.actor();
+    match app.may_read_audit(&actor) {
         Ok(()) => {}
         Err(Denial::SecondFactorNeeded) => return Ok(second_factor::lead(&viewer.path)),
         Err(denial @ Denial::NotGranted) => return Err(denial.into()),
     }
-    let filter = query.filter(app.offset).map_err(bad_time)?;
-    let actor = viewer.actor();
-    let entry = AuditEntry::by(&actor, "audit.export", "audit")
-        .detail(json!({"filter": serde_json::to_value(&query).unwrap_or_default()}));
-    app.store.audit_alone(entry).await?;
+    let filter = query.filter(app.offset)?;
+    app.store.audit_alone(export(&actor, &query)).await?;
     let first = format!("{BYTE_ORDER_MARK}{HEADER}\r\n");
     let offset = app.offset;
     let pages = stream::unfold(Some((filter, Some(first))), move |state| {
-        let app = app.clone();
+        let (app, actor) = (app.clone(), actor.clone());
         async move {
             let (mut filter, first) = state?;
             if let Some(first) = first {
                 return Some((Ok(Bytes::from(first)), Some((filter, None))));
             }
-            match read(&app, &filter, ROWS_MAX).await {
+            match next_page(&app, &actor, &filter).await {
                 Ok((rows, next)) => {
                     let text: String = rows.iter().map(|row| csv(row, offset)).collect();
                     filter.before = next;
@@ -265,7 +321,7 @@ pub(super) async fn table(
                 }
                 // The connection breaks: half a table must not look like a whole one.
                 Err(error) => {
-                    log_unavailable(&error);
+                    tracing::warn!(%error, "a table of the audit was broken off");
                     Some((Err(error), None))
                 }
             }
@@ -279,6 +335,28 @@ pub(super) async fn table(
         ),
     ];
     Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+/// Why a table ends in the middle.
+#[derive(Debug, thiserror::Error)]
+enum BrokenOff {
+    #[error("whoever asked for it may not have it any more")]
+    NotAnyMore,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The next page, for whoever still may: a long table takes its time.
+async fn next_page(
+    app: &App,
+    actor: &Actor,
+    filter: &AuditFilter,
+) -> Result<(Vec<AuditRow>, Option<i64>), BrokenOff> {
+    let may = app.may_read_audit(actor).is_ok() && !app.is_locked(actor).await?;
+    if !may || app.authenticator.admitted(&actor.principal).is_err() {
+        return Err(BrokenOff::NotAnyMore);
+    }
+    Ok(read(app, filter, ROWS_MAX).await?)
 }
 
 const HEADER: &str = "number,at,actor,identity,peer,action,subject,reason,detail,outcome";

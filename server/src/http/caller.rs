@@ -29,6 +29,9 @@ impl App {
 
     /// Whose token this is.
     async fn bearer(&self, parts: &mut Parts) -> Result<Option<Principal>, Problem> {
+        let Asker(connection) = Asker::from_request_parts(parts, self)
+            .await
+            .unwrap_or_else(|never| match never {});
         let Some(authorization) = parts.headers.get(header::AUTHORIZATION) else {
             return Ok(None);
         };
@@ -39,7 +42,8 @@ impl App {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let token = token.ok_or_else(Problem::unauthenticated)?;
-        let checked = self.authenticator.authenticate(token).await;
+        let from = connection.address.ip();
+        let checked = self.authenticator.authenticate(token, from).await;
         let checked = checked.map_err(|error| {
             let (status, code) = match error {
                 TokenError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -47,9 +51,6 @@ impl App {
             };
             Problem::new(status, code, error.to_string())
         })?;
-        let Asker(connection) = Asker::from_request_parts(parts, self)
-            .await
-            .unwrap_or_else(|never| match never {});
         let matching = self
             .entrance
             .certificates
@@ -92,7 +93,8 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let EvenLocked(caller) = EvenLocked::<Self>::from_request_parts(parts, app).await?;
         if !parts.method.is_safe() {
-            admit(app.is_locked(&caller.0).await)?;
+            let locked = app.is_locked(&caller.0).await;
+            admit(&app.record, locked, &caller.0, parts.uri.path())?;
         }
         Ok(caller)
     }

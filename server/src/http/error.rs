@@ -131,6 +131,9 @@ impl From<AcknowledgeError> for Problem {
             AcknowledgeError::Superseded(_) => {
                 Self::new(StatusCode::CONFLICT, "superseded", detail)
             }
+            AcknowledgeError::LongNote => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-parameter", detail)
+            }
             AcknowledgeError::TooMany(wait) => Self::too_many(wait),
             AcknowledgeError::Store(error) => error.into(),
         }

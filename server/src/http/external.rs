@@ -15,6 +15,7 @@ use super::error::log_unavailable;
 use super::form::{answer, not_recording, own_path};
 use super::viewer::{EvenLocked, Peer, Viewer};
 use super::{idle, sign_in};
+use crate::identity::call_back::CallBack;
 use crate::identity::external::Visitors;
 use crate::identity::provider::{
     Begun, Failure, PENDING_KEPT, Purpose, Returned, Returning, Stranger, Visitor,
@@ -104,6 +105,12 @@ pub(super) async fn finish(
         }
         (Purpose::SignIn, Err(failure), _) => {
             write_down(&app, visitors, &peer, &failure).await;
+            if let Failure::Stranger(sub, Stranger::Roleless | Stranger::Zoneless) = &failure {
+                let shut_out = visitors.shut_out(&app.authenticator, sub, &peer).await;
+                if let Err(error) = shut_out {
+                    log_unavailable(&error);
+                }
+            }
             refuse(&app, &headers, &failure, "/")
         }
         (Purpose::Prove(login), Ok(returned), Ok(EvenLocked(viewer))) => {
@@ -142,7 +149,7 @@ async fn proved(
         let mut unit = app.store.begin().await?;
         let known = Store::external_person(&mut unit, issuer, sub).await?;
         let name = &viewer.principal().subject;
-        let is_same = matches!(&known, Some(Known::Person(known, _)) if known == name);
+        let is_same = matches!(&known, Some(Known::Person(known)) if known.subject == *name);
         if !is_same || viewer.login.id != login || !returned.is_fresh {
             return Ok(false);
         }
@@ -187,10 +194,10 @@ async fn enter(
 ) -> Response {
     let now = app.viewing(headers).now;
     let problem = match begin_login(app, visitors, &returned.visitor, peer, now).await {
-        Ok(Entry::Login(name, entered)) => {
-            return sign_in::welcome(app, headers, &name, &entered, next);
+        Ok(Arrived::Login(name, entered)) => {
+            return sign_in::welcome(app, headers, peer, &name, &entered, next).await;
         }
-        Ok(Entry::Refused(problem)) => problem,
+        Ok(Arrived::Refused(problem)) => problem,
         Err(error) => {
             log_unavailable(&error);
             let problem = Some(SignInProblem::Unavailable);
@@ -201,7 +208,7 @@ async fn enter(
     sign_in::page(app, headers, StatusCode::FORBIDDEN, Some(problem), "", next)
 }
 
-enum Entry {
+enum Arrived {
     /// Whose login was begun.
     Login(String, sign_in::Entered),
     Refused(SignInProblem),
@@ -214,7 +221,7 @@ async fn begin_login(
     visitor: &Visitor,
     peer: &str,
     now: DateTime<Utc>,
-) -> Result<Entry, StoreError> {
+) -> Result<Arrived, StoreError> {
     // A program has tokens, and nothing to do on pages.
     let Some(role) = visitor.role() else {
         let issuer = &visitors.provider.config().issuer;
@@ -224,14 +231,17 @@ async fn begin_login(
             .gate
             .failed_elsewhere(peer, detail, outcome)
             .await?;
-        return Ok(Entry::Refused(SignInProblem::ProviderNoRole));
+        return Ok(Arrived::Refused(SignInProblem::ProviderNoRole));
     };
-    let mut unit = app.store.begin().await?;
+    let mut back = CallBack::begin(&app.store).await?;
     let mut login = None;
-    let known = visitors.settle(&mut unit, visitor, peer).await?;
+    let known = visitors.settle(&mut back.unit, visitor, peer).await?;
     let (name, outcome, entry) = match known {
-        Known::Person(name, generation) => {
-            Store::refresh_external_person(&mut unit, &visitors.describe(visitor)).await?;
+        Known::Person(person) => {
+            let generation = visitors
+                .take_away(&mut back, visitor, &person, peer)
+                .await?;
+            let name = person.subject;
             let awaits_second_factor = visitor.second_factor_at.is_none()
                 && sign_in::needs_second_factor(app, &name, &[role]).await?;
             let begun = sign_in::Begun {
@@ -241,25 +251,30 @@ async fn begin_login(
                 now,
                 awaits_second_factor,
             };
-            let Some((id, cookie)) = sign_in::write_login(&mut unit, begun).await? else {
+            let Some((id, cookie)) = sign_in::write_login(&mut back.unit, begun).await? else {
                 // Something was taken from them at this moment: what the provider said may be of before.
-                return Ok(Entry::Refused(SignInProblem::ProviderAgain));
+                return Ok(Arrived::Refused(SignInProblem::ProviderAgain));
             };
-            vouch(&mut unit, id, visitor, now).await?;
+            Store::refresh_external_person(&mut back.unit, &visitors.describe(visitor)).await?;
+            vouch(&mut back.unit, id, visitor, now).await?;
             login = Some(id);
             let entered = sign_in::Entered {
                 cookie,
                 awaits_second_factor,
             };
-            (name.clone(), entered.outcome(), Entry::Login(name, entered))
+            (
+                name.clone(),
+                entered.outcome(),
+                Arrived::Login(name, entered),
+            )
         }
         Known::Disabled(name) => (
             name,
             "disabled",
-            Entry::Refused(SignInProblem::ProviderDisabled),
+            Arrived::Refused(SignInProblem::ProviderDisabled),
         ),
         Known::NameTaken => {
-            let taken = Entry::Refused(SignInProblem::ProviderNameTaken);
+            let taken = Arrived::Refused(SignInProblem::ProviderNameTaken);
             (visitor.name.clone(), "the name is taken", taken)
         }
     };
@@ -271,8 +286,8 @@ async fn begin_login(
         Some(id) => row.login(id),
         None => row,
     };
-    Store::audit(&mut unit, row).await?;
-    unit.commit().await?;
+    Store::audit(&mut back.unit, row).await?;
+    back.commit(&app.authenticator).await?;
     Ok(entry)
 }
 

@@ -10,24 +10,22 @@ use contract::alarm::{Acknowledge, AlarmState};
 use contract::command::{CommandRequest, CommandState, Risk};
 use contract::{DeviceId, Value};
 use serde::Deserialize;
-use serde_json::json;
 use web_ui::{Notice, NoticeView, Template};
 
 use super::App;
 use super::error::log_unavailable;
 use super::page::html;
+use super::second_factor;
 use super::sent::{Nothing, Sent};
 use super::throttle::Share;
 use super::viewer::{EvenLocked, Viewer};
-use super::{idle, second_factor};
 use crate::alarm::{AcknowledgeError, Actor};
 use crate::audit::AuditEntry;
-use crate::command::CommandError;
+use crate::command::{CommandError, refused_detail};
 use crate::identity::idle_lock::{Asleep, admit_command};
 use crate::identity::policy::{Denial, Permission, Place};
 use crate::identity::seconds::second_of;
 use crate::store::StoreError;
-use crate::wire;
 
 /// The prefix of a parameter's field in a command's form.
 const PARAMETER: &str = "param.";
@@ -112,11 +110,7 @@ pub(super) async fn acknowledge(
     let (viewer, form) = (&sent.viewer, &sent.fields);
     let seen = Acknowledge {
         occurrence: form.occurrence,
-        note: form
-            .note
-            .as_ref()
-            .map(|note| wire::clean(note).into_owned())
-            .filter(|note| !note.is_empty()),
+        note: form.note.clone(),
     };
     let (status, notice) = match app.alarms.acknowledge(alarm, seen, viewer.actor()).await {
         Ok(view) => {
@@ -136,6 +130,7 @@ pub(super) async fn acknowledge(
         Err(AcknowledgeError::Superseded(_)) => (StatusCode::CONFLICT, Notice::NewerOccurrence),
         Err(AcknowledgeError::Forbidden(_)) => denied(Denial::NotGranted),
         Err(AcknowledgeError::SecondFactorNeeded) => denied(Denial::SecondFactorNeeded),
+        Err(AcknowledgeError::LongNote) => (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput),
         Err(AcknowledgeError::TooMany(_)) => (StatusCode::TOO_MANY_REQUESTS, Notice::TooMany),
         Err(AcknowledgeError::Store(error)) => not_recording(&error),
     };
@@ -194,20 +189,9 @@ pub(super) async fn command(
     if !form.confirmed && confirm {
         return sent.answer(StatusCode::CONFLICT, &Notice::NotConfirmed);
     }
-    let viewer = &sent.viewer;
-    let actor = match may_command_now(&app, viewer, risk, &device, &form).await {
+    let actor = match may_command_now(&app, &sent.viewer, risk, &device, &form).await {
         Ok(actor) => actor,
-        Err((status, notice)) => {
-            let detail = json!({"name": form.request.name, "params": form.request.params});
-            let entry = idle::entry(viewer, "command.give", device.as_str(), detail);
-            return match app.store.audit_alone(entry.outcome(notice.code())).await {
-                Ok(()) => sent.answer(status, &notice),
-                Err(error) => {
-                    let (status, notice) = not_recording(&error);
-                    sent.answer(status, &notice)
-                }
-            };
-        }
+        Err((status, notice)) => return sent.answer(status, &notice),
     };
     let (status, notice) = match app.commands.submit(device, form.request, actor).await {
         Ok(command) if command.state.is_final() && command.state != CommandState::Succeeded => {
@@ -251,12 +235,18 @@ async fn may_command_now(
 ) -> Result<Actor, (StatusCode, Notice)> {
     let mut actor = viewer.actor();
     let named = (device, &*form.request.name);
-    admit_command(&app.store, Ok(viewer.is_locked), risk, &actor, named)
-        .await
-        .map_err(|asleep| match asleep {
-            Asleep::Locked => (StatusCode::FORBIDDEN, Notice::Locked),
-            Asleep::Store(error) => not_recording(&error),
-        })?;
+    admit_command(
+        (&app.store, &app.record),
+        Ok(viewer.is_locked),
+        risk,
+        &actor,
+        named,
+    )
+    .await
+    .map_err(|asleep| match asleep {
+        Asleep::Locked => (StatusCode::FORBIDDEN, Notice::Locked),
+        Asleep::Store(error) => not_recording(&error),
+    })?;
     let (policy, now) = (app.policy.now(), viewer.viewing.now);
     let is_asked = risk.is_some_and(|risk| {
         let permission = Permission::to_command(risk);
@@ -264,8 +254,15 @@ async fn may_command_now(
     });
     if is_asked {
         let code = form.code.as_deref().filter(|code| !code.is_empty());
-        let code = code.ok_or(denied(Denial::SecondFactorNeeded))?;
-        second_factor::accept(app, viewer, code).await?;
+        let accepted = match code {
+            Some(code) => second_factor::accept(app, viewer, code).await,
+            None => Err(denied(Denial::SecondFactorNeeded)),
+        };
+        accepted.inspect_err(|(_, notice)| {
+            let entry = AuditEntry::by(&actor, "command.give", device.as_str());
+            let entry = entry.detail(refused_detail(&form.request));
+            app.record.refused(entry.outcome(notice.code()));
+        })?;
         actor.principal.proof.second_factor_at = Some(second_of(now));
     }
     Ok(actor)

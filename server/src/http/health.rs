@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::store::Store;
+use super::App;
+
+const NOT_FOLLOWED: &str =
+    "ready, but the policy or access file does not answer: changes in it have no effect\n";
 
 /// Whoever asks wants to know now.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -15,10 +18,12 @@ pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// Everything that the process needs answers.
-pub(super) async fn ready(State(store): State<Store>) -> (StatusCode, &'static str) {
-    match tokio::time::timeout(PATIENCE, store.ping()).await {
-        Ok(Ok(())) => (StatusCode::OK, "ready\n"),
+/// Everything that the process needs answers. It goes on serving by the policy and access file of before while their file system
+/// hangs, which whoever watches it must know.
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    match tokio::time::timeout(PATIENCE, app.store.ping()).await {
+        Ok(Ok(())) if app.policy.is_followed() => (StatusCode::OK, "ready\n"),
+        Ok(Ok(())) => (StatusCode::OK, NOT_FOLLOWED),
         answer => {
             let error = answer.map_or_else(|late| late.to_string(), |error| format!("{error:?}"));
             tracing::warn!(%error, "not ready: the database does not answer");

@@ -108,7 +108,7 @@ async fn check(app: &App, viewer: &Viewer, password: String) -> Result<(), (Stat
         // There is no password that could be wrong.
         return Err((StatusCode::FORBIDDEN, Notice::SignInAtProvider));
     }
-    right_password(app, viewer, password).await?;
+    right_password(app, viewer, "login.unlock", password).await?;
     let stored = async { unlocked(app.store.begin().await?, viewer, json!({})).await };
     stored.await.map_err(|error| not_recording(&error))
 }

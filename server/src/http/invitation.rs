@@ -125,7 +125,7 @@ pub(super) async fn accept(
         Err(error) => Err(error),
     };
     match entered {
-        Ok(Some(entered)) => welcome(&app, &headers, &invited.person, &entered, "/"),
+        Ok(Some(entered)) => welcome(&app, &headers, &peer, &invited.person, &entered, "/").await,
         Ok(None) => page(&app, &headers, &token, None, None),
         Err(error) => Problem::from(error).into_response(),
     }

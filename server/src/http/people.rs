@@ -2,28 +2,31 @@
 //! sessions that live.
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use contract::Role;
 use serde::Deserialize;
 use serde_json::json;
-use web_ui::{ErrorKind, NewLink, Notice, PeoplePage, PersonRow, Template};
+use web_ui::{
+    ErrorKind, InviteFields, NewLink, Notice, PeoplePage, PersonRow, Template, ZoneChoice,
+};
 
 use super::App;
 use super::error::log_unavailable;
 use super::form::{denied, not_recording};
 use super::idle::entry;
-use super::page::{PageQuery, Scene, error_page, html};
+use super::new_link::{self, KeptLink};
+use super::page::{Scene, error_page, html};
 use super::second_factor;
 use super::sent::Sent;
 use super::viewer::Viewer;
+use crate::identity::admission::{AdmissionError, Invitee};
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::invitation;
-use crate::identity::name::is_name;
-use crate::identity::policy::{Denial, Permission, Place};
-use crate::identity::principal::{Principal, Proof, Zones};
+use crate::identity::name::{BadName, NAME_CHARS_MAX, is_name};
+use crate::identity::policy::{Denial, Permission};
+use crate::identity::principal::{Principal, Zones};
 use crate::identity::random::secret;
 use crate::store::people::{InviteError, KeptBy};
 use crate::store::{Store, StoreError, Unit};
@@ -31,16 +34,21 @@ use crate::wire;
 
 const PAGE: &str = "/people";
 
-/// A link that was just made.
-struct Made {
-    name: String,
-    url: String,
-    until: DateTime<Utc>,
+/// What the page shows beside the people.
+#[derive(Default)]
+struct Beside {
+    notice: Option<Notice>,
+    /// Of whom something is to be changed.
+    changing: Option<String>,
+    /// A link that was just made, and where this server is.
+    link: Option<KeptLink>,
+    /// A form that invited nobody.
+    invite: Option<(PersonForm, Wrong)>,
 }
 
-async fn page(app: &App, viewer: &Viewer, made: Option<&Made>, notice: Option<Notice>) -> Response {
+async fn page(app: &App, viewer: &Viewer, beside: Beside) -> Response {
     let scene = Scene::read(app, viewer.principal()).await;
-    match may_manage(app, viewer) {
+    match may_manage(app, viewer, PAGE) {
         Ok(()) => {}
         Err(Denial::NotGranted) => {
             return error_page(app, &scene, viewer, ErrorKind::Forbidden, None);
@@ -60,9 +68,9 @@ async fn page(app: &App, viewer: &Viewer, made: Option<&Made>, notice: Option<No
             );
         }
     };
-    let zones: Vec<String> = people
+    let zones: Vec<Vec<String>> = people
         .iter()
-        .map(|person| person.principal.zones.to_words().join(" "))
+        .map(|person| person.principal.zones.to_words())
         .collect();
     let rows: Vec<PersonRow<'_>> = people
         .iter()
@@ -88,33 +96,71 @@ async fn page(app: &App, viewer: &Viewer, made: Option<&Made>, notice: Option<No
         })
         .collect();
     let newest = scene.newest();
-    let page = PeoplePage {
-        shell: scene.shell(app, viewer, &newest, notice),
-        people: &rows,
-        link: made.map(|made| NewLink {
-            name: &made.name,
-            url: &made.url,
-            until: made.until,
-        }),
+    let choices: Vec<ZoneChoice<'_>> = scene
+        .site
+        .zones()
+        .iter()
+        .map(|zone| ZoneChoice {
+            id: &zone.id,
+            name: &zone.name,
+        })
+        .collect();
+    let link = beside.link.as_ref();
+    let url = link.map(|link| format!("{}{}", base(app), link.path()));
+    let status = match &beside.invite {
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        None => StatusCode::OK,
     };
-    html(StatusCode::OK, page.render())
+    let page = PeoplePage {
+        shell: scene.shell(app, viewer, &newest, beside.notice),
+        people: &rows,
+        changing: beside.changing.as_deref(),
+        link: link.and_then(|link| {
+            let row = rows.iter().find(|row| row.name == link.name)?;
+            let until = row.invited_until?;
+            let is_new = link.is_new(until, viewer.viewing.now);
+            is_new.then_some(NewLink {
+                name: row.name,
+                url: url.as_deref()?,
+                until,
+            })
+        }),
+        zones: &choices,
+        invite: beside
+            .invite
+            .as_ref()
+            .map_or_else(InviteFields::default, |(form, wrong)| wrong.of(form)),
+    };
+    html(status, page.render())
+}
+
+#[derive(Deserialize)]
+pub(super) struct PeopleQuery {
+    notice: Option<String>,
+    change: Option<String>,
 }
 
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
-    Query(query): Query<PageQuery>,
+    headers: HeaderMap,
+    Query(query): Query<PeopleQuery>,
 ) -> Response {
-    page(&app, &viewer, None, query.notice()).await
+    // Where the database is away, the page says so: it asks the same one.
+    let link = new_link::kept(&app, &viewer, &headers).await;
+    let link = link.unwrap_or_default();
+    let beside = Beside {
+        notice: query.notice.as_deref().and_then(Notice::from_code),
+        changing: query.change,
+        link,
+        invite: None,
+    };
+    page(&app, &viewer, beside).await
 }
 
 /// Who is let in, and what they may, is said by whoever has all zones to give.
-fn may_manage(app: &App, viewer: &Viewer) -> Result<(), Denial> {
-    app.allow(
-        viewer.principal(),
-        Permission::PeopleManage,
-        Place::Anywhere,
-    )
+fn may_manage(app: &App, viewer: &Viewer, whom: &str) -> Result<(), Denial> {
+    app.demand(&viewer.actor(), Permission::PeopleManage, whom)
 }
 
 /// Why a form did nothing, as an answer.
@@ -122,7 +168,7 @@ type Refusal = (StatusCode, Notice);
 
 /// A form about this person, by somebody who may send it; nobody does any of this to themselves.
 fn about_another(app: &App, viewer: &Viewer, name: &str) -> Result<(), Refusal> {
-    may_manage(app, viewer).map_err(denied)?;
+    may_manage(app, viewer, name).map_err(denied)?;
     if name == viewer.principal().subject {
         return Err((StatusCode::CONFLICT, Notice::NotYourself));
     }
@@ -131,22 +177,74 @@ fn about_another(app: &App, viewer: &Viewer, name: &str) -> Result<(), Refusal> 
 
 const BAD_INPUT: Refusal = (StatusCode::UNPROCESSABLE_ENTITY, Notice::BadInput);
 
-#[derive(Deserialize)]
-pub(super) struct InviteForm {
+/// What was typed and chosen of a person. Each chosen zone comes as a field of its own.
+#[derive(Default)]
+struct PersonForm {
     name: String,
     full_name: String,
-    role: Role,
-    zones: String,
+    role: Option<Role>,
+    zones: Vec<String>,
 }
 
-/// Zones as they are typed; `None` for one that is not there.
-fn read_zones(app: &App, typed: &str) -> Option<Zones> {
-    let words: Vec<String> = typed
-        .split([' ', ','])
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect();
-    let zones = Zones::from_words(&words)
+impl PersonForm {
+    fn read(fields: &[(String, String)]) -> Self {
+        let mut form = Self::default();
+        for (name, value) in fields {
+            match name.as_str() {
+                "name" => form.name = value.trim().to_owned(),
+                "full_name" => form.full_name = wire::clean(value).trim().to_owned(),
+                "role" => {
+                    form.role = value
+                        .parse()
+                        .ok()
+                        .filter(|role: &Role| role.is_for_people())
+                }
+                "zones" => form.zones.push(value.clone()),
+                _ => {}
+            }
+        }
+        form
+    }
+}
+
+/// What of a form to invite somebody is wrong.
+#[derive(Default)]
+struct Wrong {
+    name: Option<Notice>,
+    full_name: bool,
+    zones: bool,
+}
+
+impl Wrong {
+    fn in_form(app: &App, form: &PersonForm) -> Self {
+        let is_too_long = form.full_name.chars().count() > NAME_CHARS_MAX;
+        Self {
+            name: (!is_name(&form.name)).then_some(Notice::BadInput),
+            full_name: form.full_name.is_empty() || is_too_long,
+            zones: read_zones(app, &form.zones).is_none(),
+        }
+    }
+
+    fn is_anything(&self) -> bool {
+        self.name.is_some() || self.full_name || self.zones
+    }
+
+    fn of<'a>(&'a self, form: &'a PersonForm) -> InviteFields<'a> {
+        InviteFields {
+            name: &form.name,
+            full_name: &form.full_name,
+            role: form.role.unwrap_or(Role::Viewer),
+            zones: &form.zones,
+            wrong_name: self.name.as_ref(),
+            wrong_full_name: self.full_name,
+            wrong_zones: self.zones,
+        }
+    }
+}
+
+/// The zones that were chosen; `None` for none, and for one that is not there.
+fn read_zones(app: &App, words: &[String]) -> Option<Zones> {
+    let zones = Zones::from_words(words)
         .ok()
         .filter(|_| !words.is_empty())?;
     let site = app.site();
@@ -159,38 +257,81 @@ fn read_zones(app: &App, typed: &str) -> Option<Zones> {
     known(&zones).then_some(zones)
 }
 
-pub(super) async fn invite(
-    State(app): State<App>,
-    headers: HeaderMap,
-    sent: Sent<InviteForm>,
-) -> Response {
-    let made = match invitee(&app, &sent.viewer, &sent.fields).await {
-        Ok(person) => make_link(&app, &sent.viewer, &headers, person, "person.invite").await,
+pub(super) async fn invite(State(app): State<App>, sent: Sent<Vec<(String, String)>>) -> Response {
+    let viewer = &sent.viewer;
+    let form = PersonForm::read(&sent.fields);
+    let mut wrong = Wrong::in_form(&app, &form);
+    let made = match invitee(&app, viewer, &form).await {
+        Ok(person) => make_link(&app, viewer, person, "person.invite").await,
         Err(refusal) => Err(refusal),
     };
-    shown(&app, &sent, made).await
+    let refusal = match made {
+        Ok(token) => return new_link::lead(&app, viewer, &token),
+        Err(refusal) => refusal,
+    };
+    // What is wrong with no other field is the name: it is somebody's, or looks like it.
+    let is_the_name = match refusal.0 {
+        StatusCode::CONFLICT => true,
+        StatusCode::UNPROCESSABLE_ENTITY => !wrong.is_anything(),
+        _ => false,
+    };
+    if is_the_name {
+        wrong.name = Some(refusal.1.clone());
+    }
+    let is_told_there = wrong.is_anything() && refusal.0 != StatusCode::FORBIDDEN;
+    if !is_told_there || viewer.script_csrf.is_some() {
+        return sent.answer(refusal.0, &refusal.1);
+    }
+    // What refreshes itself or changes the language goes back to the page, not to where the form was sent.
+    let viewer = Viewer {
+        path: PAGE.to_owned(),
+        ..viewer.clone()
+    };
+    let beside = Beside {
+        notice: Some(Notice::BadInput),
+        invite: Some((form, wrong)),
+        ..Beside::default()
+    };
+    page(&app, &viewer, beside).await
 }
 
 /// Who is to be invited: somebody new. Whoever is here already gets a new link, which says what is lost by it.
-async fn invitee(app: &App, viewer: &Viewer, form: &InviteForm) -> Result<Principal, Refusal> {
-    let name = form.name.trim().to_owned();
-    about_another(app, viewer, &name)?;
-    let full_name = wire::clean(&form.full_name).trim().to_owned();
-    let zones = read_zones(app, &form.zones).ok_or(BAD_INPUT)?;
-    if !is_name(&name) || full_name.is_empty() || !form.role.is_for_people() {
+async fn invitee(app: &App, viewer: &Viewer, form: &PersonForm) -> Result<Principal, Refusal> {
+    about_another(app, viewer, &form.name)?;
+    let (role, zones) = (form.role, read_zones(app, &form.zones));
+    let (Some(role), Some(zones)) = (role, zones) else {
+        return Err(BAD_INPUT);
+    };
+    if Wrong::in_form(app, form).full_name {
         return Err(BAD_INPUT);
     }
-    let known = app.store.kept_by(&name).await;
+    let invitee = Invitee {
+        name: form.name.clone(),
+        full_name: form.full_name.clone(),
+        role,
+        zones,
+    };
+    let person = invitee.check(&app.store).await.map_err(not_admitted)?;
+    let known = app.store.kept_by(&person.subject).await;
     if known.map_err(|error| not_recording(&error))?.is_some() {
         return Err((StatusCode::CONFLICT, Notice::PersonExists));
     }
-    Ok(Principal {
-        subject: name,
-        full_name,
-        roles: vec![form.role],
-        zones,
-        proof: Proof::default(),
-    })
+    Ok(person)
+}
+
+/// Why nobody is invited, or taken back.
+fn not_admitted(error: AdmissionError) -> Refusal {
+    let conflict = |notice| (StatusCode::CONFLICT, notice);
+    match error {
+        AdmissionError::Name(BadName::Alike(..)) => conflict(Notice::NameLooksAlike),
+        AdmissionError::Name(_) | AdmissionError::FullName | AdmissionError::Role(_) => BAD_INPUT,
+        AdmissionError::Exists(_) | AdmissionError::Disabled(_) => conflict(Notice::PersonExists),
+        AdmissionError::NotAwaited(_) => conflict(Notice::HasComeIn),
+        AdmissionError::Invite(InviteError::NotAPerson(_)) => conflict(Notice::NameTaken),
+        AdmissionError::Invite(InviteError::FromFile(_)) => conflict(Notice::KeptByFile),
+        AdmissionError::Invite(InviteError::FromProvider(_)) => conflict(Notice::KeptByProvider),
+        AdmissionError::Invite(InviteError::Store(error)) => not_recording(&error),
+    }
 }
 
 #[derive(Deserialize)]
@@ -199,16 +340,15 @@ pub(super) struct NameForm {
 }
 
 /// A new link for somebody who is there: what they knew before is void.
-pub(super) async fn link(
-    State(app): State<App>,
-    headers: HeaderMap,
-    sent: Sent<NameForm>,
-) -> Response {
+pub(super) async fn link(State(app): State<App>, sent: Sent<NameForm>) -> Response {
     let made = match known_person(&app, &sent.viewer, &sent.fields.name).await {
-        Ok(person) => make_link(&app, &sent.viewer, &headers, person, "person.link").await,
+        Ok(person) => make_link(&app, &sent.viewer, person, "person.link").await,
         Err(refusal) => Err(refusal),
     };
-    shown(&app, &sent, made).await
+    match made {
+        Ok(token) => new_link::lead(&app, &sent.viewer, &token),
+        Err((status, notice)) => sent.answer(status, &notice),
+    }
 }
 
 /// Somebody who is here, and may come.
@@ -226,29 +366,13 @@ async fn known_person(app: &App, viewer: &Viewer, name: &str) -> Result<Principa
     Ok(known.principal)
 }
 
-/// The link that was made, which is shown once; or why there is none.
-async fn shown<F>(app: &App, sent: &Sent<F>, made: Result<Made, Refusal>) -> Response {
-    match made {
-        Ok(made) => {
-            // What refreshes itself or changes the language goes back to the page, not to where the form was sent.
-            let path = PAGE.to_owned();
-            let viewer = Viewer {
-                path,
-                ..sent.viewer.clone()
-            };
-            page(app, &viewer, Some(&made), None).await
-        }
-        Err((status, notice)) => sent.answer(status, &notice),
-    }
-}
-
+/// The token of a new link.
 async fn make_link(
     app: &App,
     viewer: &Viewer,
-    headers: &HeaderMap,
     person: Principal,
     action: &'static str,
-) -> Result<Made, Refusal> {
+) -> Result<String, Refusal> {
     let token = secret();
     let until = viewer.viewing.now + invitation::GOOD_FOR;
     let made = async {
@@ -262,45 +386,25 @@ async fn make_link(
         back.commit(&app.authenticator).await?;
         Ok::<_, InviteError>(())
     };
-    made.await.map_err(|error| match error {
-        InviteError::NotAPerson(_) => (StatusCode::CONFLICT, Notice::NameTaken),
-        InviteError::FromFile(_) => (StatusCode::CONFLICT, Notice::KeptByFile),
-        InviteError::FromProvider(_) => (StatusCode::CONFLICT, Notice::KeptByProvider),
-        InviteError::Store(error) => not_recording(&error),
-    })?;
-    Ok(Made {
-        url: format!("{}{}", base(app, headers), invitation::path(&token)),
-        name: person.subject,
-        until,
-    })
+    made.await
+        .map_err(|error| not_admitted(AdmissionError::Invite(error)))?;
+    Ok(token)
 }
 
-/// The address under which the administrator reached this page.
-fn base(app: &App, headers: &HeaderMap) -> String {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let scheme = if app.entrance.secure_cookies {
-        "https"
-    } else {
-        "http"
-    };
-    host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
+/// Where links lead: as configured, and not as the request says, which whoever brought it here could have chosen.
+fn base(app: &App) -> &str {
+    app.entrance.public_url.as_str().trim_end_matches('/')
 }
 
-#[derive(Deserialize)]
-pub(super) struct RightsForm {
-    name: String,
-    role: Role,
-    zones: String,
-}
-
-pub(super) async fn rights(State(app): State<App>, sent: Sent<RightsForm>) -> Response {
-    let RightsForm { name, role, zones } = &sent.fields;
-    let zones = read_zones(&app, zones).filter(|_| role.is_for_people());
-    let made = match zones {
-        Some(zones) => change(&app, &sent.viewer, name, Change::Rights(*role, zones)).await,
-        None => Err(BAD_INPUT),
+pub(super) async fn rights(State(app): State<App>, sent: Sent<Vec<(String, String)>>) -> Response {
+    let form = PersonForm::read(&sent.fields);
+    let made = match (form.role, read_zones(&app, &form.zones)) {
+        (Some(role), Some(zones)) => {
+            let rights = Change::Rights(role, zones);
+            change(&app, &sent.viewer, &form.name, rights).await
+        }
+        (Some(_), None) => Err((StatusCode::UNPROCESSABLE_ENTITY, Notice::NoZone)),
+        (None, _) => Err(BAD_INPUT),
     };
     told(&sent, made)
 }
@@ -318,6 +422,35 @@ pub(super) async fn enable(State(app): State<App>, sent: Sent<NameForm>) -> Resp
 pub(super) async fn end_logins(State(app): State<App>, sent: Sent<NameForm>) -> Response {
     let made = change(&app, &sent.viewer, &sent.fields.name, Change::EndLogins).await;
     told(&sent, made)
+}
+
+/// Takes somebody back who was invited and has never come in.
+pub(super) async fn withdraw(State(app): State<App>, sent: Sent<NameForm>) -> Response {
+    let made = take_back(&app, &sent.viewer, &sent.fields.name).await;
+    told(&sent, made)
+}
+
+async fn take_back(app: &App, viewer: &Viewer, name: &str) -> Result<(), Refusal> {
+    about_another(app, viewer, name)?;
+    let known = app.store.kept_by(name).await;
+    if known.map_err(|error| not_recording(&error))?.is_none() {
+        return Err((StatusCode::NOT_FOUND, Notice::NoSuchPerson));
+    }
+    let made = async {
+        let mut unit = app.store.begin().await?;
+        if !Store::withdraw(&mut unit, name).await? {
+            return Ok(false);
+        }
+        let entry = entry(viewer, "person.withdraw", name, json!({}));
+        Store::audit(&mut unit, entry).await?;
+        unit.commit().await?;
+        Ok(true)
+    };
+    match made.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err((StatusCode::CONFLICT, Notice::HasComeIn)),
+        Err(error) => Err(not_recording(&error)),
+    }
 }
 
 fn told<F>(sent: &Sent<F>, made: Result<(), Refusal>) -> Response {

@@ -22,11 +22,10 @@ use super::sent::Sent;
 use super::throttle::Share;
 use super::viewer::Viewer;
 use crate::alarm::Actor;
-use crate::audit::{AuditEntry, REASON_CHARS_MAX};
+use crate::audit::{AuditEntry, REASON_CHARS_MAX, readable};
 use crate::identity::policy::{Denial, Permission, Place};
 use crate::personal::masked;
 use crate::store::StoreError;
-use crate::wire;
 
 /// Why a plate is not shown.
 enum NotShown {
@@ -54,25 +53,27 @@ async fn reveal(
     let (Ok(id), Ok(point)) = (device.parse::<DeviceId>(), point.parse::<PointId>()) else {
         return Err(NotShown::NoSuchPoint);
     };
-    let site = app.site();
+    let (site, subject) = (app.site(), format!("{id}/{point}"));
     let known = site
         .device(&id)
         .filter(|device| app.may_see(&actor.principal, &device.zone));
-    let known = known.ok_or(NotShown::NoSuchPoint)?;
+    let entry = AuditEntry::by(actor, "plate.reveal", &subject);
+    let Some(known) = known else {
+        let why = "there is no such device that they may see";
+        app.record.refused(entry.outcome(why));
+        return Err(NotShown::NoSuchPoint);
+    };
     let carries =
         |known: &contract::inventory::Point| known.id == point && known.personal.is_some();
     if !known.profile.points.iter().any(carries) {
         return Err(NotShown::NoSuchPoint);
     }
-    let reason = wire::clean(reason.trim());
-    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-        return Err(NotShown::NoReason);
-    }
+    let reason = readable(reason).filter(|reason| reason.chars().count() <= REASON_CHARS_MAX);
+    let reason = reason.ok_or(NotShown::NoReason)?;
     // Refused ones leave a row as well.
     let taken = app.throttle.of_principal(Share::Reveal, &actor.principal);
     taken.map_err(NotShown::TooMany)?;
-    let subject = format!("{id}/{point}");
-    let entry = AuditEntry::by(actor, "plate.reveal", &subject).reason(Some(&reason));
+    let entry = entry.reason(Some(&reason));
     let (permission, here) = (Permission::PlateReveal, Place::In(&known.zone));
     if let Err(denial) = app.allow(&actor.principal, permission, here) {
         let why = denial.to_string();
@@ -107,7 +108,7 @@ pub(super) async fn api(
         NotShown::NoReason => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "bad-parameter",
-            format!("a reason of 1 to {REASON_CHARS_MAX} characters is needed"),
+            format!("a reason of at most {REASON_CHARS_MAX} characters is needed, with a letter or a digit"),
         ),
         NotShown::Denied(denial) => denial.into(),
         NotShown::TooMany(wait) => Problem::too_many(wait),

@@ -19,7 +19,7 @@ use super::form::{not_recording, own_path};
 use super::idle::entry;
 use super::page::html;
 use super::sent::Sent;
-use super::sign_in::{known_browser, refusal, right_password, shown_device, trial, trial_of};
+use super::sign_in::{known_browser, refusal, right_password, shown_device, trial};
 use super::viewer::{Peer, Viewer, in_query};
 use crate::identity::gate::Trial;
 use crate::identity::random::random;
@@ -30,6 +30,12 @@ use crate::store::{Store, StoreError};
 
 /// Somebody who came in, or signed in at the provider once more, this long ago need not do it again to connect an app.
 pub(super) const RECENT: TimeDelta = TimeDelta::minutes(10);
+
+/// What the audit calls it when a code counts for a login: who has to show one is in from then on.
+const SHOWN: &str = "login.second_factor";
+
+/// And when an app is connected.
+const CONNECTED: &str = "person.second_factor";
 
 /// Why nothing came of a code, as an answer.
 type Refusal = (StatusCode, Notice);
@@ -57,8 +63,13 @@ impl<'a> Someone<'a> {
         &self.login.principal.subject
     }
 
-    fn trial(self) -> Trial<'a> {
-        trial_of(self.name(), self.peer, self.device)
+    fn trial(self, action: &'static str) -> Trial<'a> {
+        Trial {
+            name: self.name(),
+            action,
+            peer: self.peer,
+            device_cookie: self.device,
+        }
     }
 
     fn entry(self, action: &'static str) -> AuditEntry<'a> {
@@ -71,14 +82,14 @@ impl<'a> Someone<'a> {
         if !has.map_err(|error| not_recording(&error))? {
             return Err((StatusCode::FORBIDDEN, Notice::NoSecondFactor));
         }
-        let right = app.entrance.gate.code(&self.trial(), code).await;
+        let right = app.entrance.gate.code(&self.trial(SHOWN), code).await;
         if !right.map_err(refusal)? {
             return Err((StatusCode::FORBIDDEN, Notice::CodeWrong));
         }
         let shown = async {
             let mut unit = app.store.begin().await?;
             Store::second_factor_shown(&mut unit, self.login.id).await?;
-            Store::audit(&mut unit, self.entry("login.second_factor")).await?;
+            Store::audit(&mut unit, self.entry(SHOWN)).await?;
             unit.commit().await.map_err(StoreError::from)
         };
         shown.await.map_err(|error| not_recording(&error))
@@ -112,7 +123,9 @@ impl<'a> Someone<'a> {
         let sealed = sealed.map_err(|error| not_recording(&error))?;
         let sealed = sealed.ok_or((StatusCode::CONFLICT, Notice::OfferGone))?;
         let gate = &app.entrance.gate;
-        let step = gate.offered_code(&self.trial(), &sealed, code).await;
+        let step = gate
+            .offered_code(&self.trial(CONNECTED), &sealed, code)
+            .await;
         let step = step.map_err(refusal)?;
         let step = step.ok_or((StatusCode::FORBIDDEN, Notice::CodeWrong))?;
         let codes = new_codes();
@@ -123,7 +136,8 @@ impl<'a> Someone<'a> {
             }
             Store::put_recovery_codes(&mut unit, self.name(), &hashes(&codes)).await?;
             Store::second_factor_shown(&mut unit, self.login.id).await?;
-            Store::audit(&mut unit, self.entry("person.second_factor")).await?;
+            Store::audit(&mut unit, self.entry(CONNECTED)).await?;
+            Store::audit(&mut unit, self.entry(SHOWN)).await?;
             unit.commit().await.map_err(StoreError::from)?;
             Ok(true)
         };
@@ -283,7 +297,7 @@ pub(super) async fn enter(
     let (viewing, next) = (app.viewing(&headers), own_path(form.next.as_deref()));
     let login = match app.awaiting_login(&headers).await {
         Ok(Some(login)) => login,
-        Ok(None) => return Redirect::to("/sign-in?ended=yes").into_response(),
+        Ok(None) => return Redirect::to("/sign-in?ended=expired").into_response(),
         Err(error) => return Problem::from(error).into_response(),
     };
     let device = shown_device(&app, &headers);
@@ -384,7 +398,8 @@ async fn prove(app: &App, viewer: &Viewer, password: Option<&str>) -> Result<(),
             .then_some(())
             .ok_or((StatusCode::FORBIDDEN, Notice::SignInAtProvider));
     }
-    right_password(app, viewer, password.unwrap_or_default().to_owned()).await
+    let password = password.unwrap_or_default().to_owned();
+    right_password(app, viewer, "person.second_factor_offer", password).await
 }
 
 /// The code of what was offered to somebody who is in.
@@ -457,7 +472,9 @@ pub(super) async fn renew(State(app): State<App>, sent: Sent<CodeForm>) -> Respo
     let viewer = &sent.viewer;
     let name = &viewer.principal().subject;
     let gate = &app.entrance.gate;
-    let right = gate.code(&trial(viewer), &sent.fields.code).await;
+    let right = gate
+        .code(&trial(viewer, "person.recovery_codes"), &sent.fields.code)
+        .await;
     let (status, notice) = match right.map_err(refusal) {
         Ok(true) => {
             let codes = new_codes();

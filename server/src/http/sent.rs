@@ -81,7 +81,7 @@ async fn read<F: DeserializeOwned>(
     if !is_of(&sent.viewer.login, csrf.as_deref()) {
         return Err(refused(sent, StatusCode::FORBIDDEN, Notice::FormExpired));
     }
-    if sent.viewer.is_locked && !even_locked {
+    if !even_locked && sent.viewer.admit(app).is_err() {
         return Err(refused(sent, StatusCode::FORBIDDEN, Notice::Locked));
     }
     let again = Request::from_parts(parts, Body::from(bytes));

@@ -20,6 +20,7 @@ use super::page::html;
 use super::sent::{Nothing, Sent};
 use super::throttle::Share;
 use super::viewer::{EvenLocked, Peer, Viewer};
+use crate::alarm::Actor;
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::gate::{Hindrance, Trial};
@@ -27,7 +28,7 @@ use crate::identity::name::NAME_CHARS_MAX;
 use crate::identity::principal::Principal;
 use crate::identity::random::secret;
 use crate::store::audit::AuditEntry;
-use crate::store::login::NewLogin;
+use crate::store::login::{Login, NewLogin};
 use crate::store::{Store, StoreError, Unit};
 use crate::wire;
 
@@ -41,35 +42,30 @@ const LANGUAGE_SECONDS: i64 = 365 * 24 * 3600;
 /// A browser is known for as long, counted from its last sign-in.
 const DEVICE_SECONDS: i64 = 365 * 24 * 3600;
 
-/// Somebody of this name who shows something.
-pub(super) fn trial_of<'a>(name: &'a str, peer: &'a str, device: Option<&'a str>) -> Trial<'a> {
+/// Somebody who is signed in and shows something once more, to do this.
+pub(super) fn trial<'a>(viewer: &'a Viewer, action: &'static str) -> Trial<'a> {
     Trial {
-        name,
-        peer,
-        device_cookie: device,
+        name: &viewer.principal().subject,
+        action,
+        peer: &viewer.peer,
+        device_cookie: viewer.device_cookie.as_deref(),
     }
 }
 
-/// Somebody who is signed in and shows something once more.
-pub(super) fn trial(viewer: &Viewer) -> Trial<'_> {
-    trial_of(
-        &viewer.principal().subject,
-        &viewer.peer,
-        viewer.device_cookie.as_deref(),
-    )
-}
-
-/// Whether this is the password of somebody who is signed in.
+/// Whether this is the password of somebody who is signed in, and wants to do this.
 pub(super) async fn right_password(
     app: &App,
     viewer: &Viewer,
+    action: &'static str,
     password: String,
 ) -> Result<(), (StatusCode, Notice)> {
     let stored = app.store.person(&viewer.principal().subject).await;
     let stored = stored.map_err(|error| not_recording(&error))?;
     let stored = stored.and_then(|person| person.password_hash);
     let gate = &app.entrance.gate;
-    let right = gate.password(&trial(viewer), password, stored).await;
+    let right = gate
+        .password(&trial(viewer, action), password, stored)
+        .await;
     if right.map_err(refusal)? {
         Ok(())
     } else {
@@ -109,7 +105,9 @@ pub(super) async fn show(
 ) -> Response {
     let problem = match query.ended.as_deref() {
         Some("signed-out") => Some(SignInProblem::SignedOut),
-        Some(_) => Some(SignInProblem::Ended),
+        Some("ended") => Some(SignInProblem::Ended),
+        Some("disabled") => Some(SignInProblem::Disabled),
+        Some(_) => Some(SignInProblem::Expired),
         None => None,
     };
     let next = own_path(query.next.as_deref());
@@ -157,7 +155,7 @@ pub(super) async fn enter(
     let viewing = app.viewing(&headers);
     let next = own_path(form.next.as_deref());
     if !is_from_us(&app, &headers, form.csrf.as_deref()) {
-        let problem = Some(SignInProblem::Ended);
+        let problem = Some(SignInProblem::FormExpired);
         return page(&app, &headers, StatusCode::FORBIDDEN, problem, "", next);
     }
     // Nobody's name is longer, and what is written down of a failed attempt should not be either.
@@ -166,9 +164,14 @@ pub(super) async fn enter(
         .take(NAME_CHARS_MAX)
         .collect();
     let device = shown_device(&app, &headers);
-    let trial = trial_of(&name, &peer, device.as_deref());
+    let trial = Trial {
+        name: &name,
+        action: "login.begin",
+        peer: &peer,
+        device_cookie: device.as_deref(),
+    };
     let (status, problem) = match sign_in(&app, &trial, form.password, viewing.now).await {
-        Ok(Some(entered)) => return welcome(&app, &headers, &name, &entered, next),
+        Ok(Some(entered)) => return welcome(&app, &headers, &peer, &name, &entered, next).await,
         Ok(None) => (StatusCode::UNAUTHORIZED, SignInProblem::Wrong),
         Err(Hindrance::Locked(until)) => {
             (StatusCode::TOO_MANY_REQUESTS, SignInProblem::Locked(until))
@@ -215,14 +218,24 @@ pub(super) async fn needs_second_factor(
     Ok(has || app.policy.now().asks_at_sign_in(roles))
 }
 
-/// What follows the right password: the page that was wanted, or the second factor.
-pub(super) fn welcome(
+/// What follows the right password: the page that was wanted, or the second factor. The browser's login of before is over,
+/// whoever's it is: no one could reach it to end it.
+pub(super) async fn welcome(
     app: &App,
     headers: &HeaderMap,
+    peer: &str,
     name: &str,
     entered: &Entered,
     next: &str,
 ) -> Response {
+    let ended = match app.login(headers).await {
+        Ok(Some(before)) => end(app, &before, peer).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        return Problem::from(error).into_response();
+    }
     let secure = app.entrance.secure_cookies;
     let answer = if entered.awaits_second_factor {
         let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
@@ -339,22 +352,27 @@ pub(super) async fn write_login(
     Ok(has_begun.then_some((id, cookie)))
 }
 
+/// Ends a login with all that came from it; its row names it.
+async fn end(app: &App, login: &Login, peer: &str) -> Result<(), StoreError> {
+    let subject = &login.principal.subject;
+    let mut back = CallBack::begin(&app.store).await?;
+    Store::end_login(&mut back.unit, subject, login.id).await?;
+    back.grant(login.id, subject).await?;
+    let actor = Actor {
+        principal: login.principal.clone(),
+        peer: peer.to_owned(),
+    };
+    let entry = AuditEntry::by(&actor, "login.end", subject);
+    Store::audit(&mut back.unit, entry).await?;
+    back.commit(&app.authenticator).await
+}
+
 pub(super) async fn leave(
     State(app): State<App>,
     EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
     let viewer = &sent.viewer;
-    let subject = &viewer.principal().subject;
-    let ended = async {
-        let mut back = CallBack::begin(&app.store).await?;
-        Store::end_login(&mut back.unit, subject, viewer.login.id).await?;
-        back.grant(viewer.login.id, subject).await?;
-        let actor = viewer.actor();
-        let entry = AuditEntry::by(&actor, "login.end", subject);
-        Store::audit(&mut back.unit, entry).await?;
-        back.commit(&app.authenticator).await
-    };
-    match ended.await {
+    match end(&app, &viewer.login, &viewer.peer).await {
         Ok(()) => {
             let next = Redirect::to("/sign-in?ended=signed-out").into_response();
             let cookie = login_cookie(app.entrance.secure_cookies);

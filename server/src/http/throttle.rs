@@ -25,7 +25,7 @@ use crate::identity::principal::Principal;
 use crate::listener::asker::Asker;
 use crate::listener::console::has_reserve;
 use crate::listener::rate::{Buckets, Rate};
-use crate::observability::{Refused, count_refused};
+use crate::observability::{Unserved, count_unserved};
 
 /// 60, and one each two seconds: at a change of shifts everybody of an office signs in from one address.
 const SIGN_IN: Rate = Rate {
@@ -135,16 +135,16 @@ pub(crate) struct Throttle {
 }
 
 /// Somebody, and through what they act: an application that asks too often takes nothing from its person's pages.
-type Holder = (String, Option<String>);
+type Whose = (String, Option<String>);
 
 struct Shared {
     sign_in: Mutex<Kept>,
     token: Mutex<Kept>,
     command: Mutex<Kept>,
     act: Mutex<Kept>,
-    token_of_principal: Mutex<Buckets<Holder>>,
-    act_of_principal: Mutex<Buckets<Holder>>,
-    reveal_of_principal: Mutex<Buckets<Holder>>,
+    token_of_principal: Mutex<Buckets<Whose>>,
+    act_of_principal: Mutex<Buckets<Whose>>,
+    reveal_of_principal: Mutex<Buckets<Whose>>,
     consoles: Vec<IpAddr>,
     offset: FixedOffset,
 }
@@ -192,7 +192,7 @@ impl Throttle {
         let holder = (who.subject.clone(), who.proof.client.clone());
         let mut buckets = buckets.lock().expect("nothing panics while it is held");
         let taken = buckets.take(holder, Instant::now());
-        taken.inspect_err(|_| count_refused(Refused::Rate))
+        taken.inspect_err(|_| count_unserved(Unserved::Rate))
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) async fn guard(
     match throttle.take(kind, peer.address.ip(), Instant::now()) {
         Ok(()) => next.run(request).await,
         Err(wait) => {
-            count_refused(Refused::Rate);
+            count_unserved(Unserved::Rate);
             too_many(&throttle, &request, wait)
         }
     }

@@ -19,7 +19,7 @@ use super::idle;
 use super::page::html;
 use crate::alarm::Actor;
 use crate::identity::digest::of_secret;
-use crate::identity::idle_lock::is_locked;
+use crate::identity::idle_lock::{Asleep, admit, is_locked};
 use crate::identity::principal::Principal;
 use crate::listener::asker::Asker;
 use crate::store::StoreError;
@@ -69,6 +69,25 @@ impl App {
             Some(cookie) => self.store.login(&of_secret(cookie)).await,
             None => Ok(None),
         }
+    }
+
+    /// To sign in, and from there to `path`. Whoever shows the cookie of a login that is no more is told why.
+    async fn to_sign_in(&self, headers: &HeaderMap, path: &str) -> Response {
+        let cookie = cookie(headers, login_cookie(self.entrance.secure_cookies));
+        let end = match cookie {
+            Some(cookie) => self.store.end_of_login(&of_secret(cookie)).await,
+            None => Ok(None),
+        };
+        // That a reason is missing keeps nobody from signing in.
+        let end = end.unwrap_or_else(|error| {
+            log_unavailable(&error);
+            None
+        });
+        let ended = end.map(|end| format!("ended={end}"));
+        let next = (path != "/").then(|| format!("next={}", in_query(path)));
+        let query: Vec<String> = next.into_iter().chain(ended).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        Redirect::to(&format!("/sign-in{mark}{}", query.join("&"))).into_response()
     }
 
     /// The login of somebody who still has to show a second factor.
@@ -125,6 +144,12 @@ impl Viewer {
         page_of(&self.path)
     }
 
+    /// Whether a locked console may not do this; it is written down.
+    pub(super) fn admit(&self, app: &App) -> Result<(), Asleep> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        admit(&app.record, Ok(self.is_locked), &self.actor(), path)
+    }
+
     fn refuse_locked(&self) -> Response {
         let page = Some(self.page());
         answer(self, page, StatusCode::FORBIDDEN, &Notice::Locked)
@@ -160,10 +185,7 @@ impl Viewer {
             {
                 Err(Problem::unauthenticated().into_response())
             }
-            Ok(None) if path == "/" => Err(Redirect::to("/sign-in").into_response()),
-            Ok(None) => {
-                Err(Redirect::to(&format!("/sign-in?next={}", in_query(&path))).into_response())
-            }
+            Ok(None) => Err(app.to_sign_in(&parts.headers, &path).await),
             Err(error) => {
                 let reference = log_unavailable(&error).to_string();
                 let page = ErrorPage {
@@ -195,7 +217,7 @@ impl FromRequestParts<App> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let EvenLocked(viewer) = EvenLocked::<Self>::from_request_parts(parts, app).await?;
-        if viewer.is_locked && !parts.method.is_safe() {
+        if !parts.method.is_safe() && viewer.admit(app).is_err() {
             return Err(viewer.refuse_locked());
         }
         Ok(viewer)
@@ -207,7 +229,7 @@ impl FromRequestParts<App> for Awake {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let EvenLocked(viewer) = EvenLocked::<Viewer>::from_request_parts(parts, app).await?;
-        if viewer.is_locked {
+        if viewer.admit(app).is_err() {
             return Err(viewer.refuse_locked());
         }
         Ok(Self(viewer))
@@ -215,7 +237,7 @@ impl FromRequestParts<App> for Awake {
 }
 
 /// The page of a path: a form of `/people/invite` stands on `/people`.
-fn page_of(path: &str) -> &str {
+pub(super) fn page_of(path: &str) -> &str {
     let path = path.split('?').next().unwrap_or_default();
     let path = path.strip_suffix(".csv").unwrap_or(path);
     let segments = match path.split('/').nth(1).unwrap_or_default() {

@@ -99,7 +99,9 @@ impl Access {
                     ConfigError::invalid(
                         path,
                         owner,
-                        &format!("the environment variable {variable} is not set"),
+                        &format!(
+                            "the environment variable {variable} is not set where this program was started; a server that runs sees no new ones: set it, then start the server again"
+                        ),
                     )
                 })
         };
@@ -186,6 +188,19 @@ impl Access {
         names.chain(self.applications.iter().map(application::Entry::id))
     }
 
+    /// Programs and applications whose secret may be guessed.
+    pub fn weak_secrets(&self) -> Vec<&str> {
+        let of_clients = self.clients.iter();
+        let of_clients = of_clients.map(|entry| (&*entry.principal.subject, Some(&entry.secret)));
+        let of_applications = self.applications.iter();
+        let of_applications = of_applications.map(|entry| (entry.id(), entry.secret()));
+        of_clients
+            .chain(of_applications)
+            .filter(|(_, secret)| secret.is_some_and(|secret| !secret::is_random(secret)))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
     /// Makes sure that everybody exists as described, and disables whoever was taken out of the file. A secret that is
     /// stored already is not hashed again; a new one ends the logins of its person. What they hold is called back, in the
     /// same transaction, from everybody who lost something: let it take effect.
@@ -193,6 +208,29 @@ impl Access {
     /// # Errors
     /// [`StoreError`] when the store does not answer, or a name is taken; nobody was changed then.
     pub async fn apply(self, store: &Store) -> Result<Applied, StoreError> {
+        let (mut back, changes) = self.put(store).await?;
+        for change in &changes {
+            let entry = AuditEntry::new(SERVER, "access file", "access.change", &change.subject)
+                .detail(change.detail.clone());
+            Store::audit(&mut back.unit, entry).await?;
+        }
+        Ok(Applied {
+            changes,
+            called_back: back.store().await?,
+        })
+    }
+
+    /// Whether that could be done. Nothing is.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub(crate) async fn try_out(self, store: &Store) -> Result<(), StoreError> {
+        let (back, _) = self.put(store).await?;
+        Ok(back.unit.rollback().await?)
+    }
+
+    /// All of [`Self::apply`] but for what is written down and stored at the end: who changed.
+    async fn put(self, store: &Store) -> Result<(CallBack, Vec<Changed>), StoreError> {
         // Hashing takes its time: nothing is held for so long.
         let people = settle(self.people, store, Kind::Person).await?;
         let clients = settle(self.clients, store, Kind::Client).await?;
@@ -208,7 +246,7 @@ impl Access {
         let ids: Vec<String> = applications.iter().map(|one| one.id().to_owned()).collect();
         let gone = Store::disable_other_applications(&mut back.unit, &ids).await?;
         let gone = gone_people.iter().chain(&gone_clients).chain(&gone);
-        let mut changes: Vec<Changed> = gone.map(|name| Changed::removed(name.clone())).collect();
+        let mut changes: Vec<Changed> = gone.map(|name| Changed::removed(name)).collect();
         let everybody = people.iter().chain(&clients);
         changes.extend(everybody.filter_map(Settled::changed));
         changes.extend(
@@ -216,7 +254,7 @@ impl Access {
                 .iter()
                 .filter_map(application::Settled::changed),
         );
-        for lost in changes.iter().filter(|change| change.what.loses()) {
+        for lost in changes.iter().filter(|change| change.loses) {
             back.subject(&lost.subject).await?;
         }
         let with_new = people.iter().filter(|person| person.has_new_secret);
@@ -236,15 +274,7 @@ impl Access {
         for (grant, holder) in Store::end_grants_of_nobody(&mut back.unit).await? {
             back.grant(grant, &holder).await?;
         }
-        for change in &changes {
-            let entry = AuditEntry::new(SERVER, "access file", "access.change", &change.subject)
-                .detail(change.detail.clone());
-            Store::audit(&mut back.unit, entry).await?;
-        }
-        Ok(Applied {
-            changes,
-            called_back: back.store().await?,
-        })
+        Ok((back, changes))
     }
 }
 
@@ -316,35 +346,34 @@ pub struct Changed {
     pub subject: String,
     /// How.
     pub what: Change,
+    /// Whether they lost a role, a zone or their secret: what they hold is void.
+    pub loses: bool,
     /// What the audit says of it.
     detail: Value,
 }
 
-/// How somebody changed.
+/// How somebody changed, in a word: whoever gets a higher role is raised, though they hold the lower one no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// They may come in now.
     Added,
-    /// They kept what they had, and may have got more: a new token brings it.
+    /// They may more.
     Raised,
-    /// They lost a role, a zone or their secret: what they hold is void.
+    /// They may less.
     Lowered,
-    /// They may not come in any more: what they hold is void.
+    /// They may other things, or have another secret.
+    Changed,
+    /// They may not come in any more.
     Removed,
 }
 
 impl Change {
-    /// Whether what they hold is called back.
-    pub fn loses(self) -> bool {
-        matches!(self, Self::Lowered | Self::Removed)
-    }
-
-    /// Of whom lost nothing, and of whom nothing is another.
-    fn of(keeps: bool, same: bool) -> Option<Self> {
-        match (keeps, same) {
-            (false, _) => Some(Self::Lowered),
-            (true, false) => Some(Self::Raised),
-            (true, true) => None,
+    /// By whether the rights of now hold all those of before, and the other way round.
+    fn of(now_holds_before: bool, before_holds_now: bool) -> Self {
+        match (now_holds_before, before_holds_now) {
+            (true, false) => Self::Raised,
+            (false, true) => Self::Lowered,
+            _ => Self::Changed,
         }
     }
 
@@ -353,39 +382,55 @@ impl Change {
             Self::Added => "added",
             Self::Raised => "raised",
             Self::Lowered => "lowered",
+            Self::Changed => "changed",
             Self::Removed => "removed",
         }
     }
 }
 
 impl Changed {
-    fn new(subject: String, what: Change, mut now: Value) -> Self {
-        now["change"] = what.as_str().into();
+    fn new(subject: &str, what: Change, loses: bool, mut detail: Value) -> Self {
+        detail["change"] = what.as_str().into();
         Self {
-            subject,
+            subject: subject.to_owned(),
             what,
-            detail: now,
+            loses,
+            detail,
         }
     }
 
-    fn removed(subject: String) -> Self {
-        Self::new(subject, Change::Removed, json!({}))
+    fn removed(subject: &str) -> Self {
+        Self::new(subject, Change::Removed, true, json!({}))
     }
 
     /// What differs, if anything that decides rights does.
     fn between(before: Option<&Principal>, now: &Principal, new_secret: bool) -> Option<Self> {
-        let what = match before {
-            None => Change::Added,
-            Some(before) => {
-                let keeps = now.zones.include(&before.zones)
-                    && before.roles.iter().all(|role| now.roles.contains(role));
-                let same = before.zones == now.zones && before.roles == now.roles;
-                Change::of(keeps && !new_secret, same)?
-            }
+        let told = |who: &Principal| json!({"roles": who.roles, "zones": who.zones.to_words()});
+        let Some(before) = before else {
+            let detail = json!({"to": told(now)});
+            return Some(Self::new(&now.subject, Change::Added, false, detail));
         };
-        let detail = json!({"roles": now.roles, "zones": now.zones.to_words()});
-        Some(Self::new(now.subject.clone(), what, detail))
+        if before.zones == now.zones && before.roles == now.roles && !new_secret {
+            return None;
+        }
+        let keeps = now.zones.include(&before.zones)
+            && before.roles.iter().all(|role| now.roles.contains(role));
+        let what = Change::of(holds(now, before), holds(before, now));
+        let detail = json!({"from": told(before), "to": told(now), "new_secret": new_secret});
+        let loses = new_secret || !keeps;
+        Some(Self::new(&now.subject, what, loses, detail))
     }
+}
+
+/// Whether somebody has all zones of another, and all their roles or, of people, higher ones.
+fn holds(one: &Principal, other: &Principal) -> bool {
+    let is_higher =
+        |held: Role, role: Role| held.is_for_people() && role.is_for_people() && held > role;
+    one.zones.include(&other.zones)
+        && other.roles.iter().all(|role| {
+            let mut held = one.roles.iter();
+            held.any(|held| held == role || is_higher(*held, *role))
+        })
 }
 
 /// A hash of the secret, and whether it is another than the stored one.
@@ -418,63 +463,107 @@ mod tests {
 
     #[test]
     fn what_somebody_holds_is_void_only_if_they_lost_something() {
+        use Change::{Added, Changed as Other, Lowered, Raised};
         let (viewer, both) = ([Role::Viewer], [Role::Viewer, Role::Operator]);
-        let of = |roles: &[Role], zones: &[&str]| Some(somebody(roles, zones));
-        for (before, now, new_secret, expected) in [
-            (None, somebody(&viewer, &["p1"]), true, Some(Change::Added)),
+        let (administrator, all) = ([Role::Administrator], ["*"]);
+        for (before, zones, now, zones_now, new_secret, expected) in [
             (
-                of(&viewer, &["p1"]),
-                somebody(&viewer, &["p1"]),
+                &viewer[..],
+                &["p1"][..],
+                &viewer[..],
+                &["p1"][..],
                 false,
                 None,
             ),
             (
-                of(&viewer, &["p1"]),
-                somebody(&viewer, &["p1"]),
+                &viewer,
+                &["p1"],
+                &viewer,
+                &["p1"],
                 true,
-                Some(Change::Lowered),
+                Some((Other, true)),
             ),
             (
-                of(&viewer, &["p1"]),
-                somebody(&viewer, &["p1", "p2"]),
+                &viewer,
+                &["p1"],
+                &viewer,
+                &["p1", "p2"],
                 false,
-                Some(Change::Raised),
+                Some((Raised, false)),
             ),
             (
-                of(&viewer, &["p1"]),
-                somebody(&viewer, &["*"]),
+                &viewer,
+                &["p1"],
+                &viewer,
+                &all,
                 false,
-                Some(Change::Raised),
+                Some((Raised, false)),
+            ),
+            (&viewer, &["p1"], &viewer, &all, true, Some((Raised, true))),
+            (
+                &viewer,
+                &["p1"],
+                &both,
+                &["p1"],
+                false,
+                Some((Raised, false)),
             ),
             (
-                of(&viewer, &["p1"]),
-                somebody(&both, &["p1"]),
+                &viewer,
+                &["p1"],
+                &administrator,
+                &all,
                 false,
-                Some(Change::Raised),
+                Some((Raised, true)),
             ),
             (
-                of(&both, &["p1"]),
-                somebody(&viewer, &["p1"]),
+                &administrator,
+                &all,
+                &viewer,
+                &["p1"],
                 false,
-                Some(Change::Lowered),
+                Some((Lowered, true)),
             ),
             (
-                of(&both, &["p1"]),
-                somebody(&both, &["p2"]),
+                &administrator,
+                &["p1"],
+                &viewer,
+                &all,
                 false,
-                Some(Change::Lowered),
+                Some((Other, true)),
             ),
             (
-                of(&both, &["*"]),
-                somebody(&both, &["p1", "p2"]),
+                &both,
+                &["p1"],
+                &viewer,
+                &["p1"],
                 false,
-                Some(Change::Lowered),
+                Some((Lowered, true)),
+            ),
+            (&both, &["p1"], &both, &["p2"], false, Some((Other, true))),
+            (
+                &both,
+                &all,
+                &both,
+                &["p1", "p2"],
+                false,
+                Some((Lowered, true)),
             ),
         ] {
-            let case = format!("{before:?} {now:?}");
-            let what =
-                Changed::between(before.as_ref(), &now, new_secret).map(|change| change.what);
-            assert_eq!(what, expected, "{case}");
+            let (before, now) = (somebody(before, zones), somebody(now, zones_now));
+            let changed = Changed::between(Some(&before), &now, new_secret);
+            let got = changed.as_ref().map(|change| (change.what, change.loses));
+            assert_eq!(got, expected, "{before:?} {now:?}");
         }
+        let added = Changed::between(None, &somebody(&viewer, &all), true).unwrap();
+        assert_eq!((added.what, added.loses), (Added, false));
+        let from = somebody(&viewer, &["p1"]);
+        let told = Changed::between(Some(&from), &somebody(&administrator, &all), false);
+        let expected = json!({
+            "change": "raised", "new_secret": false,
+            "from": {"roles": ["viewer"], "zones": ["p1"]},
+            "to": {"roles": ["administrator"], "zones": ["*"]},
+        });
+        assert_eq!(told.unwrap().detail, expected);
     }
 }

@@ -1,19 +1,22 @@
-//! Letting somebody in from the machine's own command line: the first administrator, or one who lost everything.
+//! Letting somebody in whom nobody knew: the rule of pages and command line. And from the machine's own command line: the
+//! first administrator, or one who lost everything.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use contract::Role;
 use serde_json::json;
 
 use super::call_back::CallBack;
 use super::digest::of_secret;
 use super::invitation;
-use super::name::{NAME_RULE, is_name};
+use super::name::{BadName, check_new};
 use super::principal::{Principal, Proof, Zones};
 use super::random::secret;
 use crate::audit::COMMAND_LINE;
 use crate::store::audit::AuditEntry;
+pub use crate::store::people::Before;
 use crate::store::people::InviteError;
 use crate::store::{Store, StoreError};
+use crate::wire;
 
 /// Somebody who is invited.
 #[derive(Debug)]
@@ -28,17 +31,59 @@ pub struct Invitee {
     pub zones: Zones,
 }
 
+impl Invitee {
+    /// Who they will be, if somebody may be that.
+    ///
+    /// # Errors
+    /// [`AdmissionError`]: what is wrong.
+    pub(crate) async fn check(self, store: &Store) -> Result<Principal, AdmissionError> {
+        let full_name = wire::clean(&self.full_name).trim().to_owned();
+        if full_name.is_empty() {
+            return Err(AdmissionError::FullName);
+        }
+        if !self.role.is_for_people() {
+            return Err(AdmissionError::Role(self.role));
+        }
+        check_new(&self.name, &store.names().await?)?;
+        Ok(Principal {
+            subject: self.name,
+            full_name,
+            roles: vec![self.role],
+            zones: self.zones,
+            proof: Proof::default(),
+        })
+    }
+}
+
 /// Why nobody was invited.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
-    /// Nobody can be called so.
-    #[error("{0:?} is no name: {NAME_RULE}")]
-    Name(String),
+    /// Nobody new can be called so.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// Others could not call them anything.
+    #[error("the full name is empty: say what others call them")]
+    FullName,
     /// A role of machines.
     #[error(
         "{0} is a role for programs; people are viewer, operator, technician, supervisor or administrator"
     )]
     Role(Role),
+    /// They are there, and nobody said that they are to lose what they have.
+    #[error(
+        "{0} is there already: to give them this role and these zones and a new link, by which password, second factor and logins of now are void, say --replace"
+    )]
+    Exists(String),
+    /// The same, of somebody who may not come.
+    #[error(
+        "{0} is there already, and disabled: to enable them again with this role and these zones and a new link, say --replace"
+    )]
+    Disabled(String),
+    /// Whoever came in once stays in the list, as in the audit.
+    #[error(
+        "nobody called {0} is invited and has never come in; whoever has is disabled on the page People"
+    )]
+    NotAwaited(String),
     /// The store refused.
     #[error(transparent)]
     Invite(#[from] InviteError),
@@ -50,33 +95,62 @@ impl From<StoreError> for AdmissionError {
     }
 }
 
-/// The path of a link by which somebody chooses a password. Of somebody who was there before, password, second factor and
-/// logins are gone, and tokens are void within a second wherever a server runs.
+/// Somebody was invited.
+#[derive(Debug)]
+pub struct Invited {
+    /// The path of the link by which they choose a password.
+    pub path: String,
+    /// How long it is good.
+    pub until: DateTime<Utc>,
+    /// Whether they were there.
+    pub before: Before,
+}
+
+/// A link by which somebody chooses a password. Of somebody who was there before, if that one may be replaced, password,
+/// second factor and logins are gone, and tokens are void within a second wherever a server runs.
 ///
 /// # Errors
 /// [`AdmissionError`], and nothing was changed.
-pub async fn invite(store: &Store, invitee: Invitee) -> Result<String, AdmissionError> {
-    if !is_name(&invitee.name) {
-        return Err(AdmissionError::Name(invitee.name));
-    }
-    if !invitee.role.is_for_people() {
-        return Err(AdmissionError::Role(invitee.role));
-    }
+pub async fn invite(
+    store: &Store,
+    invitee: Invitee,
+    replaces: bool,
+) -> Result<Invited, AdmissionError> {
+    let person = invitee.check(store).await?;
     let token = secret();
-    let (hash, now) = (of_secret(&token), Utc::now());
-    let person = Principal {
-        subject: invitee.name,
-        full_name: invitee.full_name,
-        roles: vec![invitee.role],
-        zones: invitee.zones,
-        proof: Proof::default(),
-    };
+    let hash = of_secret(&token);
     let mut back = CallBack::begin(store).await?;
-    let until = now + invitation::GOOD_FOR;
-    back.invite(&person, &hash, COMMAND_LINE, until).await?;
-    let entry = AuditEntry::new(COMMAND_LINE, "", "person.invite", &person.subject)
-        .detail(json!({"roles": person.roles, "zones": person.zones.to_words()}));
+    let until = Utc::now() + invitation::GOOD_FOR;
+    let before = back.invite(&person, &hash, COMMAND_LINE, until).await?;
+    let name = || person.subject.clone();
+    match before {
+        Before::Enabled if !replaces => return Err(AdmissionError::Exists(name())),
+        Before::Disabled if !replaces => return Err(AdmissionError::Disabled(name())),
+        Before::Nobody | Before::Enabled | Before::Disabled => {}
+    }
+    let entry = AuditEntry::new(COMMAND_LINE, "", "person.invite", &person.subject).detail(json!({
+        "roles": person.roles, "zones": person.zones.to_words(), "before": before.as_str(),
+    }));
     Store::audit(&mut back.unit, entry).await?;
     back.store().await?;
-    Ok(invitation::path(&token))
+    Ok(Invited {
+        path: invitation::path(&token),
+        until,
+        before,
+    })
+}
+
+/// Takes an invitation back that nobody has accepted, and whom it was for.
+///
+/// # Errors
+/// [`AdmissionError`], and nothing was changed.
+pub async fn withdraw(store: &Store, name: &str) -> Result<(), AdmissionError> {
+    let mut unit = store.begin().await?;
+    if !Store::withdraw(&mut unit, name).await? {
+        return Err(AdmissionError::NotAwaited(name.to_owned()));
+    }
+    let entry = AuditEntry::new(COMMAND_LINE, "", "person.withdraw", name);
+    Store::audit(&mut unit, entry).await?;
+    unit.commit().await.map_err(StoreError::from)?;
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! From a bearer token to somebody: the one way for STOMP, SockJS, Socket.IO and the API.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker::Publisher;
@@ -20,27 +21,19 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    /// Who brings this token.
+    /// Who brings this token from this address.
     ///
     /// # Errors
     /// [`TokenError`] when it is neither ours nor of the provider whom we trust, not for us, not yet or no longer good, or was called back.
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<Checked, TokenError> {
-        self.authenticate_at(token, "").await
-    }
-
-    /// The same for somebody at `peer`, which is written down when they come for the first time.
-    ///
-    /// # Errors
-    /// As [`Self::authenticate`].
-    pub(crate) async fn authenticate_at(
+    pub(crate) async fn authenticate(
         &self,
         token: &str,
-        peer: &str,
+        address: IpAddr,
     ) -> Result<Checked, TokenError> {
         // Who made it is what it says; whether that is true is for the keys of that one issuer to tell.
         let checked = match &self.external {
             Some(visitors) if visitors.provider.is_issuer_of(token) => {
-                visitors.authenticate(token, peer).await?
+                visitors.authenticate(token, address).await?
             }
             _ => self.tokens.check(token)?,
         };
@@ -80,10 +73,12 @@ impl Authenticator {
         }
     }
 
-    /// A signing key is gone: sessions whose token it signed end.
-    pub(crate) fn keys_removed(&self) {
+    /// Signing keys are gone: sessions whose tokens they signed end.
+    pub(crate) fn keys_removed(&self, keys: &[String]) {
         let sessions = self.publisher.all_rights_changed();
-        tracing::info!(sessions, "a signing key was removed");
+        for key in keys {
+            tracing::info!(key, sessions, "a signing key was removed");
+        }
     }
 
     /// A token for somebody; what their [`Principal::proof`] says of grant, client and second factor goes into it.

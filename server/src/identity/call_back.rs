@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::authenticator::Authenticator;
 use super::principal::Principal;
 use super::standing::{CalledBack, Revocation};
-use crate::store::people::InviteError;
+use crate::store::people::{Before, InviteError};
 use crate::store::{Store, StoreError, Unit};
 
 /// How often the store is asked whether somebody else called something back: what is taken away is gone within a second.
@@ -69,18 +69,22 @@ impl CallBack {
     }
 
     /// Somebody exists with these rights, and can come in by this link only: password, second factor, logins and tokens of
-    /// before are void.
+    /// before are void. Of somebody new there are none to call back. What they were before.
     pub(crate) async fn invite(
         &mut self,
         person: &Principal,
         token_hash: &[u8],
         by: &str,
         until: DateTime<Utc>,
-    ) -> Result<(), InviteError> {
-        Store::put_invited(&mut self.unit, person).await?;
-        self.subject(&person.subject).await?;
-        Store::end_logins(&mut self.unit, &person.subject).await?;
-        Store::put_invitation(&mut self.unit, &person.subject, token_hash, by, until).await
+    ) -> Result<Before, InviteError> {
+        let name = &person.subject;
+        let before = Store::put_invited(&mut self.unit, person).await?;
+        if before != Before::Nobody {
+            self.subject(name).await?;
+            Store::end_logins(&mut self.unit, name).await?;
+        }
+        Store::put_invitation(&mut self.unit, name, token_hash, by, until).await?;
+        Ok(before)
     }
 
     async fn put(

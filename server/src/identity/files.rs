@@ -2,7 +2,7 @@
 //! for whoever is connected, when two looks found the same.
 //!
 //! A file that cannot be read, or is wrong, or would shut everybody out, is told in the log and in the audit once, and what
-//! was in force before goes on.
+//! was in force before goes on. So is one that hangs, and readiness says so.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -12,18 +12,20 @@ use std::time::Duration;
 
 use contract::ZoneId;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::authenticator::Authenticator;
 use super::digest::of_text;
+use super::in_force::Enact;
 use super::policy::{Permission, Place, Policy};
 use super::principal::Principal;
+use crate::apart::Apart;
 use crate::audit::{AuditEntry, SERVER};
 use crate::config::ConfigError;
 use crate::settled::Settled;
+use crate::store::people::KnownPerson;
 use crate::store::{Store, StoreError};
 
 /// How often the files are looked at: a right that is taken away is gone within about a second, which is two looks.
@@ -53,6 +55,17 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
         )));
     }
     Ok(text)
+}
+
+/// Refuses a file that says nothing: whoever means that nobody is to come in writes so in a comment.
+///
+/// # Errors
+/// [`ConfigError`]: it is empty.
+pub(crate) fn not_empty(path: &Path, text: &str) -> Result<(), ConfigError> {
+    if text.trim().is_empty() {
+        return Err(ConfigError::empty(path));
+    }
+    Ok(())
 }
 
 /// Which files there are, and what they need to be understood.
@@ -90,14 +103,11 @@ pub(crate) async fn record_policy(store: &Store, policy: &Policy) -> Result<(), 
 
 /// Why a changed file has no effect.
 #[derive(Debug, thiserror::Error)]
-enum NoEffect {
+pub enum NoEffect {
+    /// It says nothing, or nothing that can be.
     #[error("{0}")]
     Wrong(#[from] ConfigError),
-    /// As a program leaves it that empties a file before it writes it, and then fails.
-    #[error(
-        "it is empty, which would shut everybody out: write the new one beside it, then move it into its place"
-    )]
-    Empty,
+    /// Nobody could be let in any more.
     #[error(
         "it would leave nobody who may do people.manage: leave that right, with every zone, to somebody who is there, or restart the server with it"
     )]
@@ -112,7 +122,9 @@ pub(crate) struct FileWatch {
     files: Files,
     store: Store,
     authenticator: Authenticator,
-    in_force: watch::Sender<Arc<Policy>>,
+    in_force: Enact,
+    /// Where they are read.
+    reading: [Apart<io::Result<String>>; 2],
     /// The hash of what each file says.
     policy: Settled<String>,
     access: Settled<String>,
@@ -126,9 +138,9 @@ impl FileWatch {
         files: Files,
         store: Store,
         authenticator: Authenticator,
-        in_force: watch::Sender<Arc<Policy>>,
+        in_force: Enact,
     ) -> Self {
-        let policy = Settled::new(in_force.borrow().hash().to_owned());
+        let policy = Settled::new(in_force.policy.borrow().hash().to_owned());
         let applied = files.access.as_ref().map(|(_, applied)| applied.clone());
         Self {
             policy,
@@ -137,6 +149,7 @@ impl FileWatch {
             store,
             authenticator,
             in_force,
+            reading: [Apart::new("policy"), Apart::new("access")],
             said: [None, None],
         }
     }
@@ -153,6 +166,8 @@ impl FileWatch {
             let policy = self.look_at_policy().await;
             self.say(0, "policy.refuse", policy).await;
             let access = self.look_at_access().await;
+            let hangs = self.reading.iter().any(Apart::hangs);
+            self.in_force.hangs.send_replace(hangs);
             self.say(1, "access.refuse", access).await;
         }
     }
@@ -191,15 +206,15 @@ impl FileWatch {
         let Some(path) = self.files.policy.clone() else {
             return Ok(());
         };
-        let Some(text) = look(&mut self.policy, &path).await? else {
+        let Some(text) = look(&mut self.policy, &mut self.reading[0], &path).await? else {
             return Ok(());
         };
         let policy = Policy::read(&path, &text)?;
-        self.somebody_still_manages(&policy).await?;
+        self.somebody_is_left(&policy, None).await?;
         record_policy(&self.store, &policy).await?;
         let (file, hash) = (policy.name().to_owned(), policy.hash().to_owned());
         self.policy.decide(hash.clone());
-        self.in_force.send_replace(Arc::new(policy));
+        self.in_force.policy.send_replace(Arc::new(policy));
         let sessions = self.authenticator.publisher.all_rights_changed();
         tracing::info!(file, hash, sessions, "a new policy is in force");
         Ok(())
@@ -209,13 +224,14 @@ impl FileWatch {
         let Some((path, _)) = self.files.access.clone() else {
             return Ok(());
         };
-        let Some(text) = look(&mut self.access, &path).await? else {
+        let Some(text) = look(&mut self.access, &mut self.reading[1], &path).await? else {
             return Ok(());
         };
         let found = of_text(&text);
         let zones: Vec<&ZoneId> = self.files.zones.iter().collect();
         let access = Access::read(&path, &text, &zones, &*self.files.environment)?;
-        self.somebody_is_left(&access).await?;
+        let policy = Arc::clone(&self.in_force.policy.borrow());
+        self.somebody_is_left(&policy, Some(&access)).await?;
         let applied = access.apply(&self.store).await?;
         self.authenticator.take_effect(&applied.called_back);
         for change in applied.changes {
@@ -225,62 +241,101 @@ impl FileWatch {
         Ok(())
     }
 
-    /// Refuses a policy by which nobody could let others in any more.
-    async fn somebody_still_manages(&self, policy: &Policy) -> Result<(), NoEffect> {
-        let before = Arc::clone(&self.in_force.borrow());
+    /// Refuses what would leave nobody who could let others in, where there is somebody now.
+    async fn somebody_is_left(
+        &self,
+        policy: &Policy,
+        access: Option<&Access>,
+    ) -> Result<(), NoEffect> {
+        let before = Arc::clone(&self.in_force.policy.borrow());
         let people = self.store.people().await?;
-        let is_anybody_able = |policy: &Policy| {
-            let mut able = people.iter().filter(|person| !person.disabled);
-            able.any(|person| {
-                policy.entitles(&person.principal, Permission::PeopleManage, Place::Anywhere)
-            })
-        };
-        if is_anybody_able(&before) && !is_anybody_able(policy) {
+        if is_somebody_left(&people, &before, None) && !is_somebody_left(&people, policy, access) {
             return Err(NoEffect::NobodyLeft);
         }
         Ok(())
     }
+}
 
-    /// Refuses an access file that would leave nobody who could let others in, where there is somebody now.
-    async fn somebody_is_left(&self, access: &Access) -> Result<(), NoEffect> {
-        let policy = Arc::clone(&self.in_force.borrow());
-        let may = |who: &Principal| policy.entitles(who, Permission::PeopleManage, Place::Anywhere);
-        let people = self.store.people().await?;
-        let able = people
-            .iter()
-            .filter(|person| !person.disabled && may(&person.principal));
-        let (of_file, of_others): (Vec<_>, Vec<_>) = able.partition(|person| person.from_file);
-        if of_file.is_empty() || !of_others.is_empty() || access.people().any(may) {
-            return Ok(());
-        }
-        Err(NoEffect::NobodyLeft)
+/// Whether somebody can let others in by this policy: of the people there are, and of those whom a new access file names.
+fn is_somebody_left(people: &[KnownPerson], policy: &Policy, access: Option<&Access>) -> bool {
+    let may = |who: &Principal| policy.entitles(who, Permission::PeopleManage, Place::Anywhere);
+    let is_of_file = |person: &&KnownPerson| {
+        let name = &person.principal.subject;
+        let names = |access: &Access| access.people().any(|named| named.subject == *name);
+        access.is_some_and(|access| person.from_file || names(access))
+    };
+    let mut staying = people
+        .iter()
+        .filter(|person| !person.disabled && !is_of_file(person));
+    staying.any(|person| may(&person.principal))
+        || access.is_some_and(|access| access.people().any(may))
+}
+
+/// Whether a server that runs would take this policy and this access file, as far as that can be said without one, and as
+/// far as `store` knows, if there is one. Nothing is changed.
+///
+/// # Errors
+/// [`NoEffect`]: why it would not.
+pub async fn would_be_taken(
+    policy: &Policy,
+    access: Access,
+    store: Option<&Store>,
+) -> Result<(), NoEffect> {
+    if policy.roles_with(Permission::PeopleManage).is_empty() {
+        return Err(NoEffect::NobodyLeft);
     }
+    let Some(store) = store else {
+        return Ok(());
+    };
+    let people = store.people().await?;
+    if !people.is_empty() && !is_somebody_left(&people, policy, Some(&access)) {
+        return Err(NoEffect::NobodyLeft);
+    }
+    Ok(access.try_out(store).await?)
+}
+
+/// Tells in the log of a server that starts with what it would not take while it runs.
+///
+/// # Errors
+/// [`StoreError`]: nobody can say.
+pub(crate) async fn tell_whether_somebody_is_left(
+    store: &Store,
+    policy: &Policy,
+) -> Result<(), StoreError> {
+    let policy_file = policy.name();
+    if policy.roles_with(Permission::PeopleManage).is_empty() {
+        tracing::warn!(
+            policy_file,
+            "by this policy no role may do people.manage, so nobody can let others in; a server that runs would not take it"
+        );
+    } else if !is_somebody_left(&store.people().await?, policy, None) {
+        tracing::warn!(
+            policy_file,
+            "nobody who is known may do people.manage with every zone: let somebody in by `landside-server people invite`"
+        );
+    }
+    Ok(())
 }
 
 /// What is to be decided on, if two looks found it.
-async fn look(settled: &mut Settled<String>, path: &Path) -> Result<Option<String>, NoEffect> {
-    let text = match read_apart(path).await {
+async fn look(
+    settled: &mut Settled<String>,
+    reading: &mut Apart<io::Result<String>>,
+    path: &Path,
+) -> Result<Option<String>, NoEffect> {
+    let owned = path.to_owned();
+    let text = match reading.look(move || read(&owned)).await.flatten() {
         Ok(text) => text,
-        Err(error) => {
+        Err(source) => {
             settled.look_failed();
-            return Err(error.into());
+            return Err(ConfigError::read(path, source).into());
         }
     };
     if !settled.look(of_text(&text)) {
         return Ok(None);
     }
-    if text.trim().is_empty() {
-        return Err(NoEffect::Empty);
-    }
+    not_empty(path, &text)?;
     Ok(Some(text))
-}
-
-/// Reads a file where a slow disk holds up nobody.
-async fn read_apart(path: &Path) -> Result<String, ConfigError> {
-    let owned = path.to_owned();
-    let text = tokio::task::spawn_blocking(move || read(&owned)).await;
-    let text = text.unwrap_or_else(|error| Err(io::Error::other(error)));
-    text.map_err(|source| ConfigError::read(path, source))
 }
 
 #[cfg(test)]

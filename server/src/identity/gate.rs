@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use network::network;
 
 use super::key_file::KeyFile;
-use super::lockout::{Attempt, Factor, Lockout, Place};
+use super::lockout::{Attempt, Factor, Lockout, TrialPlace};
 use super::name::is_name;
 use super::password::{Busy, Lane, PASSWORD_BYTES_MAX, Passwords};
 use super::record;
@@ -32,6 +32,8 @@ pub(crate) struct GateConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct Trial<'a> {
     pub(crate) name: &'a str,
+    /// What they want to do by it, as the audit says.
+    pub(crate) action: &'static str,
     /// As text, for the audit; an address, for what is counted.
     pub(crate) peer: &'a str,
     /// What the browser showed to be known by.
@@ -86,13 +88,13 @@ impl Gate {
             .device_cookie
             .and_then(|cookie| self.keys.known_device(cookie, trial.name));
         let place = match (device, address) {
-            (Some(id), _) => Place::Device(id),
+            (Some(id), _) => TrialPlace::Device(id),
             (None, Some(address))
                 if is_control_room(address, &self.config.consoles, &self.config.proxies) =>
             {
-                Place::Console
+                TrialPlace::Console
             }
-            _ => Place::Elsewhere,
+            _ => TrialPlace::Elsewhere,
         };
         Attempt {
             name: trial.name,
@@ -117,8 +119,8 @@ impl Gate {
         let attempt = self.attempt(trial, Factor::Password);
         self.admit(trial, attempt)?;
         let lane = match attempt.place {
-            Place::Device(_) | Place::Console => Lane::Reserved,
-            Place::Elsewhere => Lane::Open,
+            TrialPlace::Device(_) | TrialPlace::Console => Lane::Reserved,
+            TrialPlace::Elsewhere => Lane::Open,
         };
         let Ok(right) = self.passwords.verify(password, stored, lane).await else {
             let mut lockout = self.lockout.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,7 +219,7 @@ impl Gate {
             return Ok(());
         }
         let name = called(trial.name);
-        let entry = AuditEntry::new(name, trial.peer, "login.begin", name).outcome(outcome);
+        let entry = AuditEntry::new(name, trial.peer, trial.action, name).outcome(outcome);
         self.store.audit_alone(entry).await
     }
 

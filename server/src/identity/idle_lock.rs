@@ -8,11 +8,13 @@ use contract::command::Risk;
 use serde_json::json;
 
 use super::principal::Proof;
+use super::record::Record;
 use crate::alarm::Actor;
 use crate::audit::AuditEntry;
 use crate::config::IdentityConfig;
 use crate::store::login::Login;
 use crate::store::{Store, StoreError};
+use crate::wire::cut;
 
 /// Why what comes from a console is not done.
 #[derive(Debug, thiserror::Error)]
@@ -56,41 +58,57 @@ pub(crate) async fn is_proof_locked(
         .is_some_and(|active| active < limit))
 }
 
-/// Lets everything pass but what comes from a locked console.
+/// Lets everything pass but what comes from a locked console, which is written down: `what` is a path or destination.
 ///
 /// # Errors
 /// [`Asleep`].
-pub(crate) fn admit(is_locked: Result<bool, StoreError>) -> Result<(), Asleep> {
-    match is_locked {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Asleep::Locked),
-        Err(error) => Err(Asleep::Store(error)),
+pub(crate) fn admit(
+    record: &Record,
+    is_locked: Result<bool, StoreError>,
+    actor: &Actor,
+    what: &str,
+) -> Result<(), Asleep> {
+    if is_locked? {
+        record.refused(AuditEntry::by(actor, REFUSED, what).outcome("locked"));
+        return Err(Asleep::Locked);
     }
+    Ok(())
 }
 
-/// Lets a command pass, from a locked console only if it is an emergency, which is written down. That it could not be
-/// written down, or that nobody knows whether the console is locked, hinders no emergency.
+/// What the audit calls what a locked console does not do.
+const REFUSED: &str = "login.refused_while_locked";
+
+/// No profile has a command with a longer name.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Lets a command pass, from a locked console only if it is an emergency. Either is written down; that it could not be, or
+/// that nobody knows whether the console is locked, hinders no emergency.
 ///
 /// # Errors
 /// [`Asleep`] for every other command.
 pub(crate) async fn admit_command(
-    store: &Store,
+    (store, record): (&Store, &Record),
     is_locked: Result<bool, StoreError>,
     risk: Option<Risk>,
     actor: &Actor,
     (device, name): (&DeviceId, &str),
 ) -> Result<(), Asleep> {
-    let asleep = match admit(is_locked) {
-        Ok(()) => return Ok(()),
-        Err(asleep) if risk == Some(Risk::Emergency) => asleep,
-        Err(asleep) => return Err(asleep),
-    };
-    if let Asleep::Locked = asleep {
-        let detail = json!({"name": name, "login": actor.principal.proof.grant});
-        let entry = AuditEntry::by(actor, "login.emergency_while_locked", device.as_str());
-        if let Err(error) = store.audit_alone(entry.detail(detail)).await {
-            tracing::error!(%error, %device, name, "an emergency from a locked console could not be written down");
-        }
+    let is_emergency = risk == Some(Risk::Emergency);
+    match is_locked {
+        Ok(false) => return Ok(()),
+        Err(_away) if is_emergency => return Ok(()),
+        Err(away) => return Err(away.into()),
+        Ok(true) => {}
+    }
+    let detail = json!({"name": cut(name, NAME_CHARS_MAX)});
+    if !is_emergency {
+        let entry = AuditEntry::by(actor, REFUSED, device.as_str());
+        record.refused(entry.detail(detail).outcome("locked"));
+        return Err(Asleep::Locked);
+    }
+    let entry = AuditEntry::by(actor, "login.emergency_while_locked", device.as_str());
+    if let Err(error) = store.audit_alone(entry.detail(detail)).await {
+        tracing::error!(%error, %device, name, "an emergency from a locked console could not be written down");
     }
     Ok(())
 }

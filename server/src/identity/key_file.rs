@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::digest::{hex, unhex};
 use super::random::random;
+use crate::store::Store;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
@@ -42,16 +43,36 @@ impl std::fmt::Debug for KeyFile {
 pub(crate) struct NotOurs;
 
 impl KeyFile {
-    /// Reads the key of a data directory, or makes it.
+    /// Whether a data directory has one.
+    pub fn exists(data: &Path) -> bool {
+        data.join(NAME).exists()
+    }
+
+    /// Reads the key of a data directory, or makes it: where nothing can be sealed with another.
     ///
     /// # Errors
     /// When the file can neither be read nor made, or is none.
     pub fn open(data: &Path) -> anyhow::Result<Self> {
         let path = data.join(NAME);
-        if !path.exists() {
+        if !Self::exists(data) {
             make(data, &path).with_context(|| format!("cannot make {}", path.display()))?;
         }
         Self::of_server(data)
+    }
+
+    /// Reads the key of a data directory, or makes it for a store in which nothing is sealed yet: with a new one, what is could
+    /// not be opened, and the new file would look like the right one.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when the file is missing.
+    pub(crate) async fn of_store(data: &Path, store: &Store) -> anyhow::Result<Self> {
+        let is_missing = !Self::exists(data) && store.has_sealed_keys().await?;
+        ensure!(
+            !is_missing,
+            "{} is missing, and the signing keys in the database are sealed with it: bring that file back from a backup; if it is lost for good, remove each key that `landside-server keys list` shows by `landside-server keys remove`, and everybody connects their app anew",
+            data.join(NAME).display()
+        );
+        Self::open(data)
     }
 
     /// Reads the key that a server has made: what is sealed with another one, the server could not open.

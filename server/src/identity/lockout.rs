@@ -4,6 +4,10 @@
 //! in as this person before, a console of the control room, and everywhere else. Whoever guesses from elsewhere fills the
 //! buckets of elsewhere; the person at the console, or at their own browser, has others.
 //!
+//! Passwords may be tried again for ever where a person belongs, since a control room must never be out for long. Codes have
+//! six digits: whoever tries them knows the password already, and in the places where a person belongs all of them together
+//! count for a week.
+//!
 //! An attempt counts as wrong from the moment that it is let in, until it turns out right: many at once are no way around.
 
 use std::collections::HashMap;
@@ -24,7 +28,7 @@ pub enum Factor {
 
 /// Where somebody tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum TrialPlace {
     /// A browser that has signed in as this person before: its id. Of a program's passcode, where it has come from before.
     Device(Uuid),
     /// An address of the control room.
@@ -43,7 +47,7 @@ pub struct Attempt<'a> {
     /// From where: what counts as one address.
     pub address: IpAddr,
     /// From what kind of place.
-    pub place: Place,
+    pub place: TrialPlace,
 }
 
 /// Not before this much time has passed.
@@ -56,34 +60,47 @@ pub struct Locked(pub Duration);
 struct Allowance {
     free: u32,
     delay_max: Duration,
+    /// What nobody tried for this long is forgotten.
+    forgotten: Duration,
 }
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// People mistype; a browser that is known, and the control room, must never be out for long.
 const KNOWN: Allowance = Allowance {
     free: 5,
     delay_max: Duration::from_secs(30),
+    forgotten: HOUR,
 };
 
 /// Several people share a console's address.
 const CONSOLE: Allowance = Allowance {
     free: 50,
     delay_max: Duration::from_secs(5),
+    forgotten: HOUR,
 };
 
 /// As whom somebody unknown tries: all strangers of the world share it.
 const PERSON: Allowance = Allowance {
     free: 5,
     delay_max: Duration::from_secs(15 * 60),
+    forgotten: HOUR,
 };
 
 /// A whole office may stand behind one address.
 const ADDRESS: Allowance = Allowance {
     free: 30,
     delay_max: Duration::from_secs(15 * 60),
+    forgotten: HOUR,
 };
 
-/// What nobody tried for this long is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// Wrong codes of one person in a row, where they are known and in the control room together: 96 a day at most, where three of
+/// a million are right at each moment.
+const CODES: Allowance = Allowance {
+    free: 20,
+    delay_max: Duration::from_secs(15 * 60),
+    forgotten: Duration::from_secs(7 * 24 * 3600),
+};
 
 /// Buckets of one kind: 100 bytes each, so that a flood of names or addresses costs a megabyte. When it is full, whoever is
 /// new counts in one of [`SHARED`] with others: a flood makes nothing forgotten.
@@ -146,7 +163,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
             self.shared.resize(SHARED, None);
             self.shared[place].get_or_insert(new)
         };
-        if now.saturating_duration_since(bucket.last) > FORGOTTEN {
+        if now.saturating_duration_since(bucket.last) > self.allowance.forgotten {
             bucket.wrong = 0;
         }
         bucket.wrong = bucket.wrong.saturating_add(1);
@@ -156,8 +173,9 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     fn has_room(&mut self, now: Instant) -> bool {
         if self.buckets.len() >= BUCKETS_MAX {
+            let forgotten = self.allowance.forgotten;
             self.buckets
-                .retain(|_, bucket| now.saturating_duration_since(bucket.last) <= FORGOTTEN);
+                .retain(|_, bucket| now.saturating_duration_since(bucket.last) <= forgotten);
         }
         self.buckets.len() < BUCKETS_MAX
     }
@@ -188,6 +206,7 @@ pub struct Lockout {
     devices: Table<(Uuid, String, Factor)>,
     console_people: Table<(String, Factor)>,
     consoles: Table<IpAddr>,
+    codes: Table<String>,
     people: Table<(String, Factor)>,
     addresses: Table<IpAddr>,
 }
@@ -198,10 +217,17 @@ impl Default for Lockout {
             devices: Table::new(KNOWN),
             console_people: Table::new(KNOWN),
             consoles: Table::new(CONSOLE),
+            codes: Table::new(CODES),
             people: Table::new(PERSON),
             addresses: Table::new(ADDRESS),
         }
     }
+}
+
+/// Whose code is guessed where they belong.
+fn code_of(attempt: Attempt<'_>) -> Option<String> {
+    let is_code = attempt.factor == Factor::Code && attempt.place != TrialPlace::Elsewhere;
+    is_code.then(|| attempt.name.to_owned())
 }
 
 impl Lockout {
@@ -212,31 +238,39 @@ impl Lockout {
     pub fn admit(&mut self, attempt: Attempt<'_>, now: Instant) -> Result<(), Locked> {
         let who = || (attempt.name.to_owned(), attempt.factor);
         let wait = match attempt.place {
-            Place::Device(id) => self
+            TrialPlace::Device(id) => self
                 .devices
                 .wait(&(id, attempt.name.to_owned(), attempt.factor), now),
-            Place::Console => self
+            TrialPlace::Console => self
                 .console_people
                 .wait(&who(), now)
                 .max(self.consoles.wait(&attempt.address, now)),
-            Place::Elsewhere => self
+            TrialPlace::Elsewhere => self
                 .people
                 .wait(&who(), now)
                 .max(self.addresses.wait(&attempt.address, now)),
         };
+        let code = code_of(attempt);
+        let wait = match &code {
+            Some(name) => wait.max(self.codes.wait(name, now)),
+            None => wait,
+        };
         if !wait.is_zero() {
             return Err(Locked(wait));
         }
+        if let Some(name) = code {
+            self.codes.count(name, now);
+        }
         match attempt.place {
-            Place::Device(id) => {
+            TrialPlace::Device(id) => {
                 self.devices
                     .count((id, attempt.name.to_owned(), attempt.factor), now);
             }
-            Place::Console => {
+            TrialPlace::Console => {
                 self.console_people.count(who(), now);
                 self.consoles.count(attempt.address, now);
             }
-            Place::Elsewhere => {
+            TrialPlace::Elsewhere => {
                 self.people.count(who(), now);
                 self.addresses.count(attempt.address, now);
             }
@@ -247,13 +281,16 @@ impl Lockout {
     /// What was let in was not looked at: it does not count.
     pub fn withdraw(&mut self, attempt: Attempt<'_>, now: Instant) {
         let who = (attempt.name.to_owned(), attempt.factor);
+        if let Some(name) = code_of(attempt) {
+            self.codes.take_back(&name, now);
+        }
         match attempt.place {
-            Place::Device(id) => self.devices.take_back(&(id, who.0, who.1), now),
-            Place::Console => {
+            TrialPlace::Device(id) => self.devices.take_back(&(id, who.0, who.1), now),
+            TrialPlace::Console => {
                 self.console_people.take_back(&who, now);
                 self.consoles.take_back(&attempt.address, now);
             }
-            Place::Elsewhere => {
+            TrialPlace::Elsewhere => {
                 self.people.take_back(&who, now);
                 self.addresses.take_back(&attempt.address, now);
             }
@@ -264,24 +301,29 @@ impl Lockout {
     /// one back, or a guesser would be let in each time that the person comes by.
     pub fn was_right(&mut self, attempt: Attempt<'_>, now: Instant) {
         let who = (attempt.name.to_owned(), attempt.factor);
+        if let Some(name) = code_of(attempt) {
+            self.codes.buckets.remove(&name);
+        }
         match attempt.place {
-            Place::Device(id) => {
+            TrialPlace::Device(id) => {
                 self.devices.buckets.remove(&(id, who.0, who.1));
             }
-            Place::Console => {
+            TrialPlace::Console => {
                 self.console_people.buckets.remove(&who);
                 self.consoles.take_back(&attempt.address, now);
             }
-            Place::Elsewhere => self.withdraw(attempt, now),
+            TrialPlace::Elsewhere => self.withdraw(attempt, now),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn attempt(name: &str, address: [u8; 4], place: Place) -> Attempt<'_> {
+    fn attempt(name: &str, address: [u8; 4], place: TrialPlace) -> Attempt<'_> {
         Attempt {
             name,
             factor: Factor::Password,
@@ -321,23 +363,23 @@ mod tests {
         let mut admitted = 0;
         for number in 0..10_000_u32 {
             let [_, a, b, c] = number.to_be_bytes();
-            let flood = attempt("ada", [192, a, b, c], Place::Elsewhere);
+            let flood = attempt("ada", [192, a, b, c], TrialPlace::Elsewhere);
             admitted += u32::from(lockout.admit(flood, now).is_ok());
         }
         assert_eq!(admitted, 5);
-        let device = Place::Device(Uuid::new_v4());
+        let device = TrialPlace::Device(Uuid::new_v4());
         assert_eq!(
-            lockout.admit(attempt("ada", HOME, Place::Console), now),
+            lockout.admit(attempt("ada", HOME, TrialPlace::Console), now),
             Ok(())
         );
         assert_eq!(lockout.admit(attempt("ada", AWAY, device), now), Ok(()));
         assert!(
             lockout
-                .admit(attempt("ada", HOME, Place::Elsewhere), now)
+                .admit(attempt("ada", HOME, TrialPlace::Elsewhere), now)
                 .is_err()
         );
         assert_eq!(
-            lockout.admit(attempt("bea", HOME, Place::Elsewhere), now),
+            lockout.admit(attempt("bea", HOME, TrialPlace::Elsewhere), now),
             Ok(())
         );
     }
@@ -353,16 +395,16 @@ mod tests {
         for number in 0..BUCKETS_MAX {
             let (name, address) = junk(number);
             for _ in 0..2 {
-                let _ = lockout.admit(attempt(&name, address, Place::Elsewhere), now);
+                let _ = lockout.admit(attempt(&name, address, TrialPlace::Elsewhere), now);
             }
         }
         let mut admitted = 0;
         for number in 0..1000_usize {
             let [.., a, b] = number.to_be_bytes();
-            let guess = attempt("ada", [192, 0, a, b], Place::Elsewhere);
+            let guess = attempt("ada", [192, 0, a, b], TrialPlace::Elsewhere);
             admitted += u32::from(lockout.admit(guess, now).is_ok());
             let (name, address) = junk(BUCKETS_MAX + number);
-            let _ = lockout.admit(attempt(&name, address, Place::Elsewhere), now);
+            let _ = lockout.admit(attempt(&name, address, TrialPlace::Elsewhere), now);
         }
         assert!(admitted <= PERSON.free, "{admitted}");
     }
@@ -373,7 +415,7 @@ mod tests {
         let names: Vec<String> = (0..100).map(|number| format!("name{number}")).collect();
         let admitted = names.iter().filter(|name| {
             lockout
-                .admit(attempt(name, AWAY, Place::Elsewhere), now)
+                .admit(attempt(name, AWAY, TrialPlace::Elsewhere), now)
                 .is_ok()
         });
         assert_eq!(admitted.count(), 30);
@@ -382,7 +424,7 @@ mod tests {
     #[test]
     fn too_early_is_not_made_later_and_each_delay_lets_one_in() {
         let (mut lockout, start) = (Lockout::default(), Instant::now());
-        let stranger = attempt("ada", AWAY, Place::Elsewhere);
+        let stranger = attempt("ada", AWAY, TrialPlace::Elsewhere);
         for _ in 0..5 {
             assert_eq!(lockout.admit(stranger, start), Ok(()));
         }
@@ -392,7 +434,7 @@ mod tests {
         let later = start + seconds(1);
         assert_eq!(lockout.admit(stranger, later), Ok(()));
         assert_eq!(lockout.admit(stranger, later), Err(Locked(seconds(2))));
-        let much_later = later + FORGOTTEN + seconds(3);
+        let much_later = later + PERSON.forgotten + seconds(3);
         for _ in 0..5 {
             assert_eq!(lockout.admit(stranger, much_later), Ok(()));
         }
@@ -403,8 +445,8 @@ mod tests {
     fn what_was_right_counts_for_nothing_and_frees_no_stranger() {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         let (home, away) = (
-            attempt("ada", HOME, Place::Console),
-            attempt("ada", AWAY, Place::Elsewhere),
+            attempt("ada", HOME, TrialPlace::Console),
+            attempt("ada", AWAY, TrialPlace::Elsewhere),
         );
         for _ in 0..1000 {
             assert_eq!(lockout.admit(home, now), Ok(()));
@@ -424,21 +466,70 @@ mod tests {
         assert_eq!(lockout.admit(code, now), Ok(()), "codes count apart");
     }
 
+    proptest! {
+        /// Whoever knows the password and guesses codes, from the control room and from browsers that are known, gets no
+        /// further than this, however they go about it; and no password waits for that.
+        #[test]
+        fn codes_are_not_guessed_for_ever_where_somebody_belongs(
+            tries in prop::collection::vec((0_usize..4, 1_u64..2000), 1..400),
+        ) {
+            let start = Instant::now();
+            let devices = [1, 2, 3].map(|number| TrialPlace::Device(Uuid::from_u128(number)));
+            let places = [TrialPlace::Console, devices[0], devices[1], devices[2]];
+            let (mut lockout, mut now, mut admitted) = (Lockout::default(), start, 0);
+            for (place, pause) in tries {
+                let password = attempt("ada", HOME, places[place]);
+                let code = Attempt { factor: Factor::Code, ..password };
+                admitted += u64::from(lockout.admit(code, now).is_ok());
+                prop_assert!(lockout.admit(password, now).is_ok());
+                lockout.was_right(password, now);
+                now += seconds(pause);
+            }
+            // Until the delay is a quarter of an hour, ten more get in.
+            let most = u64::from(CODES.free) + 10 + (now - start).as_secs() / (15 * 60);
+            prop_assert!(admitted <= most, "{admitted} of {most}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_right_ends_the_row_of_wrong_ones() {
+        let (mut lockout, mut now) = (Lockout::default(), Instant::now());
+        let code = Attempt {
+            factor: Factor::Code,
+            ..attempt("ada", HOME, TrialPlace::Console)
+        };
+        for _ in 0..40 {
+            now += CODES.delay_max;
+            assert_eq!(lockout.admit(code, now), Ok(()));
+        }
+        let device = Attempt {
+            place: TrialPlace::Device(Uuid::from_u128(1)),
+            ..code
+        };
+        assert_eq!(lockout.admit(device, now), Err(Locked(CODES.delay_max)));
+        now += CODES.delay_max;
+        assert_eq!(lockout.admit(device, now), Ok(()));
+        lockout.was_right(device, now);
+        now += KNOWN.delay_max;
+        assert_eq!(lockout.admit(device, now), Ok(()));
+        assert_eq!(lockout.admit(code, now), Ok(()));
+    }
+
     #[test]
     fn names_without_end_neither_grow_it_nor_free_who_is_guessed_at() {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         for _ in 0..6 {
-            let _ = lockout.admit(attempt("ada", AWAY, Place::Elsewhere), now);
+            let _ = lockout.admit(attempt("ada", AWAY, TrialPlace::Elsewhere), now);
         }
         for number in 0..20_000_u32 {
             let [_, a, b, c] = number.to_be_bytes();
             let name = format!("n{number}");
-            let _ = lockout.admit(attempt(&name, [10, a, b, c], Place::Elsewhere), now);
+            let _ = lockout.admit(attempt(&name, [10, a, b, c], TrialPlace::Elsewhere), now);
         }
         assert_eq!(lockout.people.buckets.len(), BUCKETS_MAX);
         assert!(
             lockout
-                .admit(attempt("ada", HOME, Place::Elsewhere), now)
+                .admit(attempt("ada", HOME, TrialPlace::Elsewhere), now)
                 .is_err()
         );
     }

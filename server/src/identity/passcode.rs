@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::authenticator::Authenticator;
 use super::call_back::CallBack;
-use super::lockout::{Attempt, Factor, Locked, Lockout, Place};
+use super::lockout::{Attempt, Factor, Locked, Lockout, TrialPlace};
 use super::name::is_name;
 use super::principal::{Principal, Proof};
 use super::record::{How, Record};
@@ -123,9 +123,9 @@ impl Passcodes {
         let login = if is_name(login) { login } else { OTHERS };
         let network = network(address);
         let place = if self.record.is_known(login, address, How::Passcode) {
-            Place::Device(number(network))
+            TrialPlace::Device(number(network))
         } else {
-            Place::Elsewhere
+            TrialPlace::Elsewhere
         };
         let attempt = Attempt {
             name: login,

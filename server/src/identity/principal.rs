@@ -60,6 +60,15 @@ impl Zones {
         }
     }
 
+    /// For a person to read.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::All => "every zone".to_owned(),
+            Self::Some(zones) if zones.is_empty() => "no zone".to_owned(),
+            Self::Some(_) => format!("the zones {}", self.to_words().join(", ")),
+        }
+    }
+
     /// Whether all of `others` are among them.
     pub fn include(&self, others: &Self) -> bool {
         match (self, others) {

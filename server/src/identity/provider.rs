@@ -31,7 +31,7 @@ mod pending;
 mod visit;
 
 use self::cache::{ATTEMPT_PAUSE, Cache};
-use self::claims::{CLOCK_SKEW, Refused, check_access_token, seconds, text};
+use self::claims::{BadClaims, CLOCK_SKEW, check_access_token, seconds, text};
 use self::discovery::Metadata;
 use self::fetch::{Away, FETCH_TIMEOUT, Fetcher};
 use self::jws::{Claims, Unverified};
@@ -312,11 +312,11 @@ impl Provider {
     }
 }
 
-impl From<Refused> for TokenError {
-    fn from(refused: Refused) -> Self {
+impl From<BadClaims> for TokenError {
+    fn from(refused: BadClaims) -> Self {
         match refused {
-            Refused::Expired => Self::Expired,
-            Refused::Wrong(why) => Self::Invalid(why.to_owned()),
+            BadClaims::Expired => Self::Expired,
+            BadClaims::Wrong(why) => Self::Invalid(why.to_owned()),
         }
     }
 }

@@ -1,24 +1,27 @@
-//! What is written down of programs: which of them got in from where, and who showed a wrong secret or passcode.
+//! What is written down without anybody waiting for it: which programs got in from where, who showed a wrong secret or
+//! passcode, and what was refused to those who are known.
 //!
 //! Two thousand agents that come back at once must not wait for the audit one after the other. So their rows are collected
 //! and written some seconds later, many in one transaction; each tells in its detail when it really was. Of a program the
-//! first time from an address since the start is a row, whatever else it does there; of failures the first few are, and what
-//! follows within a minute is one sum.
+//! first time from an address since the start is a row, whatever else it does there; of failures and refusals the first few
+//! are, and what follows within a minute is one sum.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use network::network;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::tally::{Sum, Tally};
+use crate::alarm::Actor;
 use crate::observability::count_audit_failure;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
+use crate::wire::cut;
 
 /// How long a row waits.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
@@ -40,6 +43,8 @@ pub(crate) enum How {
     Secret,
     /// By login and passcode, in CONNECT.
     Passcode,
+    /// By a token of the identity provider; whoever it is that shows it.
+    External,
 }
 
 impl How {
@@ -47,6 +52,7 @@ impl How {
         match self {
             Self::Secret => "token.issue",
             Self::Passcode => "passcode.begin",
+            Self::External => "token.external",
         }
     }
 
@@ -54,6 +60,7 @@ impl How {
         match self {
             Self::Secret => "token.failures",
             Self::Passcode => "passcode.failures",
+            Self::External => "token.external_failures",
         }
     }
 
@@ -61,25 +68,52 @@ impl How {
         match self {
             Self::Secret => "wrong client id or secret",
             Self::Passcode => "wrong login or passcode",
+            Self::External => "a token of the identity provider that is not accepted",
         }
     }
 }
+
+/// What is kept of a text that a client chose: longer than any name or destination of ours.
+const TEXT_CHARS_MAX: usize = 300;
 
 /// A row that is to be written.
 #[derive(Debug, Clone)]
 struct Row {
     actor: String,
+    identity: Value,
     peer: String,
-    action: &'static str,
+    action: String,
+    subject: String,
+    reason: Option<String>,
     detail: Value,
-    outcome: &'static str,
+    outcome: String,
 }
 
 impl Row {
+    /// As of now. The detail is an object.
+    fn new(entry: AuditEntry<'_>) -> Self {
+        let mut detail = entry.detail;
+        detail["at"] = json!(Utc::now());
+        Self {
+            actor: entry.actor.to_owned(),
+            identity: entry.identity,
+            peer: entry.peer.to_owned(),
+            action: entry.action.to_owned(),
+            subject: cut(entry.subject, TEXT_CHARS_MAX),
+            reason: entry.reason.map(|reason| cut(reason, TEXT_CHARS_MAX)),
+            detail,
+            outcome: cut(entry.outcome, TEXT_CHARS_MAX),
+        }
+    }
+
     fn entry(&self) -> AuditEntry<'_> {
-        AuditEntry::new(&self.actor, &self.peer, self.action, &self.actor)
-            .detail(self.detail.clone())
-            .outcome(self.outcome)
+        AuditEntry {
+            identity: self.identity.clone(),
+            ..AuditEntry::new(&self.actor, &self.peer, &self.action, &self.subject)
+        }
+        .reason(self.reason.as_deref())
+        .detail(self.detail.clone())
+        .outcome(&self.outcome)
     }
 }
 
@@ -90,17 +124,15 @@ struct Kept {
     admitted: HashMap<(String, How), VecDeque<IpAddr>>,
     secrets: Tally,
     passcodes: Tally,
+    external: Tally,
+    /// Of those who are known.
+    refusals: Tally,
+    /// Of the audit itself.
+    readings: Tally,
     waiting: VecDeque<Row>,
 }
 
 impl Kept {
-    fn tally(&mut self, how: How) -> &mut Tally {
-        match how {
-            How::Secret => &mut self.secrets,
-            How::Passcode => &mut self.passcodes,
-        }
-    }
-
     fn put(&mut self, row: Row) -> bool {
         let has_room = self.waiting.len() < WAITING_MAX;
         if has_room {
@@ -109,20 +141,15 @@ impl Kept {
         has_room
     }
 
-    fn admitted(&mut self, program: &str, address: IpAddr, how: How, at: DateTime<Utc>) {
+    fn admitted(&mut self, program: &str, address: IpAddr, how: How) {
         let key = (program.to_owned(), how);
         let known = self.admitted.get(&key);
         if known.is_some_and(|known| known.contains(&address)) {
             return;
         }
-        let row = Row {
-            actor: program.to_owned(),
-            peer: address.to_string(),
-            action: how.admitted(),
-            detail: json!({"at": at}),
-            outcome: "done",
-        };
-        if self.put(row) {
+        let peer = address.to_string();
+        let entry = AuditEntry::new(program, &peer, how.admitted(), program);
+        if self.put(Row::new(entry)) {
             let known = self.admitted.entry(key).or_default();
             if known.len() >= ADDRESSES_MAX {
                 known.pop_front();
@@ -132,34 +159,42 @@ impl Kept {
     }
 
     fn failed(&mut self, name: &str, address: IpAddr, how: How, refused: bool, now: Instant) {
+        let tally = match how {
+            How::Secret => &mut self.secrets,
+            How::Passcode => &mut self.passcodes,
+            How::External => &mut self.external,
+        };
         let peer = address.to_string();
-        if self.tally(how).is_single(name, &peer, refused, now) {
-            self.put(Row {
-                actor: name.to_owned(),
-                peer,
-                action: how.admitted(),
-                detail: json!({"at": Utc::now()}),
-                outcome: how.wrong(),
-            });
+        if tally.is_single(name, &peer, refused, now) {
+            let entry = AuditEntry::new(name, &peer, how.admitted(), name);
+            self.put(Row::new(entry.outcome(how.wrong())));
+        }
+    }
+
+    fn refused(&mut self, entry: AuditEntry<'_>, now: Instant) {
+        let is_single = self.refusals.is_single(entry.actor, entry.peer, false, now);
+        if is_single {
+            self.put(Row::new(entry));
         }
     }
 
     /// Sums that are due, or at the end all of them, are rows like others.
     fn sum_up(&mut self, now: Option<Instant>) {
-        for how in [How::Secret, How::Passcode] {
-            let tally = self.tally(how);
-            let sums = match now {
-                Some(now) => tally.due(now),
-                None => tally.take(),
-            };
+        let sums = |tally: &mut Tally| match now {
+            Some(now) => tally.due(now),
+            None => tally.take(),
+        };
+        let wrong = "wrong or too many";
+        for (sums, action, outcome) in [
+            (sums(&mut self.secrets), How::Secret.failures(), wrong),
+            (sums(&mut self.passcodes), How::Passcode.failures(), wrong),
+            (sums(&mut self.external), How::External.failures(), wrong),
+            (sums(&mut self.refusals), "refusals", "refused"),
+            (sums(&mut self.readings), "audit.exports", "done"),
+        ] {
             for sum in sums {
-                self.put(Row {
-                    peer: String::new(),
-                    action: how.failures(),
-                    detail: detail(&sum),
-                    outcome: "wrong or too many",
-                    actor: sum.name,
-                });
+                let entry = AuditEntry::new(&sum.name, "", action, &sum.name);
+                self.put(Row::new(entry.detail(detail(&sum)).outcome(outcome)));
             }
         }
     }
@@ -192,7 +227,7 @@ impl Record {
     /// A program showed who it is.
     pub(crate) fn admitted(&self, program: &str, address: IpAddr, how: How) {
         let address = address.to_canonical();
-        self.kept().admitted(program, address, how, Utc::now());
+        self.kept().admitted(program, address, how);
     }
 
     /// Whether a program has shown itself from there since the start.
@@ -213,6 +248,19 @@ impl Record {
             .failed(name, address, how, refused, Instant::now());
     }
 
+    /// Somebody who is known may not do this, or not now: what they tried, with the reason as its outcome.
+    pub(crate) fn refused(&self, tried: AuditEntry<'_>) {
+        self.kept().refused(tried, Instant::now());
+    }
+
+    /// Whether that somebody reads the audit is a row of its own; if not, it is counted.
+    pub(crate) fn is_single_reading(&self, actor: &Actor) -> bool {
+        let name = &actor.principal.subject;
+        let mut kept = self.kept();
+        kept.readings
+            .is_single(name, &actor.peer, false, Instant::now())
+    }
+
     /// Writes what waits, until the end; then the rest.
     pub(crate) async fn run(&self, shutdown: CancellationToken) {
         loop {
@@ -221,7 +269,7 @@ impl Record {
             self.kept().sum_up((!ended).then(Instant::now));
             if let Err(error) = self.write().await {
                 let rows = self.kept().waiting.len();
-                tracing::error!(%error, rows, "what programs did could not be written down yet");
+                tracing::error!(%error, rows, "what waits for the audit could not be written down yet");
                 count_audit_failure();
             }
             if ended {
@@ -268,11 +316,10 @@ mod tests {
     #[test]
     fn a_program_is_told_once_for_each_of_its_addresses() {
         let mut kept = Kept::default();
-        let now = Utc::now();
         for _ in 0..3 {
-            kept.admitted("agent-1", address(1), How::Secret, now);
-            kept.admitted("agent-1", address(2), How::Secret, now);
-            kept.admitted("agent-1", address(1), How::Passcode, now);
+            kept.admitted("agent-1", address(1), How::Secret);
+            kept.admitted("agent-1", address(2), How::Secret);
+            kept.admitted("agent-1", address(1), How::Passcode);
         }
         let expected = [
             "agent-1 token.issue 10.0.0.1",
@@ -281,7 +328,7 @@ mod tests {
         ];
         assert_eq!(told(&mut kept), expected);
         for last in 0..100 {
-            kept.admitted("agent-1", address(last), How::Secret, now);
+            kept.admitted("agent-1", address(last), How::Secret);
         }
         let known = &kept.admitted[&("agent-1".to_owned(), How::Secret)];
         assert_eq!(known.len(), ADDRESSES_MAX);
@@ -297,26 +344,53 @@ mod tests {
         kept.failed(OTHERS, address(9), How::Passcode, true, now);
         kept.sum_up(Some(now + WINDOW));
         let sum = kept.waiting.back().unwrap().clone();
-        assert_eq!((sum.actor.as_str(), sum.action), ("*", "passcode.failures"));
+        assert_eq!(
+            (sum.actor.as_str(), sum.action.as_str()),
+            ("*", "passcode.failures")
+        );
         let rows = kept.waiting.iter();
         let sum = rows.clone().find(|row| row.action == "token.failures");
-        let expected = json!({"attempts": 995, "refused": 499, "addresses": 2, "from": ["10.0.0.7", "10.0.0.8"]});
-        assert_eq!(sum.unwrap().detail, expected);
+        let detail = &sum.unwrap().detail;
+        assert_eq!(
+            (&detail["attempts"], &detail["refused"]),
+            (&json!(995), &json!(499))
+        );
+        assert_eq!(detail["from"], json!(["10.0.0.7", "10.0.0.8"]));
         assert_eq!(rows.filter(|row| row.action == "token.issue").count(), 5);
+    }
+
+    #[test]
+    fn what_is_refused_is_short_and_a_flood_of_it_one_sum() {
+        let (mut kept, now) = (Kept::default(), Instant::now());
+        let long = "가\0".repeat(5_000);
+        for _ in 0..1000 {
+            let tried = AuditEntry::new("omar", "10.0.0.7", "message.send", &long);
+            kept.refused(tried.outcome(&long), now);
+        }
+        kept.sum_up(Some(now + WINDOW));
+        let rows: Vec<&Row> = kept.waiting.iter().collect();
+        assert_eq!(rows.len(), 6);
+        assert_eq!(rows[0].subject.chars().count(), TEXT_CHARS_MAX + 1);
+        assert!(!rows[0].subject.contains('\0'));
+        assert_eq!(rows[0].subject, rows[0].outcome);
+        assert_eq!(
+            (rows[5].action.as_str(), &rows[5].detail["attempts"]),
+            ("refusals", &json!(995))
+        );
     }
 
     #[test]
     fn rows_that_wait_are_bounded_and_what_was_not_told_is_told_later() {
         let mut kept = Kept::default();
         for number in 0..=WAITING_MAX {
-            kept.admitted(&format!("n{number}"), address(1), How::Secret, Utc::now());
+            kept.admitted(&format!("n{number}"), address(1), How::Secret);
         }
         assert_eq!(kept.waiting.len(), WAITING_MAX);
         kept.waiting.clear();
-        kept.admitted("n0", address(1), How::Secret, Utc::now());
+        kept.admitted("n0", address(1), How::Secret);
         assert!(kept.waiting.is_empty(), "it was told");
         let last = format!("n{WAITING_MAX}");
-        kept.admitted(&last, address(1), How::Secret, Utc::now());
+        kept.admitted(&last, address(1), How::Secret);
         assert_eq!(kept.waiting.len(), 1);
     }
 }

@@ -113,8 +113,8 @@ pub(crate) async fn follow(
         // With the database away the keys stay as they are: tokens are made and checked on.
         match turn(&store, &sealing, Rotate::After(age), Utc::now()).await {
             Ok(keys) => match tokens.use_keys(&keys) {
-                Ok(removed) if removed => authenticator.keys_removed(),
-                Ok(_) => {}
+                Ok(removed) if removed.is_empty() => {}
+                Ok(removed) => authenticator.keys_removed(&removed),
                 Err(error) => tracing::error!(%error, "the signing keys stay as they were"),
             },
             Err(error) => tracing::warn!(%error, "the signing keys were not looked at"),
@@ -164,13 +164,14 @@ pub async fn rotate(store: &Store, sealing: &KeyFile) -> Result<Vec<KeyLine>, St
 }
 
 /// Removes a key that somebody else may have: its tokens are refused everywhere from now on. If it signs, the next one
-/// does from now on. `None`: there is no such key.
+/// does from now on. Without `sealing` none can be made: the server makes what is missing when it starts. `None`: there is
+/// no such key.
 ///
 /// # Errors
 /// [`StoreError`] when the store does not answer.
 pub async fn remove(
     store: &Store,
-    sealing: &KeyFile,
+    sealing: Option<&KeyFile>,
     kid: &str,
 ) -> Result<Option<Vec<KeyLine>>, StoreError> {
     let mut unit = store.begin().await?;
@@ -179,11 +180,13 @@ pub async fn remove(
     if !Store::remove_signing_key(&mut unit, kid).await? {
         return Ok(None);
     }
-    let now = Utc::now();
-    // Without one that signs, the next one is due at once.
-    let left = Store::closed_signing_keys(&mut unit).await?;
-    let due = due(&left, Rotate::After(NEVER), now);
-    apply(&mut unit, sealing, &due, now).await?;
+    if let Some(sealing) = sealing {
+        let now = Utc::now();
+        // Without one that signs, the next one is due at once.
+        let left = Store::closed_signing_keys(&mut unit).await?;
+        let due = due(&left, Rotate::After(NEVER), now);
+        apply(&mut unit, sealing, &due, now).await?;
+    }
     let keys = Store::closed_signing_keys(&mut unit).await?;
     write_down(&mut unit, COMMAND_LINE, &before, &keys).await?;
     unit.commit().await?;

@@ -104,7 +104,7 @@ impl Secrets {
 }
 
 /// Nobody thinks up something like it, and it has room for 112 bits.
-fn is_random(secret: &str) -> bool {
+pub(crate) fn is_random(secret: &str) -> bool {
     let different: HashSet<u8> = secret.bytes().collect();
     secret.len() >= RANDOM_CHARS_MIN
         && different.len() >= DIFFERENT_CHARS_MIN

@@ -18,7 +18,7 @@ use super::rotation;
 use super::seconds::second_of;
 use super::standing::{REVOCATION_KEPT, Revoked};
 use crate::store::{Store, StoreError};
-use known::{Known, fingerprint};
+use known::{KnownTokens, fingerprint};
 
 mod es256;
 mod known;
@@ -164,7 +164,7 @@ pub struct Tokens {
     life: Duration,
     validation: Validation,
     ring: RwLock<Arc<Ring>>,
-    known: Mutex<Known>,
+    known: Mutex<KnownTokens>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -215,7 +215,7 @@ impl Tokens {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> std::sync::MutexGuard<'_, KnownTokens> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,11 +234,11 @@ impl Tokens {
         self.ring().checking.contains_key(kid)
     }
 
-    /// From now on these are the keys. Whether one is gone.
+    /// From now on these are the keys. Those that are gone.
     ///
     /// # Errors
     /// [`StoreError`] when they cannot be used; everything stays as it was then.
-    pub(super) fn use_keys(&self, keys: &[StoredKey]) -> Result<bool, StoreError> {
+    pub(super) fn use_keys(&self, keys: &[StoredKey]) -> Result<Vec<String>, StoreError> {
         let old = self.ring();
         let signs = |kid: &str| {
             let current = keys
@@ -250,13 +250,11 @@ impl Tokens {
             && keys.iter().all(|key| old.checking.contains_key(&key.kid))
             && signs(&old.signing_kid);
         if same {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let ring = Ring::new(keys)?;
-        let removed = old
-            .checking
-            .keys()
-            .any(|kid| !ring.checking.contains_key(kid));
+        let is_gone = |kid: &&String| !ring.checking.contains_key(*kid);
+        let removed = old.checking.keys().filter(is_gone).cloned().collect();
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
         self.known().clear();
         Ok(removed)

@@ -89,12 +89,12 @@ pub(super) struct Course {
     seat: Seat,
     /// Odd while a request is under way: each beginning and each end counts.
     turns: AtomicU64,
-    standing: Mutex<Standing>,
+    doing: Mutex<Doing>,
 }
 
 /// What decides whether a connection is at work.
 #[derive(Debug, Default)]
-struct Standing {
+struct Doing {
     /// The whole of the request that is under way has come.
     is_asked: bool,
     /// An answer is not taken.
@@ -108,7 +108,7 @@ impl Course {
         Self {
             seat,
             turns: AtomicU64::new(0),
-            standing: Mutex::default(),
+            doing: Mutex::default(),
         }
     }
 
@@ -123,10 +123,10 @@ impl Course {
     }
 
     /// Changes what decides, and what is decided by it.
-    fn settle(&self, change: impl FnOnce(&mut Standing)) {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut standing);
-        if standing.is_upgraded || (standing.is_asked && !standing.is_stuck) {
+    fn settle(&self, change: impl FnOnce(&mut Doing)) {
+        let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut doing);
+        if doing.is_upgraded || (doing.is_asked && !doing.is_stuck) {
             self.seat.work();
         } else {
             self.seat.wait();
@@ -134,8 +134,8 @@ impl Course {
     }
 
     fn is_upgraded(&self) -> bool {
-        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        standing.is_upgraded
+        let doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        doing.is_upgraded
     }
 
     fn turns(&self) -> u64 {
@@ -160,7 +160,7 @@ impl UnderWay {
     /// The connection is no more HTTP's: nothing is awaited of it here.
     pub(super) fn for_good(mut self) {
         if let Some(course) = self.0.take() {
-            course.settle(|standing| standing.is_upgraded = true);
+            course.settle(|doing| doing.is_upgraded = true);
         }
     }
 }
@@ -176,16 +176,16 @@ impl Asking {
     /// All of it has come: from here on the connection is at work. A request that is over already stays so.
     pub(super) fn came_whole(self) {
         let Self { course, turn } = self;
-        course.settle(|standing| standing.is_asked |= course.turns() == turn);
+        course.settle(|doing| doing.is_asked |= course.turns() == turn);
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(course) = self.0.take() {
-            course.settle(|standing| {
+            course.settle(|doing| {
                 course.turns.fetch_add(1, Ordering::AcqRel);
-                standing.is_asked = false;
+                doing.is_asked = false;
             });
         }
     }
@@ -242,7 +242,7 @@ impl Watched {
             return Poll::Pending;
         }
         if self.stuck.is_none() {
-            self.course.settle(|standing| standing.is_stuck = true);
+            self.course.settle(|doing| doing.is_stuck = true);
         }
         let answer = self.answer;
         let stuck = self.stuck.get_or_insert_with(|| Stuck {
@@ -284,7 +284,7 @@ impl Watched {
     /// Nothing stands in line any more.
     fn is_taken(&mut self) {
         if self.stuck.take().is_some() {
-            self.course.settle(|standing| standing.is_stuck = false);
+            self.course.settle(|doing| doing.is_stuck = false);
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use pem_files::FileError;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
@@ -14,7 +15,7 @@ mod certificate;
 mod files;
 mod keeper;
 
-use files::{Contents, FileError};
+use files::Contents;
 pub(crate) use keeper::{Keeper, Served};
 
 /// Where certificate and key are.
@@ -26,6 +27,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The authority of the certificates that clients may show, as PEM; `None`: they are not asked for one.
     pub client_authority: Option<PathBuf>,
+    /// What each of these authorities took back of the certificates that it made, as PEM; `None`: nothing.
+    pub client_revocations: Option<PathBuf>,
 }
 
 impl TlsFiles {
@@ -38,8 +41,8 @@ impl TlsFiles {
     }
 
     fn assemble(&self, contents: &Contents) -> Result<Material, FileError> {
-        let chain = self.chain(contents)?;
-        let key = self.private_key(contents)?;
+        let chain = pem_files::certificates(&self.certificate, &contents.certificate)?;
+        let key = pem_files::private_key(&self.key, &contents.key)?;
         let validity = chain
             .first()
             .and_then(|leaf| certificate::validity(leaf))
@@ -53,33 +56,34 @@ impl TlsFiles {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("ring has ciphers for TLS 1.2 and 1.3");
-        let builder = match (&self.client_authority, self.authorities(contents)?) {
-            (Some(path), Some(authorities)) => {
+        let builder = match (&self.client_authority, &contents.client_authority) {
+            (Some(path), Some(bytes)) => {
                 let mut roots = RootCertStore::empty();
-                for authority in authorities {
-                    roots.add(authority).map_err(|error| {
-                        FileError::new(
-                            path,
-                            &format!("it has no certificate of an authority ({error})"),
-                        )
-                    })?;
-                }
+                pem_files::trust(&mut roots, path, bytes)?;
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                        .allow_unauthenticated()
-                        .build()
-                        .map_err(|error| FileError::new(path, &error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
+                        .allow_unauthenticated();
+                let (verifier, path) =
+                    match (&self.client_revocations, &contents.client_revocations) {
+                        (Some(path), Some(bytes)) => {
+                            let lists = pem_files::revocation_lists(path, bytes)?;
+                            // A list whose next one is late still says what it says: agents must not be out because of it.
+                            let verifier =
+                                verifier.with_crls(lists).only_check_end_entity_revocation();
+                            (verifier, path)
+                        }
+                        _ => (verifier, path),
+                    };
+                let verifier = verifier.build();
+                builder.with_client_cert_verifier(
+                    verifier.map_err(|error| FileError::new(path, error))?,
+                )
             }
             _ => builder.with_no_client_auth(),
         };
-        let stomp = builder.with_single_cert(chain, key).map_err(|error| {
-            let wrong = format!(
-                "it does not go with the certificate in {} ({error}): name the two that were made together",
-                self.certificate.display()
-            );
-            FileError::new(&self.key, &wrong)
-        })?;
+        let stomp = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| FileError::not_together(&self.key, &self.certificate, &error))?;
         let mut http = stomp.clone();
         http.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Material {

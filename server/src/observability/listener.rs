@@ -8,7 +8,7 @@ const EXPIRES: &str = "landside_tls_certificate_expires_seconds";
 
 /// Why a client was not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum Unserved {
     /// There are too many connections.
     Connections,
     /// There are too many of its address.
@@ -25,7 +25,7 @@ pub(crate) enum Refused {
     Rate,
 }
 
-impl Refused {
+impl Unserved {
     const ALL: [Self; 7] = [
         Self::Connections,
         Self::Address,
@@ -50,7 +50,7 @@ impl Refused {
 }
 
 /// A client was not served.
-pub(crate) fn count_refused(why: Refused) {
+pub(crate) fn count_unserved(why: Unserved) {
     counter!(REFUSED, "reason" => why.name()).increment(1);
 }
 
@@ -63,7 +63,7 @@ pub(super) fn describe() {
         EXPIRES,
         "When the certificate ends, in seconds since 1970; not there without TLS."
     );
-    for why in Refused::ALL {
+    for why in Unserved::ALL {
         counter!(REFUSED, "reason" => why.name()).absolute(0);
     }
 }

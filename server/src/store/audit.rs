@@ -1,6 +1,7 @@
 //! What people did: one row for each action, in the transaction of the action itself, as its last statement: the chain is
 //! locked from then to the transaction's end.
 
+use chrono::{DateTime, Utc};
 use sqlx::Connection;
 
 use super::{Store, StoreError, Unit};
@@ -8,6 +9,7 @@ use crate::audit::chain::Hash;
 use crate::audit::head::Head;
 use crate::audit::journal::Journaled;
 use crate::observability::count_audit_failure;
+use crate::wire::{clean, clean_json};
 
 pub(crate) use crate::audit::AuditEntry;
 
@@ -23,17 +25,18 @@ impl Store {
         unit: &mut Unit<'_>,
         entry: AuditEntry<'_>,
     ) -> Result<(), StoreError> {
+        let reason = entry.reason.map(clean);
         let written = sqlx::query!(
             "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            entry.actor,
-            entry.identity,
-            entry.peer,
+            &*clean(entry.actor),
+            clean_json(entry.identity),
+            &*clean(entry.peer),
             entry.action,
-            entry.subject,
-            entry.reason,
-            entry.detail,
-            entry.outcome
+            &*clean(entry.subject),
+            reason.as_deref(),
+            clean_json(entry.detail),
+            &*clean(entry.outcome)
         )
         .execute(&mut **unit)
         .await;
@@ -80,20 +83,21 @@ impl Store {
                     }
                 }
             }
+            let reason = entry.reason.as_deref().map(clean);
             let written = sqlx::query!(
                 "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
                  select $1, $2, $3, $4, $5, $6, $7, $8
                  where not exists (select from audit where at > $9::timestamptz - interval '1 minute'
                                    and action = $4 and detail ->> 'command' = $10)
                  on conflict ((detail -> 'journaled' ->> 'id')) do nothing",
-                entry.actor,
-                entry.identity,
-                entry.peer,
-                entry.action,
-                entry.subject,
-                entry.reason,
-                entry.marked_detail(),
-                entry.outcome,
+                &*clean(&entry.actor),
+                clean_json(entry.identity.clone()),
+                &*clean(&entry.peer),
+                &*clean(&entry.action),
+                &*clean(&entry.subject),
+                reason.as_deref(),
+                clean_json(entry.marked_detail()),
+                &*clean(&entry.outcome),
                 entry.at,
                 entry.id.to_string()
             )
@@ -102,6 +106,25 @@ impl Store {
             written.map_err(not_written)?;
         }
         Ok(unit.commit().await?)
+    }
+
+    /// How often somebody showed a wrong password or code in this name since then: what stands alone, and what was summed up.
+    pub(crate) async fn failures(
+        &self,
+        name: &str,
+        since: DateTime<Utc>,
+    ) -> Result<i64, StoreError> {
+        let failures = sqlx::query_scalar!(
+            r#"select coalesce(sum(case when action <> 'login.failures' then 1
+                     else (detail->>'attempts')::bigint - (detail->>'refused')::bigint end), 0)::bigint as "failures!"
+               from audit where actor = $1 and at >= $2
+                 and (action = 'login.failures' or outcome in ('wrong name or password', 'wrong code'))"#,
+            name,
+            since
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(failures)
     }
 
     /// The last row of the chain.
@@ -130,9 +153,12 @@ impl Store {
 
 /// Told to everybody who watches: from now on only emergencies go on.
 fn not_written(error: sqlx::Error) -> StoreError {
-    count_audit_failure();
-    tracing::error!(%error, "the audit cannot be written: what would have to be is refused, emergency commands excepted");
-    StoreError::Audit(error)
+    let error = StoreError::Audit(error);
+    if !error.is_refused_value() {
+        count_audit_failure();
+        tracing::error!(%error, "what would have to be in the audit is refused, emergency commands excepted");
+    }
+    error
 }
 
 fn read_hash(bytes: &[u8]) -> Result<Hash, StoreError> {

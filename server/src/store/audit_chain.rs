@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::StoreError;
+use super::{StoreError, in_schema};
 use crate::audit::chain::Row;
 
 /// Hands every row of the audit of the database at `url` to `each`, in the order of their numbers; rows that are no rows
@@ -15,7 +15,8 @@ use crate::audit::chain::Row;
 /// # Errors
 /// [`StoreError::Database`] when the database cannot be read.
 pub async fn read_chain(url: &str, mut each: impl FnMut(&Row)) -> Result<(), StoreError> {
-    let mut connection = PgConnectOptions::from_str(url)?.connect().await?;
+    let options = in_schema(PgConnectOptions::from_str(url)?);
+    let mut connection = options.connect().await?;
     let mut unit = connection
         .begin_with("begin isolation level repeatable read read only")
         .await?;

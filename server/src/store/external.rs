@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use contract::Role;
 use uuid::Uuid;
 
+use super::identity::principal;
 use super::{Store, StoreError, Unit};
-use crate::identity::principal::Zones;
+use crate::identity::principal::{Principal, Zones};
 
 /// Somebody as the provider describes them now.
 pub(crate) struct External<'a> {
@@ -22,8 +23,8 @@ pub(crate) struct External<'a> {
 /// Who somebody of the provider's is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// The person of this name, whose rights here are of this generation.
-    Person(String, i64),
+    /// A person, with the rights that the provider gave them when they signed in last, and their generation.
+    Person(Box<Principal>),
     /// The person of this name, who may not come in.
     Disabled(String),
     /// Nobody, for the name belongs to somebody else: a person of this server or of the provider, a program, or an application.
@@ -41,7 +42,7 @@ impl Store {
         sub: &str,
     ) -> Result<Option<Known>, StoreError> {
         let row = sqlx::query!(
-            r#"select p.name, p.disabled_at is not null as "disabled!", u.generation,
+            r#"select p.name, p.full_name, p.role, p.zones, p.disabled_at is not null as "disabled!", u.generation,
                  exists (select from subject s where lower(s.name) = lower(p.name) and s.kind <> 'person') as "taken!"
              from person p join subject u on u.name = p.name where p.issuer = $1 and p.issuer_subject = $2"#,
             issuer,
@@ -49,12 +50,21 @@ impl Store {
         )
         .fetch_optional(&mut **unit)
         .await?;
-        Ok(row.map(|row| match row {
-            row if row.disabled => Known::Disabled(row.name),
-            // A program or an application of this name came later: one of the two would act as the other.
-            row if row.taken => Known::NameTaken,
-            row => Known::Person(row.name, row.generation),
-        }))
+        row.map(|row| {
+            Ok(match row {
+                row if row.disabled => Known::Disabled(row.name),
+                // A program or an application of this name came later: one of the two would act as the other.
+                row if row.taken => Known::NameTaken,
+                row => Known::Person(Box::new(principal(
+                    row.name,
+                    row.full_name,
+                    &[row.role],
+                    &row.zones,
+                    row.generation,
+                )?)),
+            })
+        })
+        .transpose()
     }
 
     /// Makes somebody known whom nobody knew, unless their name is another's.
@@ -79,7 +89,10 @@ impl Store {
         .fetch_optional(&mut **unit)
         .await?;
         if let Some(name) = made {
-            return Ok(Known::Person(name, FIRST_GENERATION));
+            let (role, zones) = (external.role.to_string(), external.zones.to_words());
+            let full_name = external.full_name.to_owned();
+            return principal(name, full_name, &[role], &zones, FIRST_GENERATION)
+                .map(|person| Known::Person(Box::new(person)));
         }
         // Perhaps the same person came twice at once.
         let known = Self::external_person(unit, external.issuer, external.sub).await?;

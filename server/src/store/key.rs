@@ -75,6 +75,14 @@ impl Store {
         Ok(rows.into_iter().map(Row::closed).collect())
     }
 
+    /// Whether there are signing keys that take an `identity.key` to be used.
+    pub(crate) async fn has_sealed_keys(&self) -> Result<bool, StoreError> {
+        let sealed = sqlx::query_scalar!(
+            r#"select exists (select from signing_key where is_sealed) as "is!""#
+        );
+        Ok(sealed.fetch_one(&self.pool).await?)
+    }
+
     /// Seals what lies open from before.
     pub(crate) async fn seal_signing_keys(&self, keys: &KeyFile) -> Result<(), StoreError> {
         let mut unit = self.begin().await?;

@@ -130,6 +130,26 @@ impl Store {
         .transpose()
     }
 
+    /// Why the login of a cookie is no more, as an address says it; `None` where no login came of it.
+    pub(crate) async fn end_of_login(
+        &self,
+        cookie_hash: &[u8],
+    ) -> Result<Option<&'static str>, StoreError> {
+        let row = sqlx::query!(
+            r#"select p.disabled_at is not null as "disabled!", l.ended_at is not null as "ended!"
+             from login l join person p on p.name = l.person_name
+             where l.cookie_hash = $1 and not l.awaits_second_factor"#,
+            cookie_hash
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| match row {
+            row if row.disabled => "disabled",
+            row if row.ended => "ended",
+            _ => "expired",
+        }))
+    }
+
     /// A login was seen, and from where.
     pub(crate) async fn see_login(&self, id: Uuid, peer: &str) -> Result<(), StoreError> {
         sqlx::query!(

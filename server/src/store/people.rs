@@ -40,6 +40,28 @@ pub(crate) struct Invitation {
     pub(crate) role: Role,
 }
 
+/// Whether somebody who is invited was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// They are new.
+    Nobody,
+    /// They could come in, or were invited.
+    Enabled,
+    /// They might not come.
+    Disabled,
+}
+
+impl Before {
+    /// As the audit says it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 /// Why somebody cannot be invited.
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
@@ -115,18 +137,32 @@ impl Store {
         }))
     }
 
-    /// Makes sure that this person exists with these rights, and without a password.
+    /// Every name that is somebody's, whether they may come or not.
+    pub(crate) async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let names = sqlx::query_scalar!(
+            r#"select name as "name!" from person union all select id from client union all select id from application"#
+        );
+        Ok(names.fetch_all(&self.pool).await?)
+    }
+
+    /// Makes sure that this person exists with these rights, and without a password. What they were before.
     pub(crate) async fn put_invited(
         unit: &mut Unit<'_>,
         person: &Principal,
-    ) -> Result<(), InviteError> {
+    ) -> Result<Before, InviteError> {
         let role = person.roles.first().copied().unwrap_or(Role::Viewer);
-        let stored = sqlx::query_scalar!(
-            "insert into person (name, full_name, role, zones) values ($1, $2, $3, $4)
+        let disabled = sqlx::query_scalar!(
+            r#"select disabled_at is not null as "disabled!" from person where name = $1 for update"#,
+            person.subject
+        )
+        .fetch_optional(&mut **unit)
+        .await?;
+        let is_new = sqlx::query_scalar!(
+            r#"insert into person (name, full_name, role, zones) values ($1, $2, $3, $4)
              on conflict (name) do update set full_name = excluded.full_name, role = excluded.role,
                  zones = excluded.zones, password_hash = null, disabled_at = null
                  where not person.from_file and person.issuer is null
-             returning name",
+             returning xmax = 0 as "is_new!""#,
             person.subject,
             person.full_name,
             role.as_str(),
@@ -138,7 +174,7 @@ impl Store {
             StoreError::NameTaken(_) => InviteError::NotAPerson(person.subject.clone()),
             error => InviteError::Store(error),
         })?;
-        if stored.is_none() {
+        let Some(is_new) = is_new else {
             let from_file = sqlx::query_scalar!(
                 "select from_file from person where name = $1",
                 person.subject
@@ -150,8 +186,30 @@ impl Store {
                 Some(true) => InviteError::FromFile(name),
                 _ => InviteError::FromProvider(name),
             });
-        }
-        Ok(())
+        };
+        Ok(match disabled {
+            _ if is_new => Before::Nobody,
+            Some(true) => Before::Disabled,
+            _ => Before::Enabled,
+        })
+    }
+
+    /// Takes somebody out who was invited and never came in; whether there was such a person. Their name stays a person's, and
+    /// nobody ever acted under it.
+    pub(crate) async fn withdraw(unit: &mut Unit<'_>, name: &str) -> Result<bool, StoreError> {
+        // Whoever accepts at this moment is waited for, and has a password then.
+        sqlx::query!("delete from invitation where person_name = $1", name)
+            .execute(&mut **unit)
+            .await?;
+        let gone = sqlx::query!(
+            "delete from person p where name = $1 and password_hash is null and not from_file and issuer is null
+                 and not exists (select from login l where l.person_name = p.name)
+                 and not exists (select from audit a where a.actor = p.name and a.outcome = 'done')",
+            name
+        )
+        .execute(&mut **unit)
+        .await?;
+        Ok(gone.rows_affected() > 0)
     }
 
     /// A link by which somebody chooses a password; their second factor of before is gone.

@@ -88,7 +88,9 @@ fn is_may_not(code: &str) -> bool {
 async fn separation(connection: &mut PgConnection) -> Result<Separation, StoreError> {
     let found = sqlx::query!(
         r#"select has_table_privilege('audit', 'update, delete, truncate')
-                      or pg_has_role(relowner, 'member') as "may_change!",
+                      or has_any_column_privilege('audit', 'update')
+                      or pg_has_role(relowner, 'member')
+                      or pg_has_role((select nspowner from pg_namespace where oid = relnamespace), 'member') as "may_change!",
                   exists (select from pg_roles where rolname = 'landside_server'
                           and pg_has_role(oid, 'member')) as "may_become!"
            from pg_class where oid = 'audit'::regclass"#

@@ -189,6 +189,7 @@ async fn every_route_asks_who_is_there() {
         ("/second-factor", 303),
         ("/people/invite", 303),
         ("/people/link", 303),
+        ("/people/withdraw", 303),
         ("/people/rights", 303),
         ("/people/disable", 303),
         ("/people/enable", 303),

@@ -24,7 +24,10 @@ async fn an_alarm_is_raised_acknowledged_and_cleared() {
         json!({"ko": "Gate error 17 (ko)", "en": "Gate error 17"})
     );
     let path = format!("/api/v1/alarms/{}/acknowledge", alarm["id"]);
-    let seen = json!({"occurrence": alarm["occurrence"], "note": "on my way"});
+    let long = json!({"occurrence": alarm["occurrence"], "note": "가".repeat(501)});
+    let (status, refused) = program.post(&path, long).await;
+    assert_eq!((status, &refused["code"]), (422, &json!("bad-parameter")));
+    let seen = json!({"occurrence": alarm["occurrence"], "note": "on my way!"});
     let (status, acknowledged) = program.post(&path, seen.clone()).await;
     assert_eq!(
         (status, &acknowledged["state"]),
@@ -40,9 +43,28 @@ async fn an_alarm_is_raised_acknowledged_and_cleared() {
         .await;
     assert_eq!(
         (status, &again["code"]),
-        (403, &json!("forbidden")),
+        (404, &json!("not-found")),
         "not in this zone"
     );
+    let nobodys = "/api/v1/alarms/999/acknowledge";
+    let program_p2 = server.program("program-p2").await;
+    let (status, none) = program_p2.post(nobodys, seen.clone()).await;
+    let told = none["detail"].as_str().unwrap();
+    let (number, told) = (alarm["id"].to_string(), told.replace("999", "N"));
+    assert_eq!(
+        (
+            status,
+            again["detail"].as_str().unwrap().replace(&number, "N")
+        ),
+        (404, told)
+    );
+    let mut stomp = server.stomp("program-p2").await;
+    stomp.subscribe("/user/queue/errors").await;
+    for number in [&number, "999"] {
+        let destination = format!("/app/alarms/{number}/acknowledge");
+        stomp.cast(&destination, &seen).await;
+        assert_eq!(stomp.message().await.header("code"), Some("not-open"));
+    }
     let (status, again) = program.post(&path, seen).await;
     assert_eq!(
         (status, &again["acknowledged"]),
@@ -60,12 +82,16 @@ async fn an_alarm_is_raised_acknowledged_and_cleared() {
         "clear normal agent-1",
     ];
     assert_eq!(server.database.texts(journal).await, steps);
+    let nobodys = "program-p2 alarm.acknowledge 999 there is no open alarm with the number 999: it may have been acknowledged and ended meanwhile";
     let audit = "select actor || ' ' || action || ' ' || subject || ' ' || outcome from audit where action like 'alarm.%' order by number";
     assert_eq!(
         server.database.texts(audit).await,
         [
             "program alarm.acknowledge gate-1/BAR-ERR done",
             "program-p2 alarm.acknowledge gate-1/BAR-ERR you may not acknowledge alarms of the zone p1",
+            nobodys,
+            "program-p2 alarm.acknowledge gate-1/BAR-ERR you may not acknowledge alarms of the zone p1",
+            nobodys,
         ]
     );
     server.stop().await;

@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::database::Database;
 use crate::harness::{PASSWORD, PATIENCE, TestServer};
+use crate::stomp_client::StompClient;
 
 /// What the server's own role is refused.
 const REFUSED: [&str; 3] = [
@@ -20,6 +21,10 @@ const REFUSED: [&str; 3] = [
 
 const INSERT: &str = "insert into audit (actor, peer, action, subject, detail, outcome)
      values ('omar', '::1', 'test', '가', '{\"b\": 1.50, \"a\": [null]}', 'done')";
+
+/// The newest row, as its head is published.
+const HEAD: &str = "select to_char(at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || ' ' || number || ' '
+                        || encode(hash, 'hex') from audit order by number desc limit 1";
 
 async fn migrated() -> Database {
     let database = Database::create().await;
@@ -39,11 +44,25 @@ async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), Str
 
 /// `landside-server audit verify`: its exit status, and what it says.
 async fn verify(database: &Database, heads: Option<&str>) -> (Option<i32>, String) {
+    let arguments: &[&str] = if heads.is_none() {
+        &["--no-heads"]
+    } else {
+        &[]
+    };
+    verify_with(database, heads, arguments).await
+}
+
+async fn verify_with(
+    database: &Database,
+    heads: Option<&str>,
+    arguments: &[&str],
+) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("server.toml");
     std::fs::write(&config, "data = \"data\"").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_landside-server"));
     command.args(["audit", "verify", "--config"]).arg(&config);
+    command.args(arguments);
     if let Some(heads) = heads {
         let path = directory.path().join("heads");
         std::fs::write(&path, heads).unwrap();
@@ -166,9 +185,7 @@ async fn what_somebody_does_with_the_triggers_off_is_found() {
         for _ in 0..5 {
             run(&mut owner, INSERT).await.unwrap();
         }
-        let head = "select to_char(at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || ' ' || number || ' '
-                        || encode(hash, 'hex') from audit where number = 5";
-        let head = database.texts(head).await.remove(0);
+        let head = database.texts(HEAD).await.remove(0);
         let (status, said) = verify(&database, Some(&head)).await;
         assert_eq!(status, Some(0), "{said}");
         run(&mut owner, "alter table audit disable trigger all").await.unwrap();
@@ -185,6 +202,139 @@ async fn what_cannot_be_verified_is_neither_whole_nor_broken() {
     let (status, said) = verify(&database, None).await;
     assert_eq!(status, Some(2), "{said}: there is no audit yet");
     database.drop().await;
+}
+
+#[tokio::test]
+async fn what_no_head_vouches_for_is_not_called_whole() {
+    let database = migrated().await;
+    let none = verify_with(&database, None, &[]).await;
+    assert_eq!(none.0, Some(0), "nothing was written: {}", none.1);
+    let mut owner = connection(&database).await;
+    run(&mut owner, INSERT).await.unwrap();
+    let head = database.texts(HEAD).await.remove(0);
+    let cut = &head[..40];
+    let (at, _) = head.rsplit_once(' ').unwrap();
+    let wrong = format!("{at} {}", "07".repeat(32));
+    let log = "Nov 23 01:02:03 tower landside-server[7]: audit head";
+    for (heads, arguments, status) in [
+        (None, &[][..], 2),
+        (None, &["--no-heads"], 0),
+        (Some(String::new()), &[], 2),
+        (Some("garbled\n".to_owned()), &[], 2),
+        (Some("garbled".to_owned()), &[], 2),
+        (Some(format!("{head}\n")), &[], 0),
+        (Some(format!("{head}\ngarbled\n")), &[], 2),
+        (Some(format!("{cut}\n{head}\n")), &[], 2),
+        (Some(format!("{head}\n{cut}")), &[], 0),
+        (Some(format!("{log} {head}\n")), &[], 0),
+        (Some(format!("{log} {wrong}\n")), &[], 1),
+        (Some(format!("garbled\n{wrong}\n")), &[], 1),
+        (Some(head.clone()), &["--no-heads"], 2), // Which of the two?
+    ] {
+        let (got, said) = verify_with(&database, heads.as_deref(), arguments).await;
+        assert_eq!(got, Some(status), "{heads:?} {arguments:?}: {said}");
+    }
+    // A schema that is called like the login would come first.
+    run(
+        &mut owner,
+        "create schema authorization current_user; create table audit (like public.audit)",
+    )
+    .await
+    .unwrap();
+    let (status, said) = verify(&database, Some(&head)).await;
+    assert_eq!(status, Some(0), "{said}");
+    owner.close().await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn what_becomes_of_the_published_heads_is_told_and_they_are_published_again() {
+    let failures = |metrics: String| {
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("landside_audit_failures_total"));
+        line.map_or(0, |line| {
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        })
+    };
+    let mut server = TestServer::start().await;
+    server.browser("omar").await;
+    server.restart().await;
+    let published = server.file("data/audit-head.log");
+    let last = published.lines().last().unwrap().to_owned();
+    let before = failures(server.metrics().await);
+    std::fs::remove_file(server.data().join("audit-head.log")).unwrap();
+    server.browser("omar").await;
+    server.restart().await;
+    let again = server.file("data/audit-head.log");
+    let lines: Vec<&str> = again.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (2, last.as_str()));
+    let gone = failures(server.metrics().await);
+    assert!(gone > before, "{gone}");
+    server.write("data/audit-head.log", &again.replace(&last, "garbled"));
+    server.restart().await;
+    let begun = std::time::Instant::now();
+    while failures(server.metrics().await) < gone + 2 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "once when it stopped, once when it started"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_journaled_row_that_is_never_taken_keeps_no_other_waiting() {
+    let mut server = TestServer::start().await;
+    server
+        .database
+        .run("alter table audit add constraint refused check (subject <> 'gate-9')")
+        .await;
+    let row = |number: u128, subject: &str| {
+        let row = json!({
+            "id": uuid::Uuid::from_u128(number), "at": "2026-11-22T07:00:00Z", "actor": "omar", "identity": {"azp": "a\0"},
+            "peer": "::1", "action": "command.give", "subject": subject, "reason": null, "detail": {}, "outcome": "done",
+        });
+        format!("{row}\n")
+    };
+    let rows = [row(1, "gate-1"), row(2, "gate-9"), row(3, "gate-3")].concat();
+    server.write("data/audit-journal.jsonl", &rows);
+    server.restart().await;
+    assert_eq!(server.file("data/audit-journal.jsonl"), "");
+    let brought = "select subject from audit where detail ? 'journaled' order by number";
+    let expected = ["gate-1", "unreadable line", "gate-3"];
+    assert_eq!(server.database.texts(brought).await, expected);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_ends_with_the_login_of_whoever_asked_for_it() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let csrf = ada.csrf().await;
+    server
+        .database
+        .run("insert into audit (actor, peer, action, subject, detail, outcome)
+              select 'omar', '', 'test', '', jsonb_build_object('long', repeat('x', 4000)), 'done' from generate_series(1, 8000)")
+        .await;
+    let mut table = ada.get("/audit.csv").await;
+    assert_eq!(table.status(), 200);
+    assert!(table.chunk().await.unwrap().is_some());
+    assert_eq!(
+        ada.post("/sign-out", &[("csrf", &csrf)]).await.status(),
+        303
+    );
+    let broken_off = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match table.chunk().await {
+                Ok(Some(_)) => {}
+                end => return end.is_err(),
+            }
+        }
+    });
+    assert!(broken_off.await.unwrap(), "the whole table came");
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -372,4 +522,65 @@ async fn audits_that_wait_for_each_other_all_come_through() {
     assert_eq!(distinct.len(), numbers.len());
     assert!(numbers.len() >= 8);
     std::sync::Arc::into_inner(server).unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_stands_in_the_audit_whichever_way_they_tried() {
+    let mut server = TestServer::start().await;
+    let mut agent = server.agent().await;
+    agent.gate_is("closed").await;
+    let vera = server.browser("vera").await;
+    let csrf = vera.csrf().await;
+    let person = [
+        ("csrf", csrf.as_str()),
+        ("name", "kim"),
+        ("full_name", "Kim"),
+        ("role", "administrator"),
+        ("zones", "*"),
+    ];
+    assert_eq!(vera.post("/people/invite", &person).await.status(), 303);
+    for path in ["/audit.csv", "/api/v1/audit"] {
+        assert_eq!(vera.get(path).await.status(), 403, "{path}");
+    }
+    let token = server.page_token(&vera).await;
+    let command = json!({"key": uuid::Uuid::from_u128(9), "name": "open"});
+    for (destination, body) in [
+        ("/app/devices/gate-1/commands", &command),
+        ("/app/alarms/7/acknowledge", &json!({"occurrence": 1})),
+    ] {
+        let mut stomp = StompClient::connect(server.stomp_address(), &token).await;
+        stomp.cast(destination, body).await;
+        assert_eq!(stomp.error().await, "forbidden");
+    }
+    let program = server.program("program-p2").await;
+    for (path, body, status) in [
+        ("/api/v1/revocations", json!({"subject": "ada"}), 403),
+        ("/api/v1/devices/gate-1/commands", command, 404),
+        (
+            "/api/v1/devices/gate-1/points/plate/reveal",
+            json!({"reason": "x"}),
+            404,
+        ),
+    ] {
+        assert_eq!(program.post(path, body).await.0, status, "{path}");
+    }
+    let mut stomp = server.stomp("program-p2").await;
+    stomp.try_subscribe("/topic/zones/p1/alarms").await;
+    assert_eq!(stomp.error().await, "forbidden");
+    server.restart().await;
+    let refused = "select concat_ws(' ', actor, peer, action, subject) from audit
+        where outcome <> 'done' and actor in ('vera', 'program-p2') order by actor desc, detail->>'at', number";
+    let expected = [
+        "vera 127.0.0.1 people.manage kim",
+        "vera 127.0.0.1 audit.read audit",
+        "vera 127.0.0.1 audit.read audit",
+        "vera 127.0.0.1 command.give gate-1",
+        "vera 127.0.0.1 alarm.acknowledge 7",
+        "program-p2 127.0.0.1 token.revoke ada",
+        "program-p2 127.0.0.1 plate.reveal gate-1/plate",
+        "program-p2 127.0.0.1 message.subscribe /topic/zones/p1/alarms",
+        "program-p2 127.0.0.1 command.give gate-1",
+    ];
+    assert_eq!(server.database.texts(refused).await, expected);
+    server.stop().await;
 }

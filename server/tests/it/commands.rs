@@ -140,11 +140,10 @@ async fn who_may_not_is_refused_and_written_down() {
     );
     let audit = "select outcome from audit where action = 'command.give' order by number";
     let outcomes = server.database.texts(audit).await;
-    assert_eq!(outcomes.len(), 3);
-    assert!(
-        outcomes[0].contains("you may not give the command \"reset\""),
-        "{outcomes:?}"
-    );
+    assert_eq!(outcomes.len(), 4);
+    let first = "you may not give the command \"reset\"";
+    assert!(outcomes[0].contains(first), "{outcomes:?}");
+    assert_eq!(outcomes[3], "there is no device gate-1 that you may see");
     assert_eq!(
         server.database.count("select count(*) from command").await,
         0

@@ -278,6 +278,61 @@ async fn whoever_is_nobody_here_is_in_the_audit_by_their_sub() {
     let rows =
         "select actor || ' ' || peer from audit where action = 'person.create' and actor = 'kim'";
     assert_eq!(server.database.texts(rows).await, ["kim 127.0.0.1"]);
+    let lee = provider.claims(&json!({"sub": "8", "preferred_username": "lee"}));
+    assert_eq!(api(&server, &provider.key.sign("at+jwt", &lee)).await, 200);
+    let rows =
+        "select actor || ' ' || peer from audit where action = 'person.create' and actor = 'lee'";
+    assert_eq!(server.database.texts(rows).await, ["lee 127.0.0.1"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_of_the_provider_that_are_refused_are_in_the_audit() {
+    let (provider, server) = start().await;
+    let token = provider.key.sign("JWT", &provider.claims(&json!({})));
+    let mut stomp = StompClient::begin(server.stomp_address(), &token).await;
+    assert_eq!(stomp.error().await, "unauthenticated");
+    for _ in 0..9 {
+        assert_eq!(api(&server, &token).await, 401);
+    }
+    let rows = "select count(*) from audit where action = 'token.external_failures'
+                  and (detail->>'attempts')::int = 5 and detail->'from' = '[\"127.0.0.1\"]'
+                  and 5 = (select count(*) from audit where action = 'token.external' and actor = '*' and peer = '127.0.0.1')";
+    server.halt_and_drop(rows, 1).await;
+}
+
+#[tokio::test]
+async fn whoever_is_lowered_over_there_holds_nothing_of_before() {
+    let (provider, server) = start().await;
+    let (trip, _) = sign_in(&provider, &server, json!({})).await;
+    let before = server.page_token(&trip.browser).await;
+    let mut stomp = StompClient::connect(server.stomp_address(), &before).await;
+    let (again, _) = sign_in(&provider, &server, json!({})).await;
+    assert_eq!(api(&server, &before).await, 200, "nothing was lost");
+
+    let viewer = json!({"groups": ["viewers"]});
+    let (lowered, answer) = sign_in(&provider, &server, viewer).await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(stomp.error().await, "token-revoked");
+    assert_eq!(api(&server, &before).await, 401);
+    for browser in [&trip.browser, &again.browser, &lowered.browser] {
+        let token = server.page_token(browser).await;
+        assert_eq!(api(&server, &token).await, 200, "with the rights of now");
+    }
+    let nobody = json!({"groups": ["canteen"]});
+    let (_, answer) = sign_in(&provider, &server, nobody).await;
+    assert_eq!(answer.status(), 403);
+    let page = lowered.browser.get("/").await;
+    assert_eq!(
+        page.status(),
+        303,
+        "whoever is nobody there any more is out"
+    );
+    let people =
+        "select name || ' ' || role || ' ' || zones[1] from person where issuer is not null";
+    assert_eq!(server.database.texts(people).await, ["kim viewer *"]);
+    let rows = "select peer || ' ' || subject || ' ' || (detail->>'role') from audit where action = 'person.rights'";
+    assert_eq!(server.database.texts(rows).await, ["127.0.0.1 kim viewer"]);
     server.stop().await;
 }
 
@@ -358,12 +413,12 @@ async fn a_person_is_the_same_by_page_and_by_token_and_changes_with_the_provider
     assert!(trip.browser.page("/").await.contains("Kim"));
     assert_eq!(trip.end().await.status(), 403, "once");
 
-    // Another name there is the same person here; roles and zones are those of now.
-    let changes = json!({"preferred_username": "lee", "name": "Lee", "groups": ["viewers"]});
+    // Another name there is the same person here.
+    let changes = json!({"preferred_username": "lee", "name": "Lee"});
     let (_, answer) = sign_in(&provider, &server, changes).await;
     assert_eq!(answer.status(), 303);
     let people = "select name || ' ' || full_name || ' ' || role || ' ' || zones[1] from person where issuer is not null";
-    assert_eq!(server.database.texts(people).await, ["kim Lee viewer *"]);
+    assert_eq!(server.database.texts(people).await, ["kim Lee operator p1"]);
     let actors = "select actor || ' ' || action || ' ' || outcome from audit where actor <> '(server)' and action not like 'token.%' order by number";
     let expected = [
         "kim person.create done",
@@ -454,7 +509,7 @@ async fn what_the_provider_decides_of_somebody_is_not_decided_here() {
     let (provider, server) = start().await;
     sign_in(&provider, &server, json!({})).await;
     let ada = server.browser("ada").await;
-    let page = ada.page("/people").await;
+    let page = ada.page("/people?change=kim").await;
     assert!(page.contains("외부 로그인 서비스의 사용자"), "{page}");
     assert!(!page.contains("action=\"/people/rights\""), "{page}");
     let csrf = ada.csrf().await;
@@ -462,7 +517,6 @@ async fn what_the_provider_decides_of_somebody_is_not_decided_here() {
     for (path, notice) in [
         ("/people/rights", "kept-by-provider"),
         ("/people/link", "kept-by-provider"),
-        ("/people/invite", "person-exists"),
         ("/people/end-logins", "person-changed"),
     ] {
         let mut form = vec![("csrf", csrf.as_str()), ("name", "kim")];

@@ -159,12 +159,17 @@ impl TestServer {
         self.directory.path().join("data")
     }
 
-    async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         self.server = Some(self.another().await);
     }
 
     /// Another server of this configuration on the same database. Stop it first.
     pub(crate) async fn another(&self) -> Server {
+        self.try_another().await.unwrap()
+    }
+
+    /// The same, or why there is none.
+    pub(crate) async fn try_another(&self) -> anyhow::Result<Server> {
         let environment = |name: &str| (name == "SECRET").then(|| PASSWORD.to_owned());
         let config = Config::load(&self.config(), &environment).unwrap();
         let store = Store::open(&self.database_url).await.unwrap();
@@ -177,7 +182,7 @@ impl TestServer {
             },
             metrics: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
-        Server::start(config, listeners, store).await.unwrap()
+        Server::start(config, listeners, store).await
     }
 
     /// Takes somebody out of the access file.
@@ -196,7 +201,7 @@ impl TestServer {
         self.run().await;
     }
 
-    async fn halt(&mut self) {
+    pub(crate) async fn halt(&mut self) {
         let server = self
             .server
             .take()
@@ -450,6 +455,16 @@ impl Browser {
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         self.http
             .get(format!("{}{path}", self.base))
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// With these cookies instead of its own.
+    pub(crate) async fn get_with(&self, path: &str, cookies: &str) -> reqwest::Response {
+        self.http
+            .get(format!("{}{path}", self.base))
+            .header("cookie", cookies)
             .send()
             .await
             .unwrap()

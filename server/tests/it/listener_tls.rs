@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{SinkExt, StreamExt};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion, version};
@@ -47,12 +50,36 @@ impl Authority {
     }
 
     pub(crate) fn pair(&self, name: &str) -> Pair {
+        self.numbered(name, None)
+    }
+
+    fn numbered(&self, name: &str, number: Option<u64>) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.serial_number = number.map(SerialNumber::from);
         Pair {
             certificate: params.signed_by(&key, &self.0).unwrap().pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// The list that takes back the certificates of these numbers; the next one would have been due.
+    fn revocations(&self, numbers: &[u64]) -> String {
+        let revoked = |number: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*number),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2026, 1, 2),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: numbers.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.0).unwrap().pem().unwrap()
     }
 }
 
@@ -313,5 +340,45 @@ async fn a_clients_certificate_and_its_token_go_together() {
     for address in [stomp, server.http_address()] {
         assert!(ask(&foreign, address, &get("/healthz")).await.is_err());
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_taken_back_opens_nothing_new() {
+    let (authority, agents) = (Authority::new(), Authority::new());
+    let more = "client_authority = \"agents-ca.pem\"\nclient_revocations = \"agents.crl\"\n";
+    let pair = authority.pair("localhost");
+    let (clients, nothing) = (agents.pem(), agents.revocations(&[]));
+    let files = [
+        ("cert.pem", pair.certificate.as_str()),
+        ("key.pem", pair.key.as_str()),
+        ("agents-ca.pem", clients.as_str()),
+        ("agents.crl", nothing.as_str()),
+    ];
+    let server = TestServer::start_with(&format!("{TLS}{more}"), &files).await;
+    let with = |number| {
+        let own = agents.numbered("agent-1", Some(number));
+        client(&authority, Some(&own), &[&version::TLS13])
+    };
+    let (stolen, good) = (with(7), with(8));
+    let address = server.http_address();
+    let token = token(&stolen, &server, "agent-1").await;
+    let stream = connect(&stolen, server.stomp_tls_address()).await.unwrap();
+    let mut living = StompClient::over(stream, &token);
+    living.connected().await;
+
+    server.write("agents.crl", &agents.revocations(&[7]));
+    let begun = Instant::now();
+    while ask(&stolen, address, &get("/healthz")).await.is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "the list is taken up");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let stomp = ask(&stolen, server.stomp_tls_address(), "").await;
+    assert!(stomp.is_err(), "nor does STOMP");
+    ask(&good, address, &get("/healthz")).await.unwrap();
+    // What lives is ended by the access file.
+    living.subscribe("/user/queue/errors").await;
+    server.remove_from_access("agent-1");
+    assert_eq!(living.error().await, "token-revoked");
     server.stop().await;
 }

@@ -64,7 +64,7 @@ fn unsafe_routes() -> Vec<&'static str> {
 
 #[tokio::test]
 async fn no_route_that_changes_something_works_at_a_locked_console_but_those_named() {
-    let server = TestServer::start().await;
+    let mut server = TestServer::start().await;
     let _agent = server.agent().await;
     let ada = server.browser("ada").await;
     let csrf = ada.csrf().await;
@@ -75,7 +75,9 @@ async fn no_route_that_changes_something_works_at_a_locked_console_but_those_nam
         assert!(routes.contains(named), "{named} is no route any more");
     }
     let is_named = |route: &&str| EVEN_LOCKED.contains(route) || OF_NO_LOGIN.contains(route);
+    let mut tried = 2; // What is only looked at, and not given either.
     for route in routes.into_iter().filter(|route| !is_named(route)) {
+        tried += 1;
         let id = if route.contains("alarms") {
             "1"
         } else {
@@ -108,12 +110,16 @@ async fn no_route_that_changes_something_works_at_a_locked_console_but_those_nam
         let answer = ada.post_with(path, ("x-csrf-token", &csrf), &form).await;
         assert_eq!(answer.status(), status, "{path}");
     }
+    server.restart().await;
+    let told = "select sum(case action when 'refusals' then (detail->>'attempts')::bigint else 1 end)::bigint from audit
+                where actor = 'ada' and action in ('refusals', 'login.refused_while_locked')";
+    assert_eq!(server.database.count(told).await, tried, "each once");
     server.stop().await;
 }
 
 #[tokio::test]
 async fn an_emergency_from_a_locked_console_is_taken_and_written_down_whichever_way_it_comes() {
-    let server = TestServer::start().await;
+    let mut server = TestServer::start().await;
     let mut agent = server.agent().await;
     agent.stomp.subscribe("/user/queue/commands").await;
     agent.gate_is("closed").await;
@@ -138,8 +144,12 @@ async fn an_emergency_from_a_locked_console_is_taken_and_written_down_whichever_
         let expected = format!("/devices/gate-1?notice={notice}");
         assert_eq!(answer.headers()["location"], expected.as_str());
         let command = json!({"key": Uuid::new_v4(), "name": name});
-        let (status, _) = api.post("/api/v1/devices/gate-1/commands", command).await;
-        assert_eq!(status, if taken { 202 } else { 403 }, "{name}");
+        let path = "/api/v1/devices/gate-1/commands";
+        let status = if taken { 202 } else { 403 };
+        assert_eq!(api.post(path, command).await.0, status, "{name}");
+        let command = json!({"key": Uuid::new_v4(), "name": name}).to_string();
+        let answer = omar.post_json(path, &csrf, command).await;
+        assert_eq!(answer.status(), status, "{name}");
         let command = json!({"key": Uuid::new_v4(), "name": name});
         let destination = "/app/devices/gate-1/commands";
         if taken {
@@ -148,8 +158,23 @@ async fn an_emergency_from_a_locked_console_is_taken_and_written_down_whichever_
             stomp.cast(destination, &command).await;
             assert_eq!(stomp.message().await.header("code"), Some("locked"));
         }
-        let expected = if taken { 3 } else { 0 };
+        let expected = if taken { 4 } else { 0 };
         assert_eq!(server.database.count(rows).await, expected, "{name}");
     }
+    let seen = json!({"occurrence": 1});
+    stomp.cast("/app/alarms/1/acknowledge", &seen).await;
+    assert_eq!(stomp.message().await.header("code"), Some("locked"));
+    server.restart().await;
+    let refused = "select subject || ' ' || coalesce(detail->>'name', '') from audit
+        where action = 'login.refused_while_locked' and identity->>'grant' is not null and actor = 'omar' order by number";
+    let command = "gate-1 open";
+    let expected = [
+        command,
+        command,
+        command,
+        command,
+        "/app/alarms/1/acknowledge ",
+    ];
+    assert_eq!(server.database.texts(refused).await, expected);
     server.stop().await;
 }

@@ -62,6 +62,12 @@ async fn the_owner_is_needed_for_migrations_only() {
         let (done, said) = command(&app, arguments).await;
         assert!(done, "{arguments:?}: {said}");
     }
+    // Whoever owns the schema drops what is in it.
+    let give = "do $$ begin execute format('alter schema public owner to %I', current_database() || '_app'); end $$";
+    database.run(give).await;
+    let store = Store::open(&app).await.unwrap();
+    assert_eq!(store.separation(), Separation::Role);
+    store.close().await;
     let owned = "select tableowner from pg_tables where tablename = 'audit'";
     assert!(database.texts(owned).await[0].ends_with("_owner"));
 

@@ -52,6 +52,22 @@ async fn every_page_is_there_in_both_languages() {
     }
     assert_eq!(browser.get("/devices/gate-9").await.status(), 404);
     assert_eq!(browser.get("/no/such/page").await.status(), 404);
+    for (path, page) in [
+        ("/people/invite", "/people"),
+        ("/account/password", "/account"),
+        ("/alarms/1/acknowledge", "/alarms"),
+        ("/devices/gate-1/commands", "/devices/gate-1"),
+        ("/sign-out", "/"),
+        ("/login/unlock", "/"),
+    ] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.headers()["location"], page, "{path}");
+    }
+    assert_eq!(
+        browser.get("/").await.status(),
+        200,
+        "nobody is signed out by an address"
+    );
     let headers = browser.get("/").await.headers().clone();
     assert!(
         headers["content-security-policy"]
@@ -240,5 +256,31 @@ async fn what_one_may_not_see_or_do_is_not_there() {
     assert_eq!(gate["condition"], json!("unknown"), "approved, and silent");
     let program = server.program("program-p2").await;
     assert!(program.items("/api/v1/devices").await.is_empty() && program.alarms().await.is_empty());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_of_the_audit_that_cannot_be_read_shows_nothing() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    for (query, wrong, rows) in [
+        ("actor=ada", None, true),
+        ("actor=ada&to=nonsense", Some("to"), false),
+        ("from=%3Cx9%3E&actor=ada", Some("from"), false),
+    ] {
+        let answer = ada.get(&format!("/audit?{query}")).await;
+        let expected = if wrong.is_some() { 422 } else { 200 };
+        assert_eq!(answer.status(), expected, "{query}");
+        let page = answer.text().await.unwrap();
+        assert_eq!(page.contains("<table class=\"audit\">"), rows, "{query}");
+        assert_eq!(page.contains("/audit.csv"), rows, "{query}");
+        for field in ["from", "to"] {
+            let said = page.contains(&format!("id=\"wrong-{field}\""));
+            assert_eq!(said, wrong == Some(field), "{query}");
+        }
+        assert!(!page.contains("<x9>"), "{query}");
+        let table = ada.get(&format!("/audit.csv?{query}")).await;
+        assert_eq!(table.status(), expected, "{query}");
+    }
     server.stop().await;
 }

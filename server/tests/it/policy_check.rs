@@ -25,6 +25,8 @@ fn ask(directory: &Path, arguments: &str) -> (i32, String) {
         .args(arguments.split(' '))
         .args(["--config", "server.toml"])
         .env_remove("SECRET")
+        .env_remove("DATABASE_URL")
+        .env("REPORTS", "short")
         .output()
         .unwrap();
     let said = [output.stdout, output.stderr].concat();
@@ -113,6 +115,31 @@ fn each_answer_says_why() {
             ),
         ),
         (
+            "--role operator --zones p1 --send /app/alarms/7/acknowledge",
+            0,
+            format!(
+                "allowed: operator with the zones p1 send /app/alarms/7/acknowledge\n  policy.toml, line {}: role.operator send \"/app/alarms/*/acknowledge\"\n  then allowed: operator with the zones p1 alarm.acknowledge in one of their zones\n  policy.toml, line {}: role.operator may \"alarm.acknowledge\"\n",
+                line("operator", "send"),
+                line("operator", "may")
+            ),
+        ),
+        (
+            "--role operator --zones p1 --send /app/devices/gate-1/commands --zone p1",
+            0,
+            format!(
+                "allowed: operator with the zones p1 send /app/devices/gate-1/commands\n  policy.toml, line {}: role.operator send \"/app/devices/*/commands\"\n  then, by the risk of the command, they may command.view, command.normal, command.emergency\n",
+                line("operator", "send")
+            ),
+        ),
+        (
+            "--role operator --zones p1 --send /app/devices/gate-1/commands --zone p2",
+            1,
+            format!(
+                "denied: operator with the zones p1 send /app/devices/gate-1/commands\n  policy.toml, line {}: role.operator send \"/app/devices/*/commands\"\n  then, by the risk of the command, one of command.view, command.normal, command.critical or command.emergency is asked: they may none of them\n",
+                line("operator", "send")
+            ),
+        ),
+        (
             "--role agent --send /topic/alarms",
             1,
             "denied: agent with every zone send /topic/alarms\n  no rule of agent is about it\n".to_owned(),
@@ -164,7 +191,7 @@ fn without_a_question_everything_is_shown() {
     };
     assert_eq!(words(rows[3]), see);
     assert_eq!(rows.iter().filter(|row| row.contains("line ")).count(), 1);
-    let end = "\na second factor is never asked for\nwithout any rights, since policy.toml does not name them: operator, technician, supervisor, administrator, agent, device, program\n";
+    let end = "\na second factor is never asked for\nwithout any rights, since policy.toml does not name them: operator, technician, supervisor, administrator, agent, device, program\nnobody may people.manage, so a server that runs does not take this file\n";
     assert!(table.ends_with(end), "{table}");
     let (code, list) = ask(directory.path(), "policy check --role viewer --zones p1");
     let expected = "viewer with the zones p1 may, by policy.toml:\n  see                line 2, role.viewer\nsend:\nsubscribe:\n  \"/topic/zones/{zone}/alarms\"  line 3, role.viewer\ndeliver:\n  as subscribe of role.viewer\n";
@@ -181,14 +208,82 @@ fn a_wrong_policy_file_is_told_by_both_checks() {
         "landside-server: policy.toml: line 3: role.viewer.send \"/topic/**\": nobody may SEND there, what topics tell comes from the server only; grant destinations below /app, /queue or /reply-queue\n"
     );
     // `check` needs the secrets too, which the access file names.
-    std::fs::write(directory.path().join("access.toml"), "").unwrap();
+    std::fs::write(directory.path().join("access.toml"), "# nobody").unwrap();
     let (code, same) = ask(directory.path(), "check");
     assert_eq!((code, same), (64, wrong));
-    std::fs::write(directory.path().join("policy.toml"), "[role.viewer]\n").unwrap();
+    let managed = "[role.administrator]\nmay = [\"people.manage\"]\n";
+    std::fs::write(directory.path().join("policy.toml"), managed).unwrap();
     let (code, good) = ask(directory.path(), "check");
     assert_eq!(code, 0);
     assert!(
         good.starts_with("server.toml is good\nwithout any rights, since policy.toml"),
         "{good}"
+    );
+    assert!(
+        good.contains("was not looked at: it does not run"),
+        "{good}"
+    );
+}
+
+#[test]
+fn what_a_server_that_runs_would_refuse_is_not_good() {
+    let client = "[[client]]\nid = \"reports\"\nroles = [\"program\"]\nzones = [\"*\"]\nsecret_env = \"REPORTS\"\n";
+    for (file, text, command, code, words) in [
+        (
+            "access.toml",
+            " \n",
+            "check",
+            64,
+            "access.toml: it is empty, which would shut everybody out",
+        ),
+        ("policy.toml", "", "check", 64, "policy.toml: it is empty"),
+        (
+            "policy.toml",
+            "",
+            "policy check",
+            64,
+            "policy.toml: it is empty",
+        ),
+        (
+            "policy.toml",
+            "[role.viewer]\nmay = [\"see\"]\n",
+            "check",
+            64,
+            "nobody who may do people.manage",
+        ),
+        (
+            "access.toml",
+            &client.replace("REPORTS", "NOT_THERE"),
+            "check",
+            64,
+            "start the server again",
+        ),
+        (
+            "access.toml",
+            client,
+            "check",
+            0,
+            "the secret of reports can be guessed",
+        ),
+    ] {
+        let directory = files(Policy::DEFAULT);
+        std::fs::write(directory.path().join("access.toml"), "# nobody").unwrap();
+        std::fs::write(directory.path().join(file), text).unwrap();
+        let (got, said) = ask(directory.path(), command);
+        assert_eq!(got, code, "{file} {text:?}: {said}");
+        assert!(said.contains(words), "{file} {text:?}: {said}");
+    }
+}
+
+#[test]
+fn a_send_that_gets_in_and_is_refused_then_is_denied() {
+    let directory = files(&Policy::DEFAULT.replace("\"alarm.acknowledge\", ", ""));
+    let question = "policy check --role operator --zones p1 --send /app/alarms/7/acknowledge";
+    let (code, said) = ask(directory.path(), question);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.starts_with("denied: ")
+            && said.contains("then denied: operator with the zones p1 alarm.acknowledge"),
+        "{said}"
     );
 }

@@ -50,7 +50,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// A port that was free a moment ago, and stays the server's over its restarts.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -2,6 +2,8 @@
 
 use contract::command::CommandState;
 use serde_json::json;
+use server::identity::rotation;
+use server::store::Store;
 
 use crate::agent::{FakeAgent, event};
 use crate::harness::TestServer;
@@ -125,5 +127,34 @@ async fn whoever_is_taken_out_of_the_access_file_is_out() {
             .status(),
         303
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn no_key_file_is_made_beside_keys_that_are_sealed_with_the_lost_one() {
+    let mut server = TestServer::start().await;
+    let (file, away) = (
+        server.data().join("identity.key"),
+        server.data().join("away"),
+    );
+    server.halt().await;
+    std::fs::rename(&file, &away).unwrap();
+    let error = server.try_another().await.unwrap_err().to_string();
+    assert!(
+        error.contains("identity.key is missing") && error.contains("keys remove"),
+        "{error}"
+    );
+    assert!(!file.exists(), "nobody takes a new one for the lost one");
+
+    // Lost for good: the keys are removed, and new ones made.
+    let store = Store::open(&server.database.url()).await.unwrap();
+    for key in rotation::list(&store).await.unwrap() {
+        let left = rotation::remove(&store, None, &key.kid).await.unwrap();
+        assert!(left.is_some());
+    }
+    assert!(rotation::list(&store).await.unwrap().is_empty());
+    store.close().await;
+    server.run().await;
+    assert!(file.exists());
     server.stop().await;
 }

@@ -4,8 +4,9 @@ use contract::{Language, Text, Value};
 use proptest::prelude::*;
 use web_ui::{AlarmRow, AlarmsPage, Notice, NoticeView, SignIn, Template};
 
+use crate::administration::{audit_line, audit_page};
 use crate::html::skeleton;
-use crate::pages::{audit_line, audit_page, device_page, overview};
+use crate::pages::{device_page, overview};
 use crate::sample::{Airport, alarms, set_value, shell, viewing, zone_ids};
 
 fn named(text: &str) -> Text {
@@ -58,7 +59,7 @@ fn pages_with(text: &str, language: Language) -> Vec<String> {
     };
     vec![
         audit_page(
-            &[audit_line(text)],
+            Some(&[audit_line(text)]),
             crate::sample::shell(language, &path, &zones, &alarms, None),
         ),
         overview(&airport, language),

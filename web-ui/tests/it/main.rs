@@ -5,6 +5,7 @@
     reason = "a test that cannot be set up shall fail"
 )]
 
+mod administration;
 mod escaping;
 mod html;
 mod live;

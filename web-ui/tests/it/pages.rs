@@ -8,12 +8,13 @@ use contract::device::{Condition, PointView};
 use contract::{Language, Quality, Text, Value};
 use uuid::Uuid;
 use web_ui::{
-    AlarmRow, AlarmsPage, AuditFields, AuditLine, AuditPage, Authorize, Blocked, CommandList,
-    CommandPanel, DeviceAtoms, DeviceGlyph, DevicePage, ErrorKind, ErrorPage, KnownDevice, Notice,
-    NoticeView, Offer, Overview, OverviewZone, Permissions, PlatePage, RowForm, Shell, SignIn,
-    SignInProblem, Template, ZoneTile, alarm_order, asset,
+    AlarmRow, AlarmsPage, Authorize, Blocked, CommandList, CommandPanel, DeviceAtoms, DeviceGlyph,
+    DevicePage, ErrorKind, ErrorPage, KnownDevice, Notice, NoticeView, Offer, Overview,
+    OverviewZone, Permissions, PlatePage, RowForm, SignIn, SignInProblem, Template, ZoneTile,
+    alarm_order, asset,
 };
 
+use crate::administration::{audit_line, audit_page, people_page};
 use crate::html::{Piece, assert_tags_close, attributes, pieces};
 use crate::sample::{Airport, OPERATOR, ago, alarms, commands, shell, viewing, zone_ids};
 
@@ -60,39 +61,6 @@ pub(crate) fn device_page(device: KnownDevice<'_>, zone_name: &Text, language: L
     page.render().unwrap()
 }
 
-pub(crate) fn audit_line(text: &str) -> AuditLine {
-    AuditLine {
-        number: 12,
-        at: "2026-11-22T07:08:03Z".parse().unwrap(),
-        actor: text.to_owned(),
-        identity: text.to_owned(),
-        peer: text.to_owned(),
-        action: text.to_owned(),
-        subject: text.to_owned(),
-        reason: text.to_owned(),
-        detail: text.to_owned(),
-        outcome: text.to_owned(),
-    }
-}
-
-pub(crate) fn audit_page(lines: &[AuditLine], shell: Shell<'_>) -> String {
-    let text = lines.first().map_or("", |line| &line.actor);
-    let page = AuditPage {
-        shell,
-        lines,
-        fields: AuditFields {
-            actor: text,
-            action: text,
-            subject: text,
-            from: text,
-            to: text,
-        },
-        next: Some(format!("/audit?{text}")),
-        table: format!("/audit.csv?{text}"),
-    };
-    page.render().unwrap()
-}
-
 fn every_page(language: Language) -> Vec<String> {
     let airport = Airport::new();
     let (zones, alarms) = (zone_ids(), alarms());
@@ -106,7 +74,8 @@ fn every_page(language: Language) -> Vec<String> {
         };
         pages.push(page.render().unwrap());
     }
-    for lines in [&[][..], &[audit_line("omar")]] {
+    let line = [audit_line("omar")];
+    for lines in [None, Some(&[][..]), Some(&line[..])] {
         pages.push(audit_page(lines, shell(None)));
     }
     let camera = airport.known("gate-p1-in-1");
@@ -126,6 +95,7 @@ fn every_page(language: Language) -> Vec<String> {
         let device = airport.known(device.id.as_str());
         pages.push(device_page(device, &airport.zones[0].name, language));
     }
+    pages.extend([false, true].map(|is_wrong| people_page(is_wrong, shell(None))));
     for problem in [
         None,
         Some(SignInProblem::Locked(ago(0))),
@@ -447,6 +417,21 @@ fn a_reason_says_nothing_twice() {
         };
         let html = list.render().unwrap();
         assert!(html.contains(&format!("class=\"why\">{why}<")), "{html}");
+    }
+}
+
+#[test]
+fn a_device_is_missed_only_where_one_was_asked_for() {
+    for (path, is_missed) in [("/devices/gate-9", true), ("/no/such", false)] {
+        let page = ErrorPage {
+            viewing: viewing(Language::En),
+            kind: ErrorKind::NotFound,
+            reference: None,
+            path,
+            shell: None,
+        };
+        let told = page.render().unwrap().contains("may have been removed");
+        assert_eq!(told, is_missed, "{path}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! A token by https from servers that are right, wrong, or want to see a certificate.
 
+use std::io;
 use std::net::SocketAddr;
 
 use rustls::ServerConfig;
@@ -12,9 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite;
 
 use super::*;
 use crate::tls::made::{Authority, Pair, TODAY};
+use crate::uplink::UplinkError;
 use crate::uplink::token::{self, Credentials};
 
 const REPLY: &str = r#"{"access_token":"x","expires_in":900}"#;
@@ -224,6 +227,34 @@ async fn a_server_that_speaks_no_tls_is_told_apart() {
     let told = plain.await.unwrap();
     let secret = b"client_secret";
     assert!(!told.windows(secret.len()).any(|bytes| bytes == secret));
+}
+
+#[tokio::test]
+async fn a_server_that_goes_without_a_word_is_said_to_be_gone() {
+    let authority = Authority::new("Airport");
+    let pair = authority.pair("localhost", TODAY);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let gone = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let config = server_side(&pair, None, &version::TLS13);
+        let mut stream = TlsAcceptor::from(Arc::new(config))
+            .accept(stream)
+            .await
+            .unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"client_secret=s") {
+            assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+        }
+    });
+    let agent = Agent::new("localhost", address, &authority.pem(), None);
+    let url = format!("https://localhost:{}", address.port());
+    let expected = Err("went away: the connection ended in the middle");
+    compare(ask(&agent.dialer).await, expected, &url);
+    gone.await.unwrap();
+    let ended = io::Error::new(io::ErrorKind::UnexpectedEof, "https://docs.example");
+    let ended = UplinkError::from(tungstenite::Error::Io(ended)).to_string();
+    assert!(ended.starts_with("the session ended: the server went away"));
 }
 
 #[tokio::test]

@@ -58,8 +58,15 @@ impl<G: Guard, H: Handler<G::Principal>> Open<G, H> {
         if self.answers.find(action, destination) == Some(true) {
             return Ok(());
         }
-        let guard = &self.shared.guard;
-        guard.authorize(&self.info.principal, action, destination)?;
+        let shared = &self.shared;
+        shared
+            .guard
+            .authorize(&self.info.principal, action, destination)
+            .inspect_err(|denied| {
+                shared
+                    .handler
+                    .refused(&self.info, action, destination, denied);
+            })?;
         self.answers.keep(action, destination, true);
         Ok(())
     }

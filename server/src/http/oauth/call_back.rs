@@ -16,7 +16,7 @@ use crate::http::caller::Caller;
 use crate::http::error::Problem;
 use crate::http::throttle::Share;
 use crate::identity::call_back::CallBack;
-use crate::identity::policy::{Denial, Permission, Place};
+use crate::identity::policy::{Denial, Permission};
 use crate::store::Store;
 use crate::store::audit::AuditEntry;
 use crate::store::grant::GrantLine;
@@ -46,6 +46,15 @@ pub(in crate::http) enum What {
     Grant(Uuid),
 }
 
+impl What {
+    fn key(&self) -> String {
+        match self {
+            Self::Subject(name) => name.clone(),
+            Self::Token(id) | Self::Grant(id) => id.to_string(),
+        }
+    }
+}
+
 pub(in crate::http) async fn call_back(
     State(app): State<App>,
     Caller(actor): Caller,
@@ -64,7 +73,7 @@ pub(in crate::http) async fn call_back(
         What::Subject(_) | What::Token(_) => false,
     };
     if !is_own {
-        let allowed = app.allow(&actor.principal, Permission::TokenRevoke, Place::Anywhere);
+        let allowed = app.demand(&actor, Permission::TokenRevoke, &what.key());
         allowed.map_err(|denial| match denial {
             Denial::NotGranted => {
                 let detail = "what is not your own is called back by whoever has the right `token.revoke` in every zone";

@@ -50,6 +50,10 @@ impl Entry {
     pub(super) fn id(&self) -> &str {
         &self.application.id
     }
+
+    pub(super) fn secret(&self) -> Option<&String> {
+        self.secret.as_ref()
+    }
 }
 
 /// How the access file reads something of an owner.
@@ -138,24 +142,35 @@ impl Settled {
 
     /// What differs, if anything that people are told or that decides rights does.
     pub(super) fn changed(&self) -> Option<Changed> {
-        let now = &self.now;
-        let what = match &self.before {
-            None => Change::Added,
-            Some(before) => {
-                // What is not known here is how it was counted up.
-                let same = Application {
-                    generation: before.generation,
-                    ..now.clone()
-                } == *before;
-                Change::of(keeps(before, now) && !self.has_new_secret, same)?
-            }
+        let (now, new_secret) = (&self.now, self.has_new_secret);
+        let told = |one: &Application| {
+            json!({
+                "roles": one.roles,
+                "zones": one.zones.to_words(),
+                "redirect_uris": one.redirect_uris,
+            })
         };
-        let detail = json!({
-            "roles": now.roles,
-            "zones": now.zones.to_words(),
-            "redirect_uris": now.redirect_uris,
-        });
-        Some(Changed::new(now.id.clone(), what, detail))
+        let Some(before) = &self.before else {
+            let detail = json!({"to": told(now)});
+            return Some(Changed::new(&now.id, Change::Added, false, detail));
+        };
+        // What is not known here is how it was counted up.
+        let same = Application {
+            generation: before.generation,
+            ..now.clone()
+        } == *before;
+        if same && !new_secret {
+            return None;
+        }
+        let keeps_all = keeps(before, now);
+        let what = Change::of(keeps_all, keeps(now, before));
+        let detail = json!({"from": told(before), "to": told(now), "new_secret": new_secret});
+        Some(Changed::new(
+            &now.id,
+            what,
+            new_secret || !keeps_all,
+            detail,
+        ))
     }
 }
 
@@ -196,26 +211,33 @@ mod tests {
         let before = application(Some(both), &["p1", "p2"], &["a:/", "b:/"]);
         let of = |roles, zones: &[&str], uris: &[&str]| application(roles, zones, uris);
         let (zones, uris) = (["p1", "p2"], ["a:/", "b:/"]);
+        let lost = |what| Some((what, true));
+        let kept = |what| Some((what, false));
         for (now, new_secret, expected) in [
             (of(Some(both), &zones, &uris), false, None),
-            (of(Some(both), &zones, &uris), true, Some(Change::Lowered)),
-            (of(None, &zones, &uris), false, Some(Change::Raised)),
+            (of(Some(both), &zones, &uris), true, lost(Change::Changed)),
+            (of(None, &zones, &uris), false, kept(Change::Raised)),
             (
                 of(Some(&both[..1]), &zones, &uris),
                 false,
-                Some(Change::Lowered),
+                lost(Change::Lowered),
             ),
-            (of(Some(both), &["*"], &uris), false, Some(Change::Raised)),
-            (of(Some(both), &["p1"], &uris), false, Some(Change::Lowered)),
+            (of(Some(both), &["*"], &uris), false, kept(Change::Raised)),
+            (of(Some(both), &["p1"], &uris), false, lost(Change::Lowered)),
+            (
+                of(Some(both), &["p1", "p3"], &uris),
+                false,
+                lost(Change::Changed),
+            ),
             (
                 of(Some(both), &zones, &["a:/"]),
                 false,
-                Some(Change::Lowered),
+                lost(Change::Lowered),
             ),
             (
                 of(Some(both), &zones, &["a:/", "b:/", "c:/"]),
                 false,
-                Some(Change::Raised),
+                kept(Change::Raised),
             ),
         ] {
             let case = format!("{now:?} {new_secret}");
@@ -226,7 +248,7 @@ mod tests {
                 has_new_secret: new_secret,
             };
             assert_eq!(
-                settled.changed().map(|change| change.what),
+                settled.changed().map(|change| (change.what, change.loses)),
                 expected,
                 "{case}"
             );

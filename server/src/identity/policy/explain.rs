@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use contract::{Role, ZoneId};
+use contract::{Destination, Role, ZoneId};
 
 use super::permission::list;
 use super::{Granted, Lack, Permission, Place, Places, Policy, Refused, Right, Scope};
@@ -68,7 +68,7 @@ impl Policy {
         zone: Option<&ZoneId>,
     ) -> Answer {
         let asked = self.allows(who, right, destination, &Supposed(zone));
-        let reason = match asked {
+        let mut reason = match asked {
             Ok(granted) => self.by(&granted),
             Err(Refused::Malformed) => "it is not written as destinations are: single slashes, no empty segment, . or .., nothing encoded, and wildcards (* for one segment, ** for the rest) in a SUBSCRIBE only".to_owned(),
             Err(Refused::Nothing) => match role_names(who).as_slice() {
@@ -79,8 +79,47 @@ impl Policy {
                 format!("the nearest is {}; {}", self.by(&granted), lack.words())
             }
         };
+        let mut allowed = asked.is_ok();
+        if let (true, Right::Send, Ok(parsed)) = (allowed, right, destination.parse()) {
+            let (may, words) = self.explain_handler(who, &parsed, zone);
+            allowed = may;
+            reason += &words;
+        }
         let subject = format!("{} {} {destination}", describe(who), right.key());
-        answer(asked.is_ok(), &subject, &reason)
+        answer(allowed, &subject, &reason)
+    }
+
+    /// Whether what is sent there is done once it has got in, and why.
+    fn explain_handler(
+        &self,
+        who: &Principal,
+        destination: &Destination,
+        zone: Option<&ZoneId>,
+    ) -> (bool, String) {
+        let asked = Permission::to_send(destination);
+        let place = zone.map_or(Place::Anywhere, Place::In);
+        let may: Vec<&str> = asked
+            .iter()
+            .filter(|permission| self.entitles(who, **permission, place))
+            .map(|permission| permission.as_str())
+            .collect();
+        let allowed = asked.is_empty() || !may.is_empty();
+        let text = match asked {
+            [] => String::new(),
+            [one] => format!(
+                "\n  then {}",
+                self.explain_may(who, *one, zone).text.trim_end()
+            ),
+            [..] if may.is_empty() => format!(
+                "\n  then, by the risk of the command, one of {} is asked: they may none of them",
+                list(asked.iter().map(|permission| permission.as_str()))
+            ),
+            [..] => format!(
+                "\n  then, by the risk of the command, they may {}",
+                may.join(", ")
+            ),
+        };
+        (allowed, text)
     }
 
     /// The whole table of roles and permissions, then who must show a second factor, then the roles without rights.
@@ -145,15 +184,20 @@ impl Policy {
     /// Which roles have no rights, as a sentence; nothing when all have some.
     pub fn missing_words(&self) -> String {
         let missing = self.roles_without_rights();
-        if missing.is_empty() {
-            return String::new();
+        let mut text = String::new();
+        if !missing.is_empty() {
+            let names: Vec<&str> = missing.iter().map(|role| role.as_str()).collect();
+            let names = names.join(", ");
+            let _ = writeln!(
+                text,
+                "without any rights, since {} does not name them: {names}",
+                self.name
+            );
         }
-        let names: Vec<&str> = missing.iter().map(|role| role.as_str()).collect();
-        format!(
-            "without any rights, since {} does not name them: {}\n",
-            self.name,
-            names.join(", ")
-        )
+        if self.roles_with(Permission::PeopleManage).is_empty() {
+            text += "nobody may people.manage, so a server that runs does not take this file\n";
+        }
+        text
     }
 
     fn second_factor_words(&self) -> String {
@@ -246,11 +290,7 @@ fn role_names(who: &Principal) -> Vec<&'static str> {
 
 /// "kim (operator, program) with the zones p1, p2".
 fn describe(who: &Principal) -> String {
-    let zones = match &who.zones {
-        Zones::All => "every zone".to_owned(),
-        Zones::Some(zones) if zones.is_empty() => "no zone".to_owned(),
-        Zones::Some(_) => format!("the zones {}", who.zones.to_words().join(", ")),
-    };
+    let zones = who.zones.in_words();
     let roles = role_names(who).join(", ");
     if who.subject.is_empty() {
         format!("{roles} with {zones}")

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use contract::Destination;
 use contract::command::Risk;
+use contract::destination::AlarmAction;
 
 /// Something that a role may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +93,23 @@ impl Permission {
             Risk::Normal => Self::CommandNormal,
             Risk::Critical => Self::CommandCritical,
             Risk::Emergency => Self::CommandEmergency,
+        }
+    }
+
+    /// What whoever sends there must be permitted, once the message has got in: one of these, or nothing.
+    pub fn to_send(destination: &Destination) -> &'static [Self] {
+        if destination.is_report() {
+            return &[Self::Report];
+        }
+        match destination {
+            Destination::AlarmAction(_, AlarmAction::Acknowledge) => &[Self::AlarmAcknowledge],
+            Destination::DeviceCommands(_) => &[
+                Self::CommandView,
+                Self::CommandNormal,
+                Self::CommandCritical,
+                Self::CommandEmergency,
+            ],
+            _ => &[],
         }
     }
 

@@ -426,7 +426,7 @@ fn a_role_that_the_file_does_not_name_has_no_rights() {
             .into_iter()
             .all(|permission| !policy.entitles(&who, permission, Place::Anywhere))
     );
-    let words = "without any rights, since policy.toml does not name them: operator, technician, supervisor, administrator, agent, device, program\n";
+    let words = "without any rights, since policy.toml does not name them: operator, technician, supervisor, administrator, agent, device, program\nnobody may people.manage, so a server that runs does not take this file\n";
     assert_eq!(policy.missing_words(), words);
 }
 

@@ -23,7 +23,7 @@ const SUB_BYTES_MAX: usize = 255;
 
 /// Why a token is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum BadClaims {
     /// It was good once.
     Expired,
     /// It never was, here.
@@ -58,27 +58,27 @@ pub(super) fn seconds(claims: &Claims, name: &str) -> Option<u64> {
 }
 
 /// What is the same for both kinds: the issuer, the subject, and that it is of now.
-fn check_frame(claims: &Claims, issuer: &str, now: u64) -> Result<u64, Refused> {
+fn check_frame(claims: &Claims, issuer: &str, now: u64) -> Result<u64, BadClaims> {
     let skew = CLOCK_SKEW.as_secs();
     if text(claims, "iss") != Some(issuer) {
-        return Err(Refused::Wrong("it is of another issuer"));
+        return Err(BadClaims::Wrong("it is of another issuer"));
     }
     let sub = text(claims, "sub").unwrap_or_default();
     if sub.is_empty() || sub.len() > SUB_BYTES_MAX || sub.chars().any(char::is_control) {
-        return Err(Refused::Wrong("it has no usable `sub`"));
+        return Err(BadClaims::Wrong("it has no usable `sub`"));
     }
-    let expires = seconds(claims, "exp").ok_or(Refused::Wrong("it has no `exp`"))?;
-    let issued = seconds(claims, "iat").ok_or(Refused::Wrong("it has no `iat`"))?;
+    let expires = seconds(claims, "exp").ok_or(BadClaims::Wrong("it has no `exp`"))?;
+    let issued = seconds(claims, "iat").ok_or(BadClaims::Wrong("it has no `iat`"))?;
     if expires.saturating_add(skew) <= now {
-        return Err(Refused::Expired);
+        return Err(BadClaims::Expired);
     }
     let begins = match claims.get("nbf") {
         None => issued,
-        Some(_) => seconds(claims, "nbf").ok_or(Refused::Wrong("its `nbf` is no time"))?,
+        Some(_) => seconds(claims, "nbf").ok_or(BadClaims::Wrong("its `nbf` is no time"))?,
     };
     let begins = begins.max(issued);
     if begins > now.saturating_add(skew) {
-        return Err(Refused::Wrong(
+        return Err(BadClaims::Wrong(
             "it is from the future: one of the clocks is wrong",
         ));
     }
@@ -88,28 +88,28 @@ fn check_frame(claims: &Claims, issuer: &str, now: u64) -> Result<u64, Refused> 
 /// Whether this is the ID token of the sign-in with this nonce.
 ///
 /// # Errors
-/// [`Refused`], why not.
+/// [`BadClaims`], why not.
 pub(super) fn check_id_token(
     claims: &Claims,
     issuer: &str,
     client_id: &str,
     nonce: &str,
     now: u64,
-) -> Result<(), Refused> {
+) -> Result<(), BadClaims> {
     let issued = check_frame(claims, issuer, now)?;
     let audiences = texts(claims.get("aud"));
     if !audiences.contains(&client_id) {
-        return Err(Refused::Wrong("it is for somebody else"));
+        return Err(BadClaims::Wrong("it is for somebody else"));
     }
     let party = text(claims, "azp");
     if party.is_some_and(|party| party != client_id) || (audiences.len() > 1 && party.is_none()) {
-        return Err(Refused::Wrong("it was made for somebody else"));
+        return Err(BadClaims::Wrong("it was made for somebody else"));
     }
     if text(claims, "nonce") != Some(nonce) {
-        return Err(Refused::Wrong("it is of another sign-in"));
+        return Err(BadClaims::Wrong("it is of another sign-in"));
     }
     if issued.saturating_add(ID_TOKEN_AGE_MAX.as_secs()) < now {
-        return Err(Refused::Wrong("it is old, or one of the clocks is wrong"));
+        return Err(BadClaims::Wrong("it is old, or one of the clocks is wrong"));
     }
     Ok(())
 }
@@ -117,28 +117,28 @@ pub(super) fn check_id_token(
 /// Whether this is an access token for us, and until when, in seconds since 1970.
 ///
 /// # Errors
-/// [`Refused`], why not.
+/// [`BadClaims`], why not.
 pub(super) fn check_access_token(
     claims: &Claims,
     issuer: &str,
     audience: &str,
     client_id: &str,
     now: u64,
-) -> Result<u64, Refused> {
+) -> Result<u64, BadClaims> {
     let issued = check_frame(claims, issuer, now)?;
     let audiences = texts(claims.get("aud"));
     if !audiences.contains(&audience) {
-        return Err(Refused::Wrong("it is for somebody else"));
+        return Err(BadClaims::Wrong("it is for somebody else"));
     }
     // Whatever else it names: what is for the client is an ID token.
     if audiences.contains(&client_id) {
-        return Err(Refused::Wrong("it is an ID token"));
+        return Err(BadClaims::Wrong("it is an ID token"));
     }
     let expires = seconds(claims, "exp").unwrap_or_default();
     let ends = expires.min(issued.saturating_add(LIFE_MAX.as_secs()));
     let ends = ends.saturating_add(CLOCK_SKEW.as_secs());
     if ends <= now {
-        return Err(Refused::Expired);
+        return Err(BadClaims::Expired);
     }
     Ok(ends)
 }

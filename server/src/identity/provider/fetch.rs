@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
@@ -55,18 +54,10 @@ impl Fetcher {
         // What the system has and nobody can read is of no use here, and no reason not to start.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = ca_file {
-            let wrong = |error: &dyn std::fmt::Display| {
-                anyhow::anyhow!(
-                    "cannot read the certificates of provider.ca_file, {}: {error}",
-                    path.display()
-                )
-            };
-            let certificates =
-                CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| wrong(&error))?;
-                roots.add(certificate).map_err(|error| wrong(&error))?;
-            }
+            let remedy = "name an existing file with the authority's certificate as PEM";
+            let trusted = pem_files::read(path, remedy)
+                .and_then(|bytes| pem_files::trust(&mut roots, path, &bytes));
+            trusted.context("provider.ca_file")?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::claims::{CLOCK_SKEW, Refused, check_id_token, seconds, text};
+use super::claims::{BadClaims, CLOCK_SKEW, check_id_token, seconds, text};
 use super::discovery::Metadata;
 use super::fetch::Away;
 use super::jws::{Claims, Unverified};
@@ -265,8 +265,8 @@ impl Provider {
         )
         .map_err(|refused| {
             Failure::Unbelievable(match refused {
-                Refused::Expired => "it has expired, or one of the clocks is wrong",
-                Refused::Wrong(why) => why,
+                BadClaims::Expired => "it has expired, or one of the clocks is wrong",
+                BadClaims::Wrong(why) => why,
             })
         })?;
         Ok(claims)

@@ -21,12 +21,12 @@ pub(super) fn fingerprint(token: &str) -> Fingerprint {
 /// When the young half is full, it becomes the old one, and what was in the old one is forgotten unless it was asked for
 /// since: no token takes long to put in, and nobody can make it grow.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownTokens {
     young: HashMap<Fingerprint, Checked>,
     old: HashMap<Fingerprint, Checked>,
 }
 
-impl Known {
+impl KnownTokens {
     pub(super) fn get(&mut self, token: &Fingerprint) -> Option<Checked> {
         if let Some(checked) = self.young.get(token) {
             return Some(checked.clone());
@@ -66,7 +66,7 @@ mod tests {
             },
             expires_at: UNIX_EPOCH,
         };
-        let mut known = Known::default();
+        let mut known = KnownTokens::default();
         let asked = fingerprint("asked for");
         known.put(asked, checked.clone());
         known.put(fingerprint("once"), checked.clone());

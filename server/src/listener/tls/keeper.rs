@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use pem_files::{FileError, is_open};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::files::{Contents, FileError, Fingerprint};
+use super::files::{Contents, Fingerprint};
 use super::{Material, TlsError, TlsFiles};
+use crate::apart::Apart;
 use crate::settled::Settled;
 
 /// Between two looks at the files.
@@ -39,6 +41,7 @@ pub(crate) struct Served {
 /// The task that looks.
 pub(crate) struct Keeper {
     files: TlsFiles,
+    reading: Apart<Result<Contents, FileError>>,
     http: watch::Sender<Arc<ServerConfig>>,
     stomp: watch::Sender<Arc<ServerConfig>>,
     begins: DateTime<Utc>,
@@ -57,7 +60,7 @@ impl Keeper {
     pub(crate) fn open(files: TlsFiles) -> Result<(Self, Served), TlsError> {
         let contents = files.read()?;
         let material = files.assemble(&contents)?;
-        if files.key_is_open() {
+        if is_open(&files.key) {
             tracing::warn!(key = %files.key.display(), "everybody on this machine may read the key: take that right away");
         }
         let (http, http_seen) = watch::channel(material.http);
@@ -65,6 +68,7 @@ impl Keeper {
         let (expires, expires_seen) = watch::channel(material.expires);
         let keeper = Self {
             files,
+            reading: Apart::new("tls"),
             http,
             stomp,
             begins: material.begins,
@@ -91,10 +95,10 @@ impl Keeper {
                 () = tokio::time::sleep(LOOK) => {}
             }
             let files = self.files.clone();
-            let look = tokio::task::spawn_blocking(move || files.read()).await;
-            if let Ok(look) = look {
-                self.decide(look, Utc::now());
-            }
+            let look = self.reading.look(move || files.read()).await;
+            let look =
+                look.unwrap_or_else(|error| Err(FileError::new(&self.files.certificate, error)));
+            self.decide(look, Utc::now());
         }
     }
 
@@ -201,6 +205,7 @@ mod tests {
                 certificate: directory.path().join("cert.pem"),
                 key: directory.path().join("key.pem"),
                 client_authority: None,
+                client_revocations: None,
             };
             let (keeper, served) = Keeper::open(files).unwrap();
             Self {
@@ -299,7 +304,20 @@ mod tests {
             key: "missing.pem".into(),
             ..case.keeper.files.clone()
         };
+        case.write("ca.pem", &one);
+        case.write("agents.crl", "nonsense");
+        let listed = TlsFiles {
+            client_authority: Some(case.directory.path().join("ca.pem")),
+            client_revocations: Some(case.directory.path().join("agents.crl")),
+            ..case.keeper.files.clone()
+        };
         case.write("cert.pem", &one);
+        case.write("key.pem", &of_one);
+        let error = listed.check().unwrap_err().to_string();
+        assert!(
+            error.contains("agents.crl: there is no revocation list"),
+            "{error}"
+        );
         let error = missing.check().unwrap_err().to_string();
         assert!(error.contains("missing.pem"), "{error}");
     }

@@ -178,7 +178,7 @@ async fn keys_rotate_while_sessions_live() {
 
     // A key that somebody stole is worth nothing, nor is what it signed.
     let mut victim = StompClient::connect(server.stomp_address(), &old).await;
-    let removed = rotation::remove(&store, &sealing, &kid(&old)).await;
+    let removed = rotation::remove(&store, Some(&sealing), &kid(&old)).await;
     assert!(removed.unwrap().is_some());
     let written =
         "select count(*) from audit where action = 'key.remove' and actor = '(command line)'";

@@ -159,7 +159,7 @@ async fn what_is_called_back_elsewhere_is_void_here() {
         role: Role::Viewer,
         zones: Zones::All,
     };
-    invite(&store, invitee).await.unwrap();
+    invite(&store, invitee, true).await.unwrap();
     store.close().await;
     assert_eq!(live.error().await, "token-revoked");
     assert!(!may_use(&server, &of_omar).await);
@@ -290,7 +290,7 @@ async fn invite_by_page(server: &TestServer, name: &str) -> reqwest::Response {
 #[tokio::test]
 async fn nobody_is_called_like_an_application() {
     let mut server = TestServer::start().await;
-    assert_eq!(invite_by_page(&server, "wall").await.status(), 200);
+    assert_eq!(invite_by_page(&server, "wall").await.status(), 303);
     // The application comes later: the file has no effect, and says why.
     let everybody = access() + APPLICATIONS;
     let zones: [ZoneId; 2] = ["p1", "p2"].map(|zone| zone.parse().unwrap());
@@ -314,7 +314,9 @@ async fn nobody_is_called_like_an_application() {
     server.write("access.toml", &everybody.replace("\"wall\"", "\"panel\""));
     server.restart().await;
     let refused = invite_by_page(&server, "field-app").await;
-    assert_eq!(refused.headers()["location"], "/people?notice=name-taken");
+    assert_eq!(refused.status(), 422);
+    let invited = "select count(*) from invitation where person_name = 'field-app'";
+    assert_eq!(server.database.count(invited).await, 0);
     server.stop().await;
 }
 

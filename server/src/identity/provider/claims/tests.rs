@@ -38,10 +38,10 @@ fn access_token(changes: Value, expected: Result<u64, &str>) {
     assert_eq!(word(got), expected, "{claims:?}");
 }
 
-fn word<T>(got: Result<T, Refused>) -> Result<T, &'static str> {
+fn word<T>(got: Result<T, BadClaims>) -> Result<T, &'static str> {
     got.map_err(|refused| match refused {
-        Refused::Expired => "expired",
-        Refused::Wrong(why) => why,
+        BadClaims::Expired => "expired",
+        BadClaims::Wrong(why) => why,
     })
 }
 
