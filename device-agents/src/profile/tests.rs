@@ -22,7 +22,15 @@ fn gate() -> Profile {
 fn the_shipped_profiles_are_right() {
     let profiles = load_dir(&directory()).unwrap();
     let ids: Vec<_> = profiles.keys().map(ProfileId::as_str).collect();
-    assert_eq!(ids, ["gate.came.crp", "kiosk.jsonl", "loop.ld120", "printer.escpos"]);
+    assert_eq!(
+        ids,
+        [
+            "gate.came.crp",
+            "kiosk.jsonl",
+            "loop.ld120",
+            "printer.escpos"
+        ]
+    );
     for profile in profiles.values() {
         assert_eq!(profile.hash.len(), 64);
         let mut fetched: Vec<usize> = profile

@@ -7,6 +7,7 @@ use device_agents::driver::{DriverErrorKind, ReadOutcome, WriteOutcome};
 use device_agents::point::Raw;
 use device_agents::profile::{Action, Parity, Read, RegisterWrite, SerialSettings, Table};
 use device_agents::site::LineAddress;
+use simulators::{Address, Airport, AirportConfig, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::escpos::pty;
@@ -42,6 +43,26 @@ fn registers(words: &[u16]) -> Vec<u8> {
     pdu.extend(words.iter().flat_map(|word| word.to_be_bytes()));
     frame(1, &pdu)
 }
+
+const BUS_OF_A_GATE: &str = r#"
+[[zone]]
+id = "p1"
+name = { ko = "주차장 P1", en = "Car park P1" }
+[[agent]]
+id = "agent-p1"
+[[bus]]
+id = "bus-1"
+agent = "agent-p1"
+kind = "tcp"
+baud = 9600
+[[device]]
+id = "gate-1"
+kind = "gate"
+zone = "p1"
+bus = "bus-1"
+unit = 1
+name = { ko = "차단기 1", en = "Gate 1" }
+"#;
 
 /// So late, in these tests, may a reply still come.
 const LATE: Duration = Duration::from_millis(300);
@@ -167,6 +188,27 @@ async fn a_reply_that_comes_twice_is_taken_once() {
     .await;
     assert_eq!(read(&mut bench, 0).await.unwrap(), data(&[1, 1]));
     assert_eq!(read(&mut bench, 2).await.unwrap(), data(&[2, 2]));
+}
+
+/// Of two that speak at once on a pair of wires, nobody is heard.
+#[tokio::test]
+async fn a_request_waits_until_the_bus_is_silent() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = AirportConfig::parse(BUS_OF_A_GATE, "airport.toml").unwrap();
+    let airport = Airport::start(config, directory.path()).await.unwrap();
+    airport.set_fault("gate-1", Fault::NoiseAfter).await.unwrap();
+    let Address::RtuTcp { address, baud } = airport.address("gate-1").unwrap() else {
+        panic!("a bus behind a gateway");
+    };
+    let bus = LineAddress::RtuTcp {
+        address: address.to_string(),
+        baud: *baud,
+    };
+    let mut bench = Bench::new(bus, profile("gate-came-crp.toml", &[]));
+    bench.driver.connect().await.unwrap();
+    for _ in 0..6 {
+        assert_eq!(read(&mut bench, 100).await.unwrap(), data(&[17, 0]));
+    }
 }
 
 #[tokio::test]

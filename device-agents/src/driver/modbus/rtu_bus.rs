@@ -194,6 +194,35 @@ impl RtuDriver {
         })
     }
 
+    fn connected(&mut self) -> Result<&mut dyn Port, DriverErrorKind> {
+        match self.port.as_deref_mut() {
+            Some(port) => Ok(port),
+            None => Err(DriverErrorKind::Connect(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Waits until nothing has come for the silence between frames, and throws away what did; how many bytes that were.
+    /// Who speaks while another does is heard by nobody. A bus that is never silent is asked after a frame's time.
+    async fn wait_for_silence(&mut self, min_gap: Duration) -> Result<u64, DriverErrorKind> {
+        let pause = rtu::silence(self.baud).max(min_gap);
+        let patience = Instant::now() + pause + rtu::wire_time(FRAME_BYTES_MAX, self.baud);
+        let mut stray = 0;
+        loop {
+            if let Some(last) = self.last_byte {
+                sleep_until((last + pause).into()).await;
+            }
+            let came = discard_input(self.connected()?, None)
+                .await
+                .map_err(DriverErrorKind::Transport)?;
+            stray += came;
+            let now = Instant::now();
+            if came == 0 || now >= patience {
+                return Ok(stray);
+            }
+            self.last_byte = Some(now);
+        }
+    }
+
     async fn try_exchange(
         &mut self,
         unit: u8,
@@ -204,18 +233,9 @@ impl RtuDriver {
         if let Some(quiet_until) = self.quiet.remove(&unit) {
             sleep_until(quiet_until.into()).await;
         }
-        if let Some(last) = self.last_byte {
-            let pause = rtu::silence(self.baud).max(settings.min_gap);
-            sleep_until((last + pause).into()).await;
-        }
-        let port = self
-            .port
-            .as_deref_mut()
-            .ok_or_else(|| DriverErrorKind::Connect(io::ErrorKind::NotConnected.into()))?;
-        let mut stray = discard_input(port, None)
-            .await
-            .map_err(DriverErrorKind::Transport)?;
+        let mut stray = self.wait_for_silence(settings.min_gap).await?;
         check_deadline(deadline)?;
+        let port = self.connected()?;
         let frame = rtu::encode(unit, request);
         let sent = send(port, &frame, settings.timeout).await;
         if sent.is_err() {
