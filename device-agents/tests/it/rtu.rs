@@ -196,7 +196,10 @@ async fn a_request_waits_until_the_bus_is_silent() {
     let directory = tempfile::tempdir().unwrap();
     let config = AirportConfig::parse(BUS_OF_A_GATE, "airport.toml").unwrap();
     let airport = Airport::start(config, directory.path()).await.unwrap();
-    airport.set_fault("gate-1", Fault::NoiseAfter).await.unwrap();
+    airport
+        .set_fault("gate-1", Fault::NoiseAfter)
+        .await
+        .unwrap();
     let Address::RtuTcp { address, baud } = airport.address("gate-1").unwrap() else {
         panic!("a bus behind a gateway");
     };
