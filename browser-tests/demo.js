@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const PROGRAM = fileURLToPath(new URL('../target/debug/landside-demo', import.meta.url));
-const START_PATIENCE_MS = 240_000; // A cluster is made, and 58 devices are announced, on a machine that may be busy.
+const START_PATIENCE_MS = 240_000; // A cluster is made, and 61 devices are announced, on a machine that may be busy.
 const STOP_PATIENCE_MS = 60_000;
 
 export const PASSWORD = 'browser-test-password';

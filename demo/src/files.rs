@@ -15,10 +15,14 @@ use crate::settings::{Listen, PASSWORD, Settings};
 pub(crate) const AIRPORT: &str = include_str!("../airport.toml");
 
 /// The profiles of its equipment: file names and texts.
-pub(crate) const PROFILES: [(&str, &str); 3] = [
+pub(crate) const PROFILES: [(&str, &str); 4] = [
     (
         "gate-came-crp.toml",
         include_str!("../../device-agents/profiles/gate-came-crp.toml"),
+    ),
+    (
+        "loop-ld120.toml",
+        include_str!("../../device-agents/profiles/loop-ld120.toml"),
     ),
     (
         "kiosk-jsonl.toml",

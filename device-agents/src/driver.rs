@@ -23,10 +23,11 @@ use crate::site::{Line, LineAddress};
 pub mod escpos;
 pub mod frame;
 pub mod modbus;
+mod port;
 
 use escpos::EscposDriver;
 use frame::FrameDriver;
-use modbus::ModbusDriver;
+use modbus::{RtuDriver, TcpDriver};
 
 /// The longest wait for a TCP connection: a machine on the same site answers in milliseconds or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -123,7 +124,9 @@ pub enum WriteOutcome {
 #[derive(Debug)]
 pub enum Driver {
     /// Modbus TCP.
-    Modbus(ModbusDriver),
+    Modbus(TcpDriver),
+    /// A Modbus bus in RTU framing.
+    Rtu(RtuDriver),
     /// ESC/POS real-time status.
     Escpos(EscposDriver),
     /// Lines of JSON.
@@ -136,7 +139,7 @@ impl Driver {
         let device = line.devices.first().expect("a line has a device");
         match (&device.profile.driver, &line.address) {
             (DriverSettings::Modbus(_), LineAddress::Tcp(address)) => {
-                Self::Modbus(ModbusDriver::new(address))
+                Self::Modbus(TcpDriver::new(address))
             }
             (DriverSettings::Frame(_), LineAddress::Tcp(address)) => {
                 Self::Frame(FrameDriver::new(address))
@@ -144,8 +147,14 @@ impl Driver {
             (DriverSettings::Escpos(settings), address) => {
                 Self::Escpos(EscposDriver::new(address.clone(), *settings))
             }
-            (DriverSettings::Modbus(_) | DriverSettings::Frame(_), LineAddress::Serial(_)) => {
-                unreachable!("a site that exists has these drivers on tcp lines only")
+            (DriverSettings::Modbus(_), LineAddress::RtuSerial { settings, .. }) => {
+                Self::Rtu(RtuDriver::new(line.address.clone(), settings.baud))
+            }
+            (DriverSettings::Modbus(_), LineAddress::RtuTcp { baud, .. }) => {
+                Self::Rtu(RtuDriver::new(line.address.clone(), *baud))
+            }
+            (DriverSettings::Modbus(_), LineAddress::Serial(_)) | (DriverSettings::Frame(_), _) => {
+                unreachable!("a site that exists has these drivers on other lines")
             }
         }
     }
@@ -154,8 +163,18 @@ impl Driver {
     pub fn is_connected(&self) -> bool {
         match self {
             Self::Modbus(driver) => driver.is_connected(),
+            Self::Rtu(driver) => driver.is_connected(),
             Self::Escpos(driver) => driver.is_connected(),
             Self::Frame(driver) => driver.is_connected(),
+        }
+    }
+
+    /// Until when the target is better asked nothing, because what it says could still be the answer to something else.
+    /// Who asks nevertheless waits for that long.
+    pub fn quiet_until(&self, target: Target<'_>) -> Option<Instant> {
+        match self {
+            Self::Rtu(driver) => driver.quiet_until(target.unit_id),
+            Self::Modbus(_) | Self::Escpos(_) | Self::Frame(_) => None,
         }
     }
 
@@ -166,6 +185,7 @@ impl Driver {
     pub async fn connect(&mut self) -> Result<(), DriverError> {
         match self {
             Self::Modbus(driver) => driver.connect().await,
+            Self::Rtu(driver) => driver.connect().await,
             Self::Escpos(driver) => driver.connect().await,
             Self::Frame(driver) => driver.connect().await,
         }
@@ -184,10 +204,13 @@ impl Driver {
             (Self::Modbus(driver), Read::Modbus { table, addr, count }) => {
                 driver.read(target, table, addr, count).await
             }
+            (Self::Rtu(driver), Read::Modbus { table, addr, count }) => {
+                driver.read(target, table, addr, count).await
+            }
             (Self::Escpos(driver), Read::Escpos { query }) => driver.query(target, query).await,
             (Self::Frame(driver), Read::Frame { request }) => driver.request(target, request).await,
             (
-                Self::Modbus(_) | Self::Escpos(_) | Self::Frame(_),
+                Self::Modbus(_) | Self::Rtu(_) | Self::Escpos(_) | Self::Frame(_),
                 Read::Modbus { .. } | Read::Escpos { .. } | Read::Frame { .. },
             ) => {
                 unreachable!("the blocks of a profile are of its driver")
@@ -211,6 +234,9 @@ impl Driver {
             (Self::Modbus(driver), Action::Modbus(writes)) => {
                 driver.write(target, writes, deadline).await
             }
+            (Self::Rtu(driver), Action::Modbus(writes)) => {
+                driver.write(target, writes, deadline).await
+            }
             (Self::Escpos(driver), Action::Raw(bytes)) => {
                 driver.send(target, bytes, deadline).await
             }
@@ -230,7 +256,7 @@ impl Driver {
                 Ok(frame::judge(&reply, ok_path, ok_value))
             }
             (
-                Self::Modbus(_) | Self::Escpos(_) | Self::Frame(_),
+                Self::Modbus(_) | Self::Rtu(_) | Self::Escpos(_) | Self::Frame(_),
                 Action::Modbus(_) | Action::Raw(_) | Action::Frame { .. },
             ) => {
                 unreachable!("the actions of a profile are of its driver")

@@ -252,6 +252,9 @@ impl LineTask {
                 self.note_failure(due.device, &error);
                 self.devices[due.device].handle_failure(now);
                 self.schedule.handle_failure(due.device, now.mono);
+                if let Some(until) = self.driver.quiet_until(target) {
+                    self.schedule.hold(due.device, until);
+                }
             }
         }
         self.hurry_read_back(due.device, now.mono);

@@ -56,6 +56,8 @@ struct DevicePolls {
     rule: Demote,
     failures: u32,
     demotion: Option<Demotion>,
+    /// Nothing is due before.
+    held_until: Option<Instant>,
 }
 
 impl DevicePolls {
@@ -68,11 +70,12 @@ impl DevicePolls {
 
     fn due(&self, block: usize) -> Option<Instant> {
         let entry = &self.entries[block];
-        match &self.demotion {
+        let due = match &self.demotion {
             Some(_) if entry.urgent => entry.due,
             Some(demotion) => (block == self.probe_block()).then_some(demotion.probe_at),
             None => entry.due,
-        }
+        };
+        due.map(|due| self.held_until.map_or(due, |held| due.max(held)))
     }
 
     fn rearm(&mut self, block: usize, now: Instant) {
@@ -120,6 +123,7 @@ impl Schedule {
                 rule: profile.demote,
                 failures: 0,
                 demotion: None,
+                held_until: None,
             })
             .collect();
         Self { devices }
@@ -160,6 +164,11 @@ impl Schedule {
         let entry = &mut self.devices[device].entries[block];
         entry.due = Some(entry.due.map_or(at, |due| due.min(at)));
         entry.urgent = true;
+    }
+
+    /// The device is asked nothing before `until`, while the others of the line are.
+    pub fn hold(&mut self, device: usize, until: Instant) {
+        self.devices[device].held_until = Some(until);
     }
 
     /// The device answered.

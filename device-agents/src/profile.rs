@@ -36,6 +36,7 @@ pub use driver::{
     Table,
 };
 pub use point::{ByteOrder, EnumLabel, Enumeration, JsonType, Point, RegisterType, Source};
+pub(crate) use raw::RawSerial;
 pub use template::Template;
 
 /// A type of device.

@@ -1,6 +1,7 @@
 //! The site file: the lines of this agent's machine and the devices on them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use contract::{DeviceId, LaneId, LineId, ProfileId, Text, ZoneId, inventory};
 use serde::Deserialize;
 
 use crate::config::{ConfigError, parse_toml, read_text};
-use crate::profile::{DriverSettings, Profile};
+use crate::profile::{DriverSettings, Profile, RawSerial, SerialSettings};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,13 +27,18 @@ struct RawLine {
     kind: RawLineKind,
     address: Option<String>,
     path: Option<PathBuf>,
+    /// Of a serial line with Modbus devices.
+    serial: Option<RawSerial>,
+    /// Of the bus behind a gateway.
+    baud: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum RawLineKind {
     Tcp,
     Serial,
+    RtuOverTcp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,8 +58,31 @@ struct RawDevice {
 pub enum LineAddress {
     /// `host:port`.
     Tcp(String),
-    /// A serial device's path.
+    /// A serial device's path, whose settings are those of the profile.
     Serial(PathBuf),
+    /// A Modbus bus on a serial port.
+    RtuSerial {
+        /// The serial device's path.
+        path: PathBuf,
+        /// What everybody on the bus speaks with.
+        settings: SerialSettings,
+    },
+    /// A Modbus bus behind a gateway that hands its bytes on by TCP.
+    RtuTcp {
+        /// `host:port`.
+        address: String,
+        /// Bits per second on the bus behind it.
+        baud: u32,
+    },
+}
+
+impl fmt::Display for LineAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) | Self::RtuTcp { address, .. } => f.write_str(address),
+            Self::Serial(path) | Self::RtuSerial { path, .. } => path.display().fmt(f),
+        }
+    }
 }
 
 /// One physical bus or connection.
@@ -178,30 +207,39 @@ fn resolve(raw: RawSite, profiles: &BTreeMap<ProfileId, Arc<Profile>>) -> Result
 }
 
 fn line(raw: RawLine) -> Result<Line, String> {
-    let address = match (raw.kind, raw.address, raw.path) {
-        (RawLineKind::Tcp, Some(address), None)
-            if address
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) =>
-        {
-            LineAddress::Tcp(address)
+    let id = raw.id;
+    let wrong = |what: &str| format!("line \"{id}\": {what}: correct it");
+    let has_port = |address: &String| {
+        let parts = address.rsplit_once(':');
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    let address = raw.address.filter(has_port);
+    let address = match (raw.kind, address, raw.path, raw.serial, raw.baud) {
+        (RawLineKind::Tcp, Some(address), None, None, None) => LineAddress::Tcp(address),
+        (RawLineKind::Serial, None, Some(path), None, None) => LineAddress::Serial(path),
+        (RawLineKind::Serial, None, Some(path), Some(serial), None) => LineAddress::RtuSerial {
+            path,
+            settings: serial.settings().map_err(|what| wrong(&what))?,
+        },
+        (RawLineKind::RtuOverTcp, Some(address), None, None, Some(baud)) if baud > 0 => {
+            LineAddress::RtuTcp { address, baud }
         }
-        (RawLineKind::Serial, None, Some(path)) => LineAddress::Serial(path),
-        (RawLineKind::Tcp, _, _) => {
-            return Err(format!(
-                "line \"{}\": a tcp line has address = \"host:port\" and no path: correct it",
-                raw.id
+        (RawLineKind::Tcp, ..) => {
+            return Err(wrong(
+                "a tcp line has address = \"host:port\" and nothing else",
             ));
         }
-        (RawLineKind::Serial, _, _) => {
-            return Err(format!(
-                "line \"{}\": a serial line has path = \"/dev/…\" and no address: correct it",
-                raw.id
-            ));
+        (RawLineKind::Serial, ..) => {
+            let what = "a serial line has path = \"/dev/…\", with Modbus devices also serial = { baud = …, data = 8, parity = \"even\", stop = 1 }, and nothing else";
+            return Err(wrong(what));
+        }
+        (RawLineKind::RtuOverTcp, ..) => {
+            let what = "an rtu-over-tcp line has address = \"host:port\" of the gateway, the baud of the bus behind it, and nothing else";
+            return Err(wrong(what));
         }
     };
     Ok(Line {
-        id: raw.id,
+        id,
         address,
         devices: Vec::new(),
     })
@@ -247,15 +285,23 @@ fn device(raw: RawDevice, profiles: &BTreeMap<ProfileId, Arc<Profile>>) -> Resul
 /// One line speaks one protocol; only Modbus has addresses that tell several devices apart.
 fn check_on_line(line: &Line, device: &Device) -> Result<(), String> {
     let kind = device.profile.driver.kind();
-    match (&device.profile.driver, &line.address) {
-        (DriverSettings::Modbus(_) | DriverSettings::Frame(_), LineAddress::Serial(_)) => {
-            return Err(format!(
-                "the {kind} driver of this version needs a tcp line: line \"{}\" is serial",
-                line.id
-            ));
+    let what = match (&device.profile.driver, &line.address) {
+        (DriverSettings::Modbus(_), LineAddress::Serial(_)) => {
+            "Modbus on a serial line needs its serial = { baud = …, data = 8, parity = \"even\", stop = 1 }"
         }
-        (DriverSettings::Modbus(_) | DriverSettings::Frame(_), LineAddress::Tcp(_))
-        | (DriverSettings::Escpos(_), _) => {}
+        (DriverSettings::Frame(_), LineAddress::Serial(_)) => {
+            "the frame driver of this version needs a tcp line"
+        }
+        (
+            DriverSettings::Frame(_) | DriverSettings::Escpos(_),
+            LineAddress::RtuSerial { .. } | LineAddress::RtuTcp { .. },
+        ) => "only Modbus devices stand on a line with RTU framing",
+        (DriverSettings::Modbus(_), _)
+        | (DriverSettings::Frame(_), LineAddress::Tcp(_))
+        | (DriverSettings::Escpos(_), _) => "",
+    };
+    if !what.is_empty() {
+        return Err(format!("line \"{}\": {what}", line.id));
     }
     let Some(other) = line.devices.first() else {
         return Ok(());
@@ -333,6 +379,33 @@ zone = "p1"
     }
 
     #[test]
+    fn a_bus_is_a_serial_line_or_stands_behind_a_gateway() {
+        let tcp = "kind = \"tcp\"\naddress = \"127.0.0.1:502\"";
+        let gateway = "kind = \"rtu-over-tcp\"\naddress = \"127.0.0.1:502\"\nbaud = 19200";
+        let serial = "kind = \"serial\"\npath = \"/dev/ttyS1\"\nserial = { baud = 9600, data = 8, parity = \"even\", stop = 1 }";
+        let address = |line| {
+            load(&GOOD.replacen(tcp, line, 1))
+                .unwrap()
+                .lines
+                .remove(0)
+                .address
+        };
+        let behind = LineAddress::RtuTcp {
+            address: "127.0.0.1:502".to_owned(),
+            baud: 19_200,
+        };
+        assert_eq!(address(gateway), behind);
+        let settings = SerialSettings {
+            baud: 9600,
+            data_bits: 8,
+            parity: crate::profile::Parity::Even,
+            stop_bits: 1,
+        };
+        let path = PathBuf::from("/dev/ttyS1");
+        assert_eq!(address(serial), LineAddress::RtuSerial { path, settings });
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_the_name_of_the_thing() {
         for (from, to, expected) in [
             ("line = \"l1\"", "line = \"l9\"", "no line \"l9\""),
@@ -346,6 +419,26 @@ zone = "p1"
                 "only Modbus devices can share",
             ),
             ("127.0.0.1:502", "127.0.0.1", "host:port"),
+            (
+                "kind = \"tcp\"",
+                "kind = \"rtu-over-tcp\"",
+                "the baud of the bus",
+            ),
+            (
+                "kind = \"tcp\"\naddress = \"127.0.0.1:502\"",
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"",
+                "Modbus on a serial line needs its serial",
+            ),
+            (
+                "path = \"/dev/ttyS0\"",
+                "path = \"/dev/ttyS0\"\nserial = { baud = 9600, data = 8, parity = \"even\", stop = 1 }",
+                "only Modbus devices stand on a line with RTU framing",
+            ),
+            (
+                "path = \"/dev/ttyS0\"",
+                "path = \"/dev/ttyS0\"\nserial = { baud = 0, data = 8, parity = \"even\", stop = 1 }",
+                "`baud` must be more than 0",
+            ),
             (
                 "kind = \"serial\"",
                 "kind = \"carrier-pigeon\"",

@@ -16,15 +16,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::behaviour::Pulses;
-use crate::config::{AirportConfig, Device, Scenario};
+use crate::bus::BusTask;
+use crate::config::{AirportConfig, Bus, BusKind, Scenario};
 use crate::control;
-use crate::device::{DeviceTask, Wire, sleep_until};
+use crate::device::{DeviceTask, Unit, Wire, sleep_until};
 use crate::directory::{ControlError, DeviceState, Directory, Entry, Restart};
-use crate::fault::Fault;
+use crate::fault::{Fault, Medium};
 use crate::port::{Port, Remembered};
 use crate::pty::Pty;
 use crate::scenario::{Switch, Timeline};
-use crate::site::{self, Address};
+use crate::site::{self, Address, SerialSettings};
 use crate::truth::{Cause, TruthEvent, TruthLine, TruthLog};
 
 /// Tasks only have to notice the token; what takes longer is stuck.
@@ -75,25 +76,13 @@ impl Airport {
             .map_err(io_error(format!("open {}", truth_path.display())))?;
         let truth = Arc::new(truth);
 
-        let mut ports = Ports::read(&dir);
-        let mut entries = BTreeMap::new();
-        let mut tasks = JoinSet::new();
         let shutdown = CancellationToken::new();
         truth
             .write(None, TruthEvent::Started)
             .map_err(io_error(format!("write {}", truth_path.display())))?;
-        for device in &config.devices {
-            let (wire, address) = ports.wire(device).await?;
-            let (task, handle) =
-                DeviceTask::new(device.id.clone(), device.kind, wire, Arc::clone(&truth));
-            tasks.spawn(task.run(shutdown.clone()));
-            let entry = Entry {
-                device: device.clone(),
-                address,
-                handle,
-            };
-            entries.insert(device.id.to_string(), entry);
-        }
+        let mut ports = Ports::read(&dir);
+        let mut tasks = JoinSet::new();
+        let entries = begin(&config, &mut ports, &truth, &mut tasks, &shutdown).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(io_error("open a port for the control interface"))?;
@@ -242,6 +231,85 @@ impl Airport {
     }
 }
 
+/// A bus whose devices are being made.
+struct NewBus<'a> {
+    bus: &'a Bus,
+    wire: Wire,
+    address: Address,
+    units: BTreeMap<u8, Unit>,
+}
+
+impl<'a> NewBus<'a> {
+    async fn open(bus: &'a Bus, ports: &mut Ports) -> Result<Self, StartError> {
+        let id = bus.id.as_str();
+        let (wire, address) = match bus.kind {
+            BusKind::Pty => {
+                let (wire, path) = ports.serial(id)?;
+                let serial = SerialSettings::of_bus(bus.baud);
+                (wire, Address::RtuSerial { path, serial })
+            }
+            BusKind::Tcp => {
+                let (wire, address) = ports.tcp(id).await?;
+                let baud = bus.baud;
+                (wire, Address::RtuTcp { address, baud })
+            }
+        };
+        Ok(Self {
+            bus,
+            wire,
+            address,
+            units: BTreeMap::new(),
+        })
+    }
+}
+
+/// Opens every line and starts every device and bus.
+async fn begin(
+    config: &AirportConfig,
+    ports: &mut Ports,
+    truth: &Arc<TruthLog>,
+    tasks: &mut JoinSet<io::Result<()>>,
+    shutdown: &CancellationToken,
+) -> Result<BTreeMap<String, Entry>, StartError> {
+    let mut buses = BTreeMap::new();
+    for bus in &config.buses {
+        buses.insert(bus.id.as_str(), NewBus::open(bus, ports).await?);
+    }
+    let mut entries = BTreeMap::new();
+    for device in &config.devices {
+        let id = device.id.as_str();
+        let stand = device.stand.as_ref();
+        let bus = stand.and_then(|stand| buses.get_mut(stand.bus.as_str()));
+        let (wire, address) = match (&bus, device.kind.own_medium()) {
+            (Some(bus), _) => (None, bus.address.clone()),
+            (None, Medium::Serial) => {
+                let (wire, path) = ports.serial(id)?;
+                (Some(wire), Address::Serial { path })
+            }
+            (None, Medium::Tcp | Medium::Bus) => {
+                let (wire, address) = ports.tcp(id).await?;
+                (Some(wire), Address::Tcp { address })
+            }
+        };
+        let (task, handle, unit) = DeviceTask::new(device, wire, Arc::clone(truth));
+        if let (Some(bus), Some(stand)) = (bus, stand) {
+            bus.units.insert(stand.unit, unit);
+        }
+        tasks.spawn(task.run(shutdown.clone()));
+        let entry = Entry {
+            device: device.clone(),
+            address,
+            handle,
+        };
+        entries.insert(device.id.to_string(), entry);
+    }
+    for new in buses.into_values() {
+        let task = BusTask::new(new.bus, new.wire, new.units);
+        tasks.spawn(task.run(shutdown.clone()));
+    }
+    Ok(entries)
+}
+
 /// Executes a scenario.
 struct Player {
     timeline: Timeline,
@@ -297,24 +365,20 @@ impl Ports {
         }
     }
 
-    async fn wire(&mut self, device: &Device) -> Result<(Wire, Address), StartError> {
-        let id = device.id.as_str();
-        if device.kind == crate::Kind::Printer {
-            let path = self.dir.join("tty").join(id);
-            let pty =
-                Pty::open(path.clone()).map_err(io_error(format!("make a pty for {id:?}")))?;
-            return Ok((Wire::Serial(pty), Address::Serial { path }));
-        }
+    fn serial(&self, id: &str) -> Result<(Wire, PathBuf), StartError> {
+        let path = self.dir.join("tty").join(id);
+        let pty = Pty::open(path.clone()).map_err(io_error(format!("make a pty for {id:?}")))?;
+        Ok((Wire::Serial(pty), path))
+    }
+
+    async fn tcp(&mut self, id: &str) -> Result<(Wire, SocketAddr), StartError> {
         let (listener, address) = self
             .remembered
             .listen(id)
             .await
             .map_err(io_error(format!("open a port for {id:?}")))?;
         self.used.insert(id.to_owned(), address.port());
-        Ok((
-            Wire::Tcp(Port::Listening(listener)),
-            Address::Tcp { address },
-        ))
+        Ok((Wire::Tcp(Port::Listening(listener)), address))
     }
 
     fn write(&self) -> Result<(), StartError> {

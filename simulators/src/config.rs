@@ -7,10 +7,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use contract::{AgentId, DeviceId, LaneId, Text, ZoneId};
+use contract::{AgentId, DeviceId, LaneId, LineId, Text, ZoneId};
 use serde::{Deserialize, Deserializer};
 
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, FaultError, Kind, Medium};
+
+mod bus;
+
+use bus::WrittenBus;
+pub use bus::{Bus, BusKind, Stand};
 
 /// A scenario's round is at least this long, or its steps would switch faults faster than anybody could see.
 const ROUND_MIN: Duration = Duration::from_secs(1);
@@ -22,6 +27,8 @@ pub struct AirportConfig {
     pub zones: Vec<Zone>,
     /// Who serves the devices.
     pub agents: Vec<AgentId>,
+    /// The buses, each with a device on it, in the order of the file.
+    pub buses: Vec<Bus>,
     /// The devices, in the order of the file.
     pub devices: Vec<Device>,
     /// What goes wrong by itself; `None` when nothing does.
@@ -39,10 +46,9 @@ pub struct Zone {
 }
 
 /// One simulated device.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Device {
-    /// Its id, which is its line's id as well.
+    /// Its id, which is its line's id as well unless it stands on a bus.
     pub id: DeviceId,
     /// What it is.
     pub kind: Kind,
@@ -50,10 +56,36 @@ pub struct Device {
     pub zone: ZoneId,
     /// Its lane, for what stands in one.
     pub lane: Option<LaneId>,
-    /// Who serves it.
+    /// Who serves it: its bus's agent, for what stands on a bus.
     pub agent: AgentId,
+    /// Its place on a bus.
+    pub stand: Option<Stand>,
     /// What people call it.
     pub name: Text,
+}
+
+impl Device {
+    /// What it is reached by.
+    pub fn medium(&self) -> Medium {
+        match self.stand {
+            Some(_) => Medium::Bus,
+            None => self.kind.own_medium(),
+        }
+    }
+
+    /// Its Modbus unit id, for what speaks Modbus: 1, where it need not be told from others.
+    pub fn unit(&self) -> Option<u8> {
+        let alone = self.kind.speaks_modbus().then_some(1);
+        self.stand.as_ref().map(|stand| stand.unit).or(alone)
+    }
+
+    /// The fault called `name`, if this device can have it.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn fault(&self, name: &str) -> Result<Fault, FaultError> {
+        Fault::parse(name, self.kind, self.medium())
+    }
 }
 
 /// Faults that come and go by themselves.
@@ -137,9 +169,26 @@ struct Written {
     zones: Vec<Zone>,
     #[serde(default, rename = "agent")]
     agents: Vec<WrittenAgent>,
+    #[serde(default, rename = "bus")]
+    buses: Vec<WrittenBus>,
     #[serde(default, rename = "device")]
-    devices: Vec<Device>,
+    devices: Vec<WrittenDevice>,
     scenario: Option<WrittenScenario>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenDevice {
+    id: DeviceId,
+    kind: Kind,
+    zone: ZoneId,
+    lane: Option<LaneId>,
+    /// Of what does not stand on a bus.
+    agent: Option<AgentId>,
+    /// Of what does, with `unit`.
+    bus: Option<LineId>,
+    unit: Option<u8>,
+    name: Text,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,35 +221,75 @@ impl Written {
     fn check(self) -> Result<AirportConfig, String> {
         let zones = unique("zone", self.zones.iter().map(|zone| zone.id.as_str()))?;
         let agents = unique("agent", self.agents.iter().map(|agent| agent.id.as_str()))?;
-        unique(
-            "device",
-            self.devices.iter().map(|device| device.id.as_str()),
-        )?;
+        let devices = self.devices.iter().map(|device| device.id.as_str());
+        unique("device", devices.clone())?;
+        // One name for each line of a site file, whether one device has it or several.
+        let buses = self.buses.iter().map(|bus| bus.id.as_str());
+        unique("bus", buses.clone())?;
+        unique("device]] or [[bus", devices.chain(buses))?;
         if self.devices.is_empty() {
             return Err("there is no [[device]]: an airport needs at least one".to_owned());
         }
-        for device in &self.devices {
-            if !zones.contains(device.zone.as_str()) {
-                return Err(undeclared(&device.id, "zone", device.zone.as_str(), &zones));
-            }
-            if !agents.contains(device.agent.as_str()) {
-                return Err(undeclared(
-                    &device.id,
-                    "agent",
-                    device.agent.as_str(),
-                    &agents,
-                ));
-            }
+        let buses: Vec<Bus> = self
+            .buses
+            .into_iter()
+            .map(WrittenBus::check)
+            .collect::<Result<_, _>>()?;
+        for bus in &buses {
+            let place = format!("[[bus]] {:?}", bus.id.as_str());
+            declared(&place, "agent", bus.agent.as_str(), &agents)?;
         }
+        let devices: Vec<Device> = self
+            .devices
+            .into_iter()
+            .map(|device| device.check(&buses))
+            .collect::<Result<_, _>>()?;
+        for device in &devices {
+            let place = format!("[[device]] {:?}", device.id.as_str());
+            declared(&place, "zone", device.zone.as_str(), &zones)?;
+            declared(&place, "agent", device.agent.as_str(), &agents)?;
+        }
+        bus::check_units(&buses, &devices)?;
         let scenario = self
             .scenario
-            .map(|scenario| scenario.check(&self.devices))
+            .map(|scenario| scenario.check(&devices))
             .transpose()?;
         Ok(AirportConfig {
             zones: self.zones,
             agents: self.agents.into_iter().map(|agent| agent.id).collect(),
-            devices: self.devices,
+            buses,
+            devices,
             scenario,
+        })
+    }
+}
+
+impl WrittenDevice {
+    fn check(self, buses: &[Bus]) -> Result<Device, String> {
+        let (agent, stand) = match (self.agent, self.bus, self.unit) {
+            (Some(agent), None, None) => (agent, None),
+            (None, Some(bus), Some(unit)) => {
+                let stand = Stand { bus, unit };
+                let agent = stand.check(self.kind, buses);
+                let agent =
+                    agent.map_err(|error| format!("[[device]] {:?}: {error}", self.id.as_str()))?;
+                (agent, Some(stand))
+            }
+            _ => {
+                return Err(format!(
+                    "[[device]] {:?}: write `agent`, or `bus` and `unit` for what stands on a bus, whose agent it has",
+                    self.id.as_str()
+                ));
+            }
+        };
+        Ok(Device {
+            id: self.id,
+            kind: self.kind,
+            zone: self.zone,
+            lane: self.lane,
+            agent,
+            stand,
+            name: self.name,
         })
     }
 }
@@ -220,7 +309,6 @@ impl WrittenScenario {
                 .find(|device| device.id == step.device)
                 .ok_or_else(|| format!("{place}: there is no device {:?}", step.device.as_str()))?;
             let fault = device
-                .kind
                 .fault(&step.fault)
                 .map_err(|error| format!("{place}: {error}"))?;
             if step.duration.is_zero() {
@@ -274,13 +362,15 @@ fn unique<'a>(what: &str, ids: impl Iterator<Item = &'a str>) -> Result<BTreeSet
     Ok(seen)
 }
 
-fn undeclared(device: &DeviceId, what: &str, id: &str, declared: &BTreeSet<&str>) -> String {
+fn declared(place: &str, what: &str, id: &str, declared: &BTreeSet<&str>) -> Result<(), String> {
+    if declared.contains(id) {
+        return Ok(());
+    }
     let declared: Vec<_> = declared.iter().copied().collect();
-    format!(
-        "[[device]] {:?}: there is no [[{what}]] {id:?}; there are: {}",
-        device.as_str(),
+    Err(format!(
+        "{place}: there is no [[{what}]] {id:?}; there are: {}",
         declared.join(", ")
-    )
+    ))
 }
 
 /// A duration such as `250ms`, `20s`, `5m` or `1h`.

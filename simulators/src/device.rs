@@ -16,12 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::behaviour::{Equipment, GateState, Pulses};
+use crate::behaviour::{Equipment, GateState, LoopState, Pulses};
+use crate::config::Device;
 use crate::fault::{Fault, Kind};
 use crate::port::Port;
 use crate::pty::{Pty, UNLOCK_PERIOD};
 use crate::truth::{Cause, TruthEvent, TruthLog};
-use crate::wire::Framing;
+use crate::wire::{Answer, Framing};
 
 /// Connections to one device at a time; one more is closed at once, as small boards do.
 const CONNECTIONS_MAX: usize = 8;
@@ -55,6 +56,7 @@ pub(crate) enum Order {
 pub(crate) struct State {
     pub(crate) faults: Vec<Fault>,
     pub(crate) gate: Option<GateState>,
+    pub(crate) detector: Option<LoopState>,
 }
 
 /// The ends of a device's task that others hold.
@@ -89,9 +91,35 @@ impl DeviceHandle {
 }
 
 /// One request of one connection.
+#[derive(Debug)]
 struct Request {
     bytes: Vec<u8>,
-    answer: oneshot::Sender<Option<Vec<u8>>>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The way from a wire to a device and back.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    requests: mpsc::Sender<Request>,
+    replies: watch::Sender<u64>,
+}
+
+impl Unit {
+    /// What the device answers to a whole frame; `None` when it has ended.
+    pub(crate) async fn ask(&self, bytes: Vec<u8>) -> Option<Answer> {
+        let (sender, answer) = oneshot::channel();
+        let request = Request {
+            bytes,
+            answer: sender,
+        };
+        self.requests.send(request).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// An answer has left.
+    pub(crate) fn count_reply(&self) {
+        self.replies.send_modify(|replies| *replies += 1);
+    }
 }
 
 /// The task's state.
@@ -101,23 +129,22 @@ pub(crate) struct DeviceTask {
     equipment: Equipment,
     port: Option<Port>,
     requests: mpsc::Receiver<Request>,
-    request_sender: mpsc::Sender<Request>,
+    /// For the connections; keeps the receiver from ending.
+    unit: Unit,
     orders: mpsc::Receiver<Order>,
     links: JoinSet<()>,
     requests_taken: watch::Sender<u64>,
-    replies: watch::Sender<u64>,
     pulses: watch::Sender<Pulses>,
     truth: Arc<TruthLog>,
 }
 
 impl DeviceTask {
-    /// A healthy device on `wire`.
+    /// A healthy device on `wire`; without one, on the bus that gets its [`Unit`].
     pub(crate) fn new(
-        id: DeviceId,
-        kind: Kind,
-        wire: Wire,
+        device: &Device,
+        wire: Option<Wire>,
         truth: Arc<TruthLog>,
-    ) -> (Self, DeviceHandle) {
+    ) -> (Self, DeviceHandle, Unit) {
         // A connection has one request under way: more never wait here than there are connections.
         let (request_sender, requests) = mpsc::channel(CONNECTIONS_MAX);
         // Full: whoever orders waits.
@@ -125,23 +152,30 @@ impl DeviceTask {
         let (requests_taken, requests_seen) = watch::channel(0);
         let (replies, replies_seen) = watch::channel(0);
         let (pulses, pulses_seen) = watch::channel(Pulses::default());
+        let (id, kind, medium) = (device.id.clone(), device.kind, device.medium());
+        // Only what speaks Modbus looks at it.
+        let unit_id = device.unit().unwrap_or(0);
+        let unit = Unit {
+            requests: request_sender,
+            replies,
+        };
         let mut task = Self {
-            equipment: Equipment::new(kind, id.as_str(), Instant::now()),
+            equipment: Equipment::new(kind, medium, unit_id, id.as_str(), Instant::now()),
             id,
             kind,
             port: None,
             requests,
-            request_sender,
+            unit: unit.clone(),
             orders,
             links: JoinSet::new(),
             requests_taken,
-            replies,
             pulses,
             truth,
         };
         match wire {
-            Wire::Tcp(port) => task.port = Some(port),
-            Wire::Serial(pty) => task.serve(pty),
+            Some(Wire::Tcp(port)) => task.port = Some(port),
+            Some(Wire::Serial(pty)) => task.serve(pty),
+            None => {}
         }
         let handle = DeviceHandle {
             orders: order_sender,
@@ -149,7 +183,7 @@ impl DeviceTask {
             replies: replies_seen,
             pulses: pulses_seen,
         };
-        (task, handle)
+        (task, handle, unit)
     }
 
     /// Runs until `shutdown`; fails when the truth cannot be written or the port is lost, since a simulator that
@@ -177,7 +211,7 @@ impl DeviceTask {
 
     async fn on_connection(&mut self, stream: io::Result<tokio::net::TcpStream>) {
         match stream {
-            Ok(stream) if self.links.len() < CONNECTIONS_MAX => {
+            Ok(stream) if self.links.len() < self.connections_max() => {
                 // Answers are small and waited for.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(device.id = %self.id, %error, "connection is gone already");
@@ -193,12 +227,19 @@ impl DeviceTask {
         }
     }
 
+    fn connections_max(&self) -> usize {
+        if self.equipment.faults().contains(Fault::OneConnection) {
+            1
+        } else {
+            CONNECTIONS_MAX
+        }
+    }
+
     fn serve(&mut self, stream: impl Stream) {
         let link = Link {
             device: self.id.clone(),
             framing: Framing::of(self.kind),
-            requests: self.request_sender.clone(),
-            replies: self.replies.clone(),
+            unit: self.unit.clone(),
         };
         self.links.spawn(link.run(stream));
     }
@@ -240,8 +281,9 @@ impl DeviceTask {
                 self.equipment.step(Instant::now());
                 self.tell_truth()?;
                 let _unwanted = sender.send(State {
-                    faults: self.equipment.faults().to_vec(),
+                    faults: self.equipment.faults().iter().collect(),
                     gate: self.equipment.gate_state(),
+                    detector: self.equipment.loop_state(),
                 });
             }
         }
@@ -298,6 +340,9 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     const UPKEEP: Option<Duration>;
 
     fn upkeep(&self) -> io::Result<()>;
+
+    /// Makes the close that follows a reset.
+    fn make_reset(&self) -> io::Result<()>;
 }
 
 impl Stream for tokio::net::TcpStream {
@@ -306,6 +351,10 @@ impl Stream for tokio::net::TcpStream {
     fn upkeep(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn make_reset(&self) -> io::Result<()> {
+        self.set_zero_linger()
+    }
 }
 
 impl Stream for Pty {
@@ -313,6 +362,10 @@ impl Stream for Pty {
 
     fn upkeep(&self) -> io::Result<()> {
         self.unlock()
+    }
+
+    fn make_reset(&self) -> io::Result<()> {
+        Ok(()) // A serial line has no connection, and its devices no such fault.
     }
 }
 
@@ -329,8 +382,7 @@ async fn tick(interval: Option<&mut Interval>) {
 struct Link {
     device: DeviceId,
     framing: Framing,
-    requests: mpsc::Sender<Request>,
-    replies: watch::Sender<u64>,
+    unit: Unit,
 }
 
 impl Link {
@@ -362,17 +414,18 @@ impl Link {
                 .next_request(&mut buffer)
                 .map_err(io::Error::other)?
             {
-                let (sender, answer) = oneshot::channel();
-                let request = Request {
-                    bytes,
-                    answer: sender,
-                };
-                if self.requests.send(request).await.is_err() {
+                let Some(answer) = self.unit.ask(bytes).await else {
                     return Ok(());
+                };
+                if answer.resets {
+                    return stream.make_reset();
                 }
-                if let Ok(Some(answer)) = answer.await {
-                    stream.write_all(&answer).await?;
-                    self.replies.send_modify(|replies| *replies += 1);
+                for part in &answer.parts {
+                    sleep(part.pause).await;
+                    stream.write_all(&part.bytes).await?;
+                }
+                if !answer.parts.is_empty() {
+                    self.unit.count_reply();
                 }
             }
         }

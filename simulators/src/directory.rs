@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::behaviour::GateState;
+use crate::behaviour::{GateState, LoopState};
 use crate::config::Device;
 use crate::device::DeviceHandle;
 use crate::fault::{Fault, FaultError, Kind};
@@ -45,8 +45,11 @@ pub struct DeviceState {
     pub zone: String,
     /// Who serves it.
     pub agent: String,
-    /// Where it is reached.
+    /// Where it is reached: on a bus, where the bus is.
     pub address: Address,
+    /// Its Modbus unit id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<u8>,
     /// The faults that are on.
     pub faults: Vec<Fault>,
     /// Answers that left the device since the start.
@@ -54,6 +57,9 @@ pub struct DeviceState {
     /// The arm, for a gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateState>,
+    /// What is on the road, for a loop.
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub detector: Option<LoopState>,
 }
 
 /// A wish to start the scenario again; answered when it has.
@@ -84,15 +90,13 @@ impl Directory {
     /// Switches the fault called `fault` for whoever controls the simulators.
     pub(crate) async fn switch(&self, id: &str, fault: &str, on: bool) -> Result<(), ControlError> {
         let entry = self.entry(id)?;
-        let fault =
-            entry
-                .device
-                .kind
-                .fault(fault)
-                .map_err(|source| ControlError::UnknownFault {
-                    device: id.to_owned(),
-                    source,
-                })?;
+        let fault = entry
+            .device
+            .fault(fault)
+            .map_err(|source| ControlError::UnknownFault {
+                device: id.to_owned(),
+                source,
+            })?;
         match entry.handle.switch(fault, on, Cause::Control).await {
             Some(_changed) => Ok(()),
             None => Err(ControlError::Ended(id.to_owned())),
@@ -115,9 +119,11 @@ impl Directory {
             zone: device.zone.to_string(),
             agent: device.agent.to_string(),
             address: address.clone(),
+            unit: device.unit(),
             faults: state.faults,
             replies: *handle.replies.borrow(),
             gate: state.gate,
+            detector: state.detector,
         })
     }
 

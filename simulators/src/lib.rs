@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! airport.toml ─▶ config ─▶ airport ─┬─▶ device (one task per machine) ─▶ wire ─▶ behaviour
+//!                                    ├─▶ bus (one task per shared line) ─▶ its devices
 //!                                    ├─▶ scenario (faults by the clock)      └──▶ truth
 //!                                    └─▶ control (faults by HTTP)
 //! ```
@@ -38,6 +39,7 @@
 
 mod airport;
 mod behaviour;
+mod bus;
 pub mod config;
 mod control;
 mod device;
@@ -51,9 +53,9 @@ pub mod truth;
 mod wire;
 
 pub use airport::{Airport, StartError};
-pub use behaviour::{Coil, GateState, GateStatus, Pulses};
+pub use behaviour::{Coil, GateState, GateStatus, LoopState, Pulses};
 pub use config::{AirportConfig, ConfigError};
 pub use directory::{ControlError, DeviceState};
-pub use fault::{Fault, FaultError, Kind};
+pub use fault::{Fault, FaultError, Kind, Medium};
 pub use site::Address;
 pub use truth::{Cause, TruthEvent, TruthLine};

@@ -105,10 +105,12 @@ fn summary(config: &AirportConfig) -> String {
         .as_ref()
         .map_or(0, |scenario| scenario.steps.len());
     format!(
-        "{} gates, {} kiosks, {} printers in {} zones for {} agents, {steps} faults in the scenario",
+        "{} gates, {} loops, {} kiosks, {} printers, {} buses in {} zones for {} agents, {steps} faults in the scenario",
         of(Kind::Gate),
+        of(Kind::Loop),
         of(Kind::Kiosk),
         of(Kind::Printer),
+        config.buses.len(),
         config.zones.len(),
         config.agents.len(),
     )

@@ -23,6 +23,47 @@ pub enum Address {
         /// What to open: a link to a pty, absolute.
         path: PathBuf,
     },
+    /// By a serial line that is a Modbus bus.
+    #[serde(rename = "serial")]
+    RtuSerial {
+        /// What to open: a link to a pty, absolute.
+        path: PathBuf,
+        /// What everybody on the bus speaks with.
+        serial: SerialSettings,
+    },
+    /// By a gateway that hands the bytes of a Modbus bus on.
+    #[serde(rename = "rtu-over-tcp")]
+    RtuTcp {
+        /// A loopback address.
+        address: SocketAddr,
+        /// Bits per second on the bus behind it.
+        baud: u32,
+    },
+}
+
+/// How a serial port is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SerialSettings {
+    /// Bits per second.
+    pub baud: u32,
+    /// Data bits.
+    pub data: u8,
+    /// Parity.
+    pub parity: &'static str,
+    /// Stop bits.
+    pub stop: u8,
+}
+
+impl SerialSettings {
+    /// Eleven bits for each byte, as Modbus has it where there is no parity (MODBUS over Serial Line V1.02, 2.5.1).
+    pub(crate) fn of_bus(baud: u32) -> Self {
+        Self {
+            baud,
+            data: 8,
+            parity: "none",
+            stop: 2,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -56,23 +97,30 @@ pub(crate) fn render<'a>(
     agent: &AgentId,
     devices: impl Iterator<Item = (&'a Device, &'a Address)>,
 ) -> String {
-    let (line, device) = devices
-        .filter(|(device, _)| device.agent == *agent)
-        .map(|(device, address)| {
-            let id = device.id.as_str();
-            let line = Line { id, address };
-            let site_device = SiteDevice {
-                id,
-                profile: device.kind.profile(),
-                line: id,
-                unit: device.kind.unit_id(),
-                zone: device.zone.as_str(),
-                lane: device.lane.as_ref().map(contract::LaneId::as_str),
-                name: &device.name,
-            };
-            (line, site_device)
-        })
-        .unzip();
+    let (mut line, mut device): (Vec<Line<'_>>, Vec<_>) = (Vec::new(), Vec::new());
+    for (described, address) in devices.filter(|(device, _)| device.agent == *agent) {
+        let id = described.id.as_str();
+        let line_id = described
+            .stand
+            .as_ref()
+            .map_or(id, |stand| stand.bus.as_str());
+        // The devices of a bus share its line.
+        if line.iter().all(|line| line.id != line_id) {
+            line.push(Line {
+                id: line_id,
+                address,
+            });
+        }
+        device.push(SiteDevice {
+            id,
+            profile: described.kind.profile(),
+            line: line_id,
+            unit: described.unit(),
+            zone: described.zone.as_str(),
+            lane: described.lane.as_ref().map(contract::LaneId::as_str),
+            name: &described.name,
+        });
+    }
     let body = toml::to_string(&SiteFile { line, device }).expect("texts, numbers and tables");
     format!("# Written by landside-simulators at each start; changes here are lost.\n\n{body}")
 }
@@ -99,6 +147,7 @@ mod tests {
             zone: "p1".parse().unwrap(),
             lane: lane.map(|lane| lane.parse().unwrap()),
             agent: agent.parse().unwrap(),
+            stand: None,
             name: contract::Text {
                 ko: "차단기".to_owned(),
                 en: "Gate".to_owned(),
@@ -110,7 +159,25 @@ mod tests {
         let serial = Address::Serial {
             path: PathBuf::from("/data/tty/printer-1"),
         };
+        let bus = Address::RtuSerial {
+            path: PathBuf::from("/data/tty/bus-1"),
+            serial: SerialSettings::of_bus(9_600),
+        };
+        let gateway = Address::RtuTcp {
+            address: "127.0.0.1:41002".parse().unwrap(),
+            baud: 19_200,
+        };
+        let on_bus = |id, bus: &str, unit| Device {
+            stand: Some(crate::config::Stand {
+                bus: bus.parse().unwrap(),
+                unit,
+            }),
+            ..device(id, Kind::Loop, "agent-a", None)
+        };
         let devices = [
+            (on_bus("loop-1", "bus-1", 3), bus.clone()),
+            (on_bus("loop-2", "bus-1", 4), bus),
+            (on_bus("loop-3", "bus-2", 3), gateway),
             (
                 device("gate-1", Kind::Gate, "agent-a", Some("in-1")),
                 tcp.clone(),
@@ -126,6 +193,16 @@ mod tests {
         let expected: toml::Value = toml::from_str(
             r#"
             [[line]]
+            id = "bus-1"
+            kind = "serial"
+            path = "/data/tty/bus-1"
+            serial = { baud = 9600, data = 8, parity = "none", stop = 2 }
+            [[line]]
+            id = "bus-2"
+            kind = "rtu-over-tcp"
+            address = "127.0.0.1:41002"
+            baud = 19200
+            [[line]]
             id = "gate-1"
             kind = "tcp"
             address = "127.0.0.1:41001"
@@ -133,6 +210,27 @@ mod tests {
             id = "printer-1"
             kind = "serial"
             path = "/data/tty/printer-1"
+            [[device]]
+            id = "loop-1"
+            name = { ko = "차단기", en = "Gate" }
+            profile = "loop.ld120"
+            line = "bus-1"
+            unit = 3
+            zone = "p1"
+            [[device]]
+            id = "loop-2"
+            name = { ko = "차단기", en = "Gate" }
+            profile = "loop.ld120"
+            line = "bus-1"
+            unit = 4
+            zone = "p1"
+            [[device]]
+            id = "loop-3"
+            name = { ko = "차단기", en = "Gate" }
+            profile = "loop.ld120"
+            line = "bus-2"
+            unit = 3
+            zone = "p1"
             [[device]]
             id = "gate-1"
             name = { ko = "차단기", en = "Gate" }

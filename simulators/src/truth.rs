@@ -65,9 +65,14 @@ pub enum TruthEvent {
         /// Where: `open`, `closed`, `partial`.
         position: String,
     },
-    /// A kiosk went down to start again.
+    /// A vehicle came to a loop.
+    Vehicle {
+        /// What the loop's counter is from then on.
+        counter: u32,
+    },
+    /// A kiosk or a board went down to start again.
     Rebooting,
-    /// A kiosk is back.
+    /// It is back.
     Rebooted,
 }
 
@@ -81,6 +86,8 @@ pub enum Cause {
     Control,
     /// The device itself, on a command that cures it (a gate's reset, a printer's recover).
     Command,
+    /// Nobody: the fault's time was over.
+    Time,
 }
 
 impl From<Happening> for TruthEvent {
@@ -92,11 +99,16 @@ impl From<Happening> for TruthEvent {
             Happening::Reached(status) => Self::Reached {
                 position: status.as_str().to_owned(),
             },
+            Happening::Vehicle(counter) => Self::Vehicle { counter },
             Happening::Rebooting => Self::Rebooting,
             Happening::Rebooted => Self::Rebooted,
             Happening::Cured(fault) => Self::FaultOff {
                 fault,
                 cause: Cause::Command,
+            },
+            Happening::Over(fault) => Self::FaultOff {
+                fault,
+                cause: Cause::Time,
             },
         }
     }

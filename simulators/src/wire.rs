@@ -3,8 +3,11 @@
 //! Pure. Written from the protocols' own documents and sharing nothing with the agent's drivers: a mistake made
 //! on one side must not cancel itself out on the other.
 
+use std::time::Duration;
+
 use crate::fault::Kind;
 
+pub(crate) mod disturbance;
 pub(crate) mod escpos;
 pub(crate) mod json_lines;
 pub(crate) mod modbus;
@@ -34,7 +37,7 @@ pub(crate) enum FramingError {
 impl Framing {
     pub(crate) fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Gate => Self::Modbus,
+            Kind::Gate | Kind::Loop => Self::Modbus,
             Kind::Kiosk => Self::Lines,
             Kind::Printer => Self::Portions,
         }
@@ -54,6 +57,37 @@ impl Framing {
         Ok(end
             .filter(|&end| end <= buffer.len())
             .map(|end| buffer.drain(..end).collect()))
+    }
+}
+
+/// What leaves a device for one request.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// What is sent, in order; nothing, where the device says nothing.
+    pub(crate) parts: Vec<Part>,
+    /// Whether the connection is reset.
+    pub(crate) resets: bool,
+}
+
+/// Bytes that are sent in one go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// How long after the part before, or after the request.
+    pub(crate) pause: Duration,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// All of `bytes`, at once.
+    pub(crate) fn whole(bytes: Vec<u8>) -> Self {
+        let part = Part {
+            pause: Duration::ZERO,
+            bytes,
+        };
+        Self {
+            parts: vec![part],
+            resets: false,
+        }
     }
 }
 

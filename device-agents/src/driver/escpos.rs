@@ -6,18 +6,17 @@
 
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout_at;
-use tokio_serial::{DataBits, SerialStream, StopBits};
 
+use super::port::{Port, discard_input, hung_up, open_serial, send};
 use super::{
     DriverError, DriverErrorKind, ReadOutcome, Target, WriteOutcome, check_deadline, connect_tcp,
 };
 use crate::point::Raw;
-use crate::profile::{EscposSettings, Parity, SerialSettings};
+use crate::profile::EscposSettings;
 use crate::site::LineAddress;
 
 /// `DLE EOT`, which the number of the query follows.
@@ -25,9 +24,6 @@ const DLE_EOT: [u8; 2] = [0x10, 0x04];
 
 /// More bytes than automatic status can make in one time-out mean that this is no printer's status channel.
 const MAX_STRAY_BYTES: usize = 256;
-
-trait Port: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Port for T {}
 
 /// One printer's port.
 pub struct EscposDriver {
@@ -63,13 +59,9 @@ impl EscposDriver {
     }
 
     fn error(&self, device: &str, kind: DriverErrorKind) -> DriverError {
-        let address = match &self.address {
-            LineAddress::Tcp(address) => address.clone(),
-            LineAddress::Serial(path) => path.display().to_string(),
-        };
         DriverError {
             device: device.to_owned(),
-            address,
+            address: self.address.to_string(),
             kind,
         }
     }
@@ -79,9 +71,9 @@ impl EscposDriver {
             LineAddress::Tcp(address) => connect_tcp(address)
                 .await
                 .map(|stream| Box::new(stream) as Box<dyn Port>),
-            LineAddress::Serial(path) => {
-                open_serial(&path.to_string_lossy(), &self.settings.serial)
-                    .map(|stream| Box::new(stream) as Box<dyn Port>)
+            LineAddress::Serial(path) => open_serial(path, &self.settings.serial),
+            LineAddress::RtuSerial { .. } | LineAddress::RtuTcp { .. } => {
+                unreachable!("a site that exists has no printer on a Modbus bus")
             }
         };
         self.port =
@@ -144,25 +136,13 @@ impl EscposDriver {
             .port
             .as_mut()
             .ok_or_else(|| DriverErrorKind::Connect(io::ErrorKind::NotConnected.into()))?;
-        discard_input(port, quiet_until)
+        discard_input(port.as_mut(), quiet_until)
             .await
             .map_err(DriverErrorKind::Transport)?;
         check_deadline(deadline)?;
-        let write = async {
-            port.write_all(bytes).await?;
-            port.flush().await
-        };
-        match tokio::time::timeout(within, write).await {
-            Ok(written) => written.map_err(DriverErrorKind::Transport),
-            Err(_elapsed) => {
-                // What did not get through now must not do so later.
-                self.port = None;
-                Err(DriverErrorKind::Timeout {
-                    expected: format!("writing {} bytes", bytes.len()),
-                    within,
-                })
-            }
-        }
+        send(port.as_mut(), bytes, within).await.inspect_err(|_| {
+            self.port = None;
+        })
     }
 
     async fn try_query(&mut self, query: u8) -> Result<u8, DriverErrorKind> {
@@ -196,51 +176,4 @@ impl EscposDriver {
             got: format!("{MAX_STRAY_BYTES} bytes without the fixed bits of one"),
         })
     }
-}
-
-fn hung_up() -> DriverErrorKind {
-    DriverErrorKind::Transport(io::ErrorKind::UnexpectedEof.into())
-}
-
-/// Throws away what waits, and whatever comes until `quiet_until`.
-async fn discard_input(port: &mut Box<dyn Port>, quiet_until: Option<Instant>) -> io::Result<()> {
-    let mut scratch = [0; 64];
-    loop {
-        let read = match quiet_until {
-            Some(until) if Instant::now() < until => {
-                match timeout_at(until.into(), port.read(&mut scratch)).await {
-                    Ok(read) => read,
-                    Err(_elapsed) => continue,
-                }
-            }
-            _ => match port.read(&mut scratch).now_or_never() {
-                Some(read) => read,
-                None => return Ok(()),
-            },
-        };
-        if read? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-}
-
-fn open_serial(path: &str, settings: &SerialSettings) -> io::Result<SerialStream> {
-    let builder = tokio_serial::new(path, settings.baud)
-        .data_bits(if settings.data_bits == 7 {
-            DataBits::Seven
-        } else {
-            DataBits::Eight
-        })
-        .parity(match settings.parity {
-            Parity::None => tokio_serial::Parity::None,
-            Parity::Even => tokio_serial::Parity::Even,
-            Parity::Odd => tokio_serial::Parity::Odd,
-        })
-        .stop_bits(if settings.stop_bits == 2 {
-            StopBits::Two
-        } else {
-            StopBits::One
-        })
-        .timeout(Duration::ZERO);
-    SerialStream::open(&builder).map_err(io::Error::from)
 }

@@ -24,8 +24,9 @@ pub struct Parameter {
     pub unit: String,
 }
 
-/// One Modbus write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One Modbus write. No longer than the specification lets it be: 1,968 coils, 123 registers, 121 where some are read as
+/// well (MODBUS Application Protocol V1.1b3, sections 6.11, 6.12, 6.17).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegisterWrite {
     /// Function 5.
     Coil {
@@ -40,6 +41,31 @@ pub enum RegisterWrite {
         addr: u16,
         /// The word.
         word: u16,
+    },
+    /// Function 15.
+    Coils {
+        /// The first, 0-based.
+        addr: u16,
+        /// At least one.
+        on: Vec<bool>,
+    },
+    /// Function 16.
+    Registers {
+        /// The first, 0-based.
+        addr: u16,
+        /// At least one.
+        words: Vec<u16>,
+    },
+    /// Function 23: registers are written and then others are read, in one exchange.
+    Exchange {
+        /// The first that is read, 0-based.
+        read: u16,
+        /// How many are read.
+        count: u16,
+        /// The first that is written, 0-based.
+        addr: u16,
+        /// At least one.
+        words: Vec<u16>,
     },
 }
 

@@ -7,7 +7,7 @@ use super::Template;
 /// How devices of the type are spoken to.
 #[derive(Debug, Clone)]
 pub enum DriverSettings {
-    /// Modbus TCP.
+    /// Modbus, in whatever framing the line has.
     Modbus(ModbusSettings),
     /// ESC/POS real-time status.
     Escpos(EscposSettings),
@@ -33,6 +33,13 @@ pub struct ModbusSettings {
     pub timeout: Duration,
     /// The least pause between a reply and the next request.
     pub min_gap: Duration,
+    /// How late a reply may still come. On a serial bus a reply does not say which request it answers: after a time-out
+    /// its unit is asked nothing for so long.
+    pub late: Duration,
+    /// The most registers that the device gives in one read.
+    pub max_regs: u16,
+    /// The most bits.
+    pub max_bits: u16,
 }
 
 /// ESC/POS.
@@ -52,7 +59,7 @@ pub struct EscposSettings {
 }
 
 /// A serial port's settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SerialSettings {
     /// Bits per second.
     pub baud: u32,

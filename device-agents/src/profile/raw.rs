@@ -10,6 +10,7 @@ use contract::{FaultCode, PointId, ProfileId, Text, Value};
 use serde::Deserialize;
 
 use super::span::Span;
+use super::{Parity, SerialSettings};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +67,7 @@ pub(crate) struct RawModbus {
     pub(crate) byte_order: RawByteOrder,
     pub(crate) timeout: Span,
     pub(crate) min_gap: Span,
+    pub(crate) late: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,6 +86,29 @@ pub(crate) struct RawSerial {
     pub(crate) data: u8,
     pub(crate) parity: RawParity,
     pub(crate) stop: u8,
+}
+
+impl RawSerial {
+    /// What it means.
+    ///
+    /// # Errors
+    /// What no port can be set to.
+    pub(crate) fn settings(&self) -> Result<SerialSettings, String> {
+        if !(7..=8).contains(&self.data) || !(1..=2).contains(&self.stop) || self.baud == 0 {
+            let what = "serial: `baud` must be more than 0, `data` 7 or 8, `stop` 1 or 2";
+            return Err(what.to_owned());
+        }
+        Ok(SerialSettings {
+            baud: self.baud,
+            data_bits: self.data,
+            parity: match self.parity {
+                RawParity::None => Parity::None,
+                RawParity::Even => Parity::Even,
+                RawParity::Odd => Parity::Odd,
+            },
+            stop_bits: self.stop,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -371,7 +396,17 @@ pub(crate) struct RawParam {
 pub(crate) struct RawWrite {
     pub(crate) table: RawTable,
     pub(crate) addr: u16,
-    pub(crate) value: Value,
+    pub(crate) value: Option<Value>,
+    pub(crate) values: Option<Vec<Value>>,
+    pub(crate) read: Option<RawReadAlong>,
+}
+
+/// What is read in the exchange that writes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawReadAlong {
+    pub(crate) addr: u16,
+    pub(crate) count: u16,
 }
 
 #[derive(Debug, Deserialize)]

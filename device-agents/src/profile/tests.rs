@@ -22,7 +22,15 @@ fn gate() -> Profile {
 fn the_shipped_profiles_are_right() {
     let profiles = load_dir(&directory()).unwrap();
     let ids: Vec<_> = profiles.keys().map(ProfileId::as_str).collect();
-    assert_eq!(ids, ["gate.came.crp", "kiosk.jsonl", "printer.escpos"]);
+    assert_eq!(
+        ids,
+        [
+            "gate.came.crp",
+            "kiosk.jsonl",
+            "loop.ld120",
+            "printer.escpos"
+        ]
+    );
     for profile in profiles.values() {
         assert_eq!(profile.hash.len(), 64);
         let mut fetched: Vec<usize> = profile
@@ -116,6 +124,46 @@ fn the_inventory_says_what_the_profile_says() {
         (600.0, 785_000),
         "the longest delay counts"
     );
+}
+
+#[test]
+fn a_write_takes_the_function_of_its_values() {
+    let write = |to: &str| {
+        let one = "write = [{ table = \"coil\", addr = 1, value = true }]";
+        let text = file("gate-came-crp.toml").replacen(one, to, 1);
+        let profile = parse(Path::new("gate.toml"), &text).unwrap();
+        let Action::Modbus(mut writes) = profile.commands[0].action.clone() else {
+            panic!("a gate speaks Modbus");
+        };
+        writes.remove(0)
+    };
+    for (to, expected) in [
+        (
+            "write = [{ table = \"coil\", addr = 1, values = [true, false] }]",
+            RegisterWrite::Coils {
+                addr: 1,
+                on: vec![true, false],
+            },
+        ),
+        (
+            "write = [{ table = \"holding\", addr = 65534, values = [7, 65535] }]",
+            RegisterWrite::Registers {
+                addr: 65534,
+                words: vec![7, 65535],
+            },
+        ),
+        (
+            "write = [{ table = \"holding\", addr = 9, values = [7], read = { addr = 3, count = 2 } }]",
+            RegisterWrite::Exchange {
+                read: 3,
+                count: 2,
+                addr: 9,
+                words: vec![7],
+            },
+        ),
+    ] {
+        assert_eq!(write(to), expected);
+    }
 }
 
 /// Replaces `from` by `to` in a shipped profile, and expects an error that has `expected`.
@@ -237,6 +285,41 @@ fn a_mistake_in_a_gates_rules_or_commands_is_told() {
             "write = [{ table = \"coil\", addr = 1, value = true }]",
             "write = [{ table = \"coil\", addr = 1, value = 7 }]",
             "a coil takes true or false",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"coil\", addr = 1 }]",
+            "either `value`, or `values`",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"coil\", addr = 1, values = [] }]",
+            "1 to 1968 values",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"holding\", addr = 65535, values = [1, 2] }]",
+            "the last one at 65535",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"holding\", addr = 1, values = [65536] }]",
+            "0 to 65535",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"input\", addr = 1, values = [1] }]",
+            "cannot be written",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"coil\", addr = 1, values = [true], read = { addr = 1, count = 1 } }]",
+            "holding registers only",
+        ),
+        (
+            "write = [{ table = \"coil\", addr = 1, value = true }]",
+            "write = [{ table = \"holding\", addr = 1, values = [1], read = { addr = 1, count = 0 } }]",
+            "1 to 125",
         ),
         (
             "write = [{ table = \"coil\", addr = 1, value = true }]",

@@ -9,17 +9,18 @@ use contract::FaultCode;
 
 use super::group::{Limits, group};
 use super::raw::{
-    RawDriver, RawEscpos, RawFault, RawFrame, RawFraming, RawModbus, RawParity, RawPoll,
-    RawProfile, RawRequest,
+    RawDriver, RawEscpos, RawFault, RawFrame, RawFraming, RawModbus, RawPoll, RawProfile,
+    RawRequest,
 };
 use super::{
-    Demote, DriverSettings, EscposSettings, FaultRule, FrameSettings, ModbusSettings, Parity,
-    Periods, Point, Profile, SerialSettings, Source, Template,
+    Demote, DriverSettings, EscposSettings, FaultRule, FrameSettings, ModbusSettings, Periods,
+    Point, Profile, Source, Template,
 };
 
 mod command;
 mod point;
 mod test;
+mod write;
 
 /// The Modbus specification's own limits (Modbus Application Protocol V1.1b3, 6.1 and 6.3).
 const MAX_REGISTERS: u16 = 125;
@@ -134,6 +135,12 @@ fn driver(raw: &RawDriver, requests: &[RawRequest]) -> Result<(DriverSettings, L
             let settings = ModbusSettings {
                 timeout: timeout(raw.timeout.0, "timeout")?,
                 min_gap: raw.min_gap.0.min(MAX_TIMEOUT),
+                late: match &raw.late {
+                    Some(late) => timeout(late.0, "late")?,
+                    None => timeout(raw.timeout.0, "timeout")?,
+                },
+                max_regs: limits.max_regs,
+                max_bits: limits.max_bits,
             };
             Ok((DriverSettings::Modbus(settings), limits))
         }
@@ -159,28 +166,17 @@ fn limits(raw: &RawModbus) -> Result<Limits, String> {
 }
 
 fn escpos(raw: &RawEscpos) -> Result<EscposSettings, String> {
-    let serial = &raw.serial;
-    if !(7..=8).contains(&serial.data) || !(1..=2).contains(&serial.stop) || serial.baud == 0 {
-        return Err(
-            "[driver] serial: `baud` must be more than 0, `data` 7 or 8, `stop` 1 or 2".to_owned(),
-        );
-    }
+    let serial = raw
+        .serial
+        .settings()
+        .map_err(|what| format!("[driver] {what}"))?;
     if raw.valid.value & !raw.valid.mask != 0 {
         return Err(
             "[driver] valid: `value` has bits that `mask` does not: no reply could pass".to_owned(),
         );
     }
     Ok(EscposSettings {
-        serial: SerialSettings {
-            baud: serial.baud,
-            data_bits: serial.data,
-            parity: match serial.parity {
-                RawParity::None => Parity::None,
-                RawParity::Even => Parity::Even,
-                RawParity::Odd => Parity::Odd,
-            },
-            stop_bits: serial.stop,
-        },
+        serial,
         timeout: timeout(raw.timeout.0, "timeout")?,
         late: timeout(raw.late.0, "late")?,
         valid_mask: raw.valid.mask,

@@ -1,6 +1,6 @@
 //! The whole agent: simulated equipment on real wires on one side, a broker on the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use contract::Quality;
@@ -42,6 +42,7 @@ name = { ko = "프린터 1", en = "Printer 1" }
 
 pub(crate) struct World {
     directory: tempfile::TempDir,
+    profiles: PathBuf,
     pub(crate) airport: Airport,
     pub(crate) server: TestServer,
     agent: Option<RunningAgent>,
@@ -50,6 +51,17 @@ pub(crate) struct World {
 struct RunningAgent {
     task: JoinHandle<()>,
     shutdown: CancellationToken,
+}
+
+impl RunningAgent {
+    fn start(agent: Agent) -> Self {
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move {
+            agent.run("secret".to_owned(), stop).await.unwrap();
+        });
+        Self { task, shutdown }
+    }
 }
 
 impl World {
@@ -61,12 +73,22 @@ impl World {
     async fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         prepare(&directory.path().join("data"));
-        let config = AirportConfig::parse(AIRPORT, "airport.toml").unwrap();
+        Self::start_in(directory, AIRPORT, profiles_dir()).await
+    }
+
+    /// With other equipment, and profiles for it.
+    pub(crate) async fn start_in(
+        directory: tempfile::TempDir,
+        airport: &str,
+        profiles: PathBuf,
+    ) -> Self {
+        let config = AirportConfig::parse(airport, "airport.toml").unwrap();
         let airport = Airport::start(config, directory.path().join("airport"))
             .await
             .unwrap();
         let mut world = Self {
             directory,
+            profiles,
             airport,
             server: TestServer::start().await,
             agent: None,
@@ -76,16 +98,17 @@ impl World {
     }
 
     pub(crate) fn start_agent(&mut self) {
-        let agent = load(self.directory.path(), &self.airport, &self.server);
-        let shutdown = CancellationToken::new();
-        let stop = shutdown.clone();
-        let task = tokio::spawn(async move {
-            agent.run("secret".to_owned(), stop).await.unwrap();
-        });
-        self.agent = Some(RunningAgent { task, shutdown });
+        let site = self.airport.site_file(&"agent-p1".parse().unwrap());
+        let config = format!(
+            "id = \"agent-p1\"\ndata = \"data\"\nsite = {site:?}\nprofiles = {:?}\n[server]\nurl = \"http://{}\"\n",
+            self.profiles, self.server.address
+        );
+        let path = self.directory.path().join("agent.toml");
+        std::fs::write(&path, config).unwrap();
+        self.agent = Some(RunningAgent::start(Agent::load(&path).unwrap()));
     }
 
-    async fn stop_agent(&mut self) {
+    pub(crate) async fn stop_agent(&mut self) {
         let agent = self.agent.take().unwrap();
         agent.shutdown.cancel();
         agent.task.await.unwrap();
@@ -129,18 +152,6 @@ impl World {
             .borrow()
             .of(Coil::Open)
     }
-}
-
-fn load(directory: &Path, airport: &Airport, server: &TestServer) -> Agent {
-    let site = airport.site_file(&"agent-p1".parse().unwrap());
-    let config = format!(
-        "id = \"agent-p1\"\ndata = \"data\"\nsite = {site:?}\nprofiles = {:?}\n[server]\nurl = \"http://{}\"\n",
-        profiles_dir(),
-        server.address
-    );
-    let path = directory.join("agent.toml");
-    std::fs::write(&path, config).unwrap();
-    Agent::load(&path).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

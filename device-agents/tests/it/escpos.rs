@@ -142,7 +142,7 @@ async fn a_hang_up_drops_the_port() {
 }
 
 /// The printer's end of a serial line; the other end is at the path.
-fn pty() -> (File, PathBuf) {
+pub(crate) fn pty() -> (File, PathBuf) {
     let device = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&device).unwrap();
     unlockpt(&device).unwrap();

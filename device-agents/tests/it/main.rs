@@ -12,4 +12,6 @@ mod frame;
 mod harness;
 mod modbus;
 mod peer;
+mod rtu;
 mod tls;
+mod wire_faults;

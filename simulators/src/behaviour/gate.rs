@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::behaviour::{Faults, GateState, Happening, millis_since, seed, triangle};
+use crate::behaviour::{
+    Faults, GateState, Happening, high_word, low_word, millis_since, seed, triangle,
+};
 use crate::fault::Fault;
+use crate::wire::modbus::pdu::Tables;
 
 /// From closed to open: a parking barrier takes 2 to 6 seconds.
 const TRAVEL: Duration = Duration::from_secs(4);
@@ -181,8 +184,14 @@ struct Motion {
     back_to: Option<Duration>,
 }
 
+/// Coils 1 to 8; the seventh has no meaning, and is there.
+const COILS: u16 = 8;
+
+/// Discrete inputs 10103 to 10118: the bits of the flags word.
+const FLAG_INPUTS: std::ops::Range<u16> = 102..118;
+
 /// One barrier gate.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Gate {
     seed: u64,
     serial: [u8; 14],
@@ -345,10 +354,17 @@ impl Gate {
         };
     }
 
+    /// The power comes back: an arm that moved rests where it was, and the partial counter begins anew.
+    pub(crate) fn power_on(&mut self) {
+        self.stop();
+        self.partial_operations = 0;
+    }
+
     pub(crate) fn state(&self) -> GateState {
         GateState {
             status: self.status,
             position_percent: self.position_percent(),
+            operations: self.operations,
             pulses: self.pulses,
         }
     }
@@ -370,14 +386,38 @@ impl Gate {
     }
 
     /// Bits of register 40103, which are discrete inputs 10103 to 10118 as well.
-    pub(crate) fn flags(&self) -> u16 {
+    fn flags(&self) -> u16 {
         u16::from(self.faults.contains(Fault::Uncalibrated))
     }
 
-    /// The holding register at `address`, counted from 0 as on the wire (register 40001 is 0).
-    pub(crate) fn holding_register(&self, address: u16) -> Option<u16> {
+    /// Bit 0: limit switch open; bit 1: limit switch closed.
+    fn inputs(&self) -> u16 {
+        u16::from(self.position == TRAVEL) | u16::from(self.position.is_zero()) << 1
+    }
+}
+
+/// Register 40001 is holding register 0.
+impl Tables for Gate {
+    fn functions(&self) -> &'static [u8] {
+        &[1, 2, 3, 5, 15]
+    }
+
+    /// Momentary coils have fallen back before anybody can read them.
+    fn coil(&self, address: u16) -> Option<bool> {
+        (address < COILS).then_some(false)
+    }
+
+    fn discrete_input(&self, address: u16) -> Option<bool> {
+        let bit = address.checked_sub(FLAG_INPUTS.start)?;
+        FLAG_INPUTS
+            .contains(&address)
+            .then(|| self.flags() >> bit & 1 == 1)
+    }
+
+    fn holding_register(&self, address: u16) -> Option<u16> {
         const BOARD_ID: u16 = 0x0301;
         const FIRMWARE: [u16; 3] = [1, 4, 2];
+        let torn = u16::from(self.faults.contains(Fault::TornCounter));
         let value = match address {
             0 => BOARD_ID,
             1..=3 => FIRMWARE[usize::from(address - 1)],
@@ -392,9 +432,9 @@ impl Gate {
             103 if self.faults.contains(Fault::Error) => ERROR_CODE,
             103 => 0,
             104 => low_word(self.operations),
-            105 => high_word(self.operations),
+            105 => high_word(self.operations).wrapping_add(torn),
             106 => low_word(self.partial_operations),
-            107 => high_word(self.partial_operations),
+            107 => high_word(self.partial_operations).wrapping_add(torn),
             108 => self.inputs(),
             109 => self.temperature().cast_unsigned(),
             _ => return None,
@@ -402,9 +442,10 @@ impl Gate {
         Some(value)
     }
 
-    /// Bit 0: limit switch open; bit 1: limit switch closed.
-    fn inputs(&self) -> u16 {
-        u16::from(self.position == TRAVEL) | u16::from(self.position.is_zero()) << 1
+    fn write_coil(&mut self, address: u16, on: bool) {
+        if on && let Some(coil) = Coil::at(address) {
+            self.pulse(coil);
+        }
     }
 }
 
@@ -418,14 +459,6 @@ fn rest_at(position: Duration) -> GateStatus {
     } else {
         GateStatus::Stopped
     }
-}
-
-fn low_word(value: u32) -> u16 {
-    u16::try_from(value & 0xFFFF).expect("masked")
-}
-
-fn high_word(value: u32) -> u16 {
-    u16::try_from(value >> 16).expect("shifted")
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ enum Power {
 }
 
 /// One pay kiosk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Kiosk {
     /// Tenths of a percent that the cash box never falls below; differs from kiosk to kiosk.
     cash_base: u64,

@@ -145,6 +145,116 @@ fn each_mistake_gets_its_sentence() {
     check("[[agent]]", "[[agent]", &["line 6"]);
 }
 
+const BUS: &str = r#"
+[[zone]]
+id = "p1"
+name = { ko = "주차장 P1", en = "Car park P1" }
+[[agent]]
+id = "agent-p1"
+[[bus]]
+id = "bus-1"
+agent = "agent-p1"
+kind = "pty"
+baud = 9600
+[[device]]
+id = "loop-1"
+kind = "loop"
+zone = "p1"
+bus = "bus-1"
+unit = 1
+name = { ko = "루프", en = "Loop" }
+[[device]]
+id = "gate-1"
+kind = "gate"
+zone = "p1"
+bus = "bus-1"
+unit = 2
+name = { ko = "차단기", en = "Gate" }
+"#;
+
+#[test]
+fn devices_stand_on_a_bus_and_have_its_agent() {
+    let airport = AirportConfig::parse(BUS, "airport.toml").unwrap();
+    let bus = &airport.buses[0];
+    assert_eq!((bus.kind, bus.baud), (BusKind::Pty, 9_600));
+    assert_eq!(bus.turn_round, Duration::from_millis(10));
+    let gate = airport.device("gate-1").unwrap();
+    assert_eq!(
+        (gate.agent.as_str(), gate.unit(), gate.medium()),
+        ("agent-p1", Some(2), Medium::Bus)
+    );
+    assert!(gate.fault("wrong_crc").is_ok());
+    assert!(
+        gate.fault("disconnected").is_err(),
+        "a bus has no connections to refuse"
+    );
+}
+
+#[test]
+fn each_mistake_with_a_bus_gets_its_sentence() {
+    let check = |from: &str, to: &str, sentence: &str| {
+        assert!(BUS.contains(from), "{from}");
+        let text = BUS.replacen(from, to, 1);
+        let error = AirportConfig::parse(&text, "airport.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(sentence) && !error.contains('\n'),
+            "{error:?}"
+        );
+    };
+    check(
+        "baud = 9600",
+        "baud = 12",
+        "[[bus]] \"bus-1\": baud is 300 to 1000000",
+    );
+    check(
+        "baud = 9600",
+        "baud = 9600\nturn_round = \"2s\"",
+        "turn_round is at most 1s",
+    );
+    check(
+        "agent = \"agent-p1\"",
+        "agent = \"agent-x\"",
+        "[[bus]] \"bus-1\": there is no [[agent]] \"agent-x\"",
+    );
+    check("kind = \"pty\"", "kind = \"rope\"", "`rope`");
+    check(
+        "unit = 2",
+        "unit = 1",
+        "unit 1 of \"bus-1\" is \"loop-1\" already",
+    );
+    check("unit = 1", "unit = 0", "unit is 1 to 247");
+    check("unit = 1\n", "", "write `agent`, or `bus` and `unit`");
+    check(
+        "unit = 1",
+        "unit = 1\nagent = \"agent-p1\"",
+        "write `agent`, or `bus` and `unit`",
+    );
+    check(
+        "kind = \"gate\"",
+        "kind = \"kiosk\"",
+        "a kiosk does not speak Modbus",
+    );
+    check(
+        "bus = \"bus-1\"",
+        "bus = \"bus-9\"",
+        "there is no [[bus]] \"bus-9\"",
+    );
+    check(
+        "id = \"bus-1\"",
+        "id = \"loop-1\"",
+        "\"loop-1\" is there twice",
+    );
+    let second =
+        "[[bus]]\nid = \"bus-2\"\nagent = \"agent-p1\"\nkind = \"tcp\"\nbaud = 9600\n[[bus]]";
+    check(
+        "[[bus]]",
+        second,
+        "[[bus]] \"bus-2\": no device stands on it",
+    );
+}
+
 #[test]
 fn a_file_without_devices_is_refused() {
     let error = AirportConfig::parse("", "a.toml").unwrap_err().to_string();

@@ -1,25 +1,21 @@
-//! A Modbus TCP server's answers (MODBUS Application Protocol V1.1b3; Messaging on TCP/IP V1.0b), for one gate.
+//! Modbus in two framings (Messaging on TCP/IP V1.0b; over Serial Line V1.02): what is called, and the frame of a reply.
 //!
 //! Pure.
 
-use crate::behaviour::{Coil, Gate};
+use crate::fault::Medium;
 use crate::wire::FramingError;
+
+pub(crate) mod pdu;
+pub(crate) mod rtu;
 
 /// Transaction id, protocol id, length; the unit id counts into the length.
 const HEADER_BYTES: usize = 6;
 
-/// What the device is called on its bus; 255 is what TCP clients use for "the device itself".
-const UNIT_IDS: [u8; 2] = [1, 255];
+/// What TCP clients use for "the device itself".
+const UNIT_OF_TCP: u8 = 255;
 
-const ILLEGAL_FUNCTION: u8 = 1;
-const ILLEGAL_DATA_ADDRESS: u8 = 2;
-const ILLEGAL_DATA_VALUE: u8 = 3;
-const TARGET_FAILED_TO_RESPOND: u8 = 11;
-
-/// Coils 1 to 8; the seventh has no meaning, and is there.
-const COILS: u16 = 8;
-/// Discrete inputs 10103 to 10118: the bits of the flags word.
-const FLAG_INPUTS: std::ops::Range<u16> = 102..118;
+/// To everybody on a bus; nobody answers (section 2.1 of the serial line's document).
+const BROADCAST: u8 = 0;
 
 /// How long the request at the front of `buffer` is, once its header is there.
 pub(crate) fn adu_length(buffer: &[u8]) -> Result<Option<usize>, FramingError> {
@@ -38,240 +34,106 @@ pub(crate) fn adu_length(buffer: &[u8]) -> Result<Option<usize>, FramingError> {
     Ok(Some(HEADER_BYTES + usize::from(length)))
 }
 
-/// Answers one whole request, as [`adu_length`] cut it out.
-pub(crate) fn answer(adu: &[u8], gate: &mut Gate) -> Option<Vec<u8>> {
-    let (header, rest) = adu.split_first_chunk::<HEADER_BYTES>()?;
-    let (&unit_id, pdu) = rest.split_first()?;
-    let (&function_code, data) = pdu.split_first()?;
-    let reply = if UNIT_IDS.contains(&unit_id) {
-        dispatch(function_code, data, gate)
-    } else {
-        Err(TARGET_FAILED_TO_RESPOND)
-    };
-    let reply = reply.map_or_else(
-        |exception_code| vec![function_code | 0x80, exception_code],
-        |mut body| {
-            body.insert(0, function_code);
-            body
-        },
-    );
-    let length = u16::try_from(reply.len() + 1).expect("a reply is at most 253 bytes");
-    let mut answer = vec![header[0], header[1], 0, 0];
-    answer.extend_from_slice(&length.to_be_bytes());
-    answer.push(unit_id);
-    answer.extend(reply);
-    Some(answer)
+/// One request, taken out of its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call<'a> {
+    /// Its number, in Modbus TCP; a bus has none.
+    pub(crate) transaction: Option<u16>,
+    /// Who is called.
+    pub(crate) unit: u8,
+    /// What for: the function and what belongs to it.
+    pub(crate) pdu: &'a [u8],
 }
 
-fn dispatch(function_code: u8, data: &[u8], gate: &mut Gate) -> Result<Vec<u8>, u8> {
-    match function_code {
-        // Momentary coils have fallen back before anybody can read them.
-        1 => read_bits(data, |address| (address < COILS).then_some(false)),
-        2 => {
-            let flags = gate.flags();
-            read_bits(data, |address| {
-                FLAG_INPUTS
-                    .contains(&address)
-                    .then(|| flags >> (address - FLAG_INPUTS.start) & 1 == 1)
-            })
-        }
-        3 => read_registers(data, gate),
-        5 => write_coil(data, gate),
-        15 => write_coils(data, gate),
-        _ => Err(ILLEGAL_FUNCTION),
+impl<'a> Call<'a> {
+    /// Takes a whole frame apart; `None` when it is none.
+    pub(crate) fn open(medium: Medium, frame: &'a [u8]) -> Option<Self> {
+        let (transaction, unit, pdu) = if medium == Medium::Bus {
+            let (unit, pdu) = rtu::open(frame)?;
+            (None, unit, pdu)
+        } else {
+            let (header, rest) = frame.split_first_chunk::<HEADER_BYTES>()?;
+            let (&unit, pdu) = rest.split_first()?;
+            (Some(u16::from_be_bytes([header[0], header[1]])), unit, pdu)
+        };
+        let has_function = !pdu.is_empty();
+        has_function.then_some(Self {
+            transaction,
+            unit,
+            pdu,
+        })
     }
-}
 
-/// The two words that open most requests: an address, and a count or a value.
-fn two_words(data: &[u8]) -> Result<(u16, u16), u8> {
-    match data {
-        [a, b, c, d, ..] => Ok((u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]))),
-        _ => Err(ILLEGAL_DATA_VALUE),
-    }
-}
-
-/// The addresses of a read or of a multiple write.
-fn addresses(data: &[u8], count_max: u16) -> Result<impl Iterator<Item = u16>, u8> {
-    let (first, count) = two_words(data)?;
-    if !(1..=count_max).contains(&count) {
-        return Err(ILLEGAL_DATA_VALUE);
-    }
-    let last = first.checked_add(count - 1).ok_or(ILLEGAL_DATA_ADDRESS)?;
-    Ok(first..=last)
-}
-
-fn read_bits(data: &[u8], bit: impl Fn(u16) -> Option<bool>) -> Result<Vec<u8>, u8> {
-    let bits = addresses(data, 2_000)?
-        .map(|address| bit(address).ok_or(ILLEGAL_DATA_ADDRESS))
-        .collect::<Result<Vec<_>, _>>()?;
-    let bytes = bits.chunks(8).map(|eight| {
-        eight
-            .iter()
-            .rev()
-            .fold(0, |byte, &on| byte << 1 | u8::from(on))
-    });
-    Ok(with_byte_count(bytes.collect()))
-}
-
-fn read_registers(data: &[u8], gate: &Gate) -> Result<Vec<u8>, u8> {
-    let mut bytes = Vec::new();
-    for address in addresses(data, 125)? {
-        let register = gate.holding_register(address).ok_or(ILLEGAL_DATA_ADDRESS)?;
-        bytes.extend_from_slice(&register.to_be_bytes());
-    }
-    Ok(with_byte_count(bytes))
-}
-
-fn with_byte_count(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.insert(
-        0,
-        u8::try_from(bytes.len()).expect("at most 250 bytes of data"),
-    );
-    bytes
-}
-
-fn write_coil(data: &[u8], gate: &mut Gate) -> Result<Vec<u8>, u8> {
-    let (address, value) = two_words(data)?;
-    if address >= COILS {
-        return Err(ILLEGAL_DATA_ADDRESS);
-    }
-    match value {
-        0xFF00 => {
-            if let Some(coil) = Coil::at(address) {
-                gate.pulse(coil);
+    /// Whether a device with this unit id acts on it.
+    pub(crate) fn is_for(&self, unit: u8) -> bool {
+        self.unit == unit
+            || match self.transaction {
+                Some(_) => self.unit == UNIT_OF_TCP,
+                None => self.is_broadcast(),
             }
-        }
-        0 => {}
-        _ => return Err(ILLEGAL_DATA_VALUE),
     }
-    Ok(data[..4].to_vec())
-}
 
-fn write_coils(data: &[u8], gate: &mut Gate) -> Result<Vec<u8>, u8> {
-    let addresses: Vec<u16> = addresses(data, 1_968)?.collect();
-    let Some((&byte_count, bytes)) = data[4..].split_first() else {
-        return Err(ILLEGAL_DATA_VALUE);
-    };
-    if usize::from(byte_count) != bytes.len() || bytes.len() != addresses.len().div_ceil(8) {
-        return Err(ILLEGAL_DATA_VALUE);
+    /// Whether nobody answers it.
+    pub(crate) fn is_broadcast(&self) -> bool {
+        self.transaction.is_none() && self.unit == BROADCAST
     }
-    // All or nothing: no pulse before each address is known to exist.
-    if addresses.iter().any(|&address| address >= COILS) {
-        return Err(ILLEGAL_DATA_ADDRESS);
+
+    /// The frame of `reply`, as the one that this is.
+    pub(crate) fn seal(&self, reply: &[u8]) -> Vec<u8> {
+        let Some(transaction) = self.transaction else {
+            return rtu::seal(self.unit, reply);
+        };
+        let length = u16::try_from(reply.len() + 1).expect("a reply is at most 253 bytes");
+        let mut frame = Vec::with_capacity(HEADER_BYTES + 1 + reply.len());
+        frame.extend(transaction.to_be_bytes());
+        frame.extend([0, 0]);
+        frame.extend(length.to_be_bytes());
+        frame.push(self.unit);
+        frame.extend(reply);
+        frame
     }
-    for (n, &address) in addresses.iter().enumerate() {
-        if bytes[n / 8] >> (n % 8) & 1 == 1
-            && let Some(coil) = Coil::at(address)
-        {
-            gate.pulse(coil);
-        }
-    }
-    Ok(data[..4].to_vec())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
-    use crate::fault::Fault;
 
-    fn gate() -> Gate {
-        Gate::new("gate-1", Instant::now())
-    }
+    #[test]
+    fn both_framings_are_taken_apart_and_put_together() {
+        let tcp = [0x12, 0x34, 0, 0, 0, 6, 1, 3, 0, 100, 0, 2];
+        let call = Call::open(Medium::Tcp, &tcp).unwrap();
+        assert_eq!((call.transaction, call.unit), (Some(0x1234), 1));
+        assert_eq!(call.pdu, [3, 0, 100, 0, 2]);
+        assert_eq!(call.seal(&[3, 0, 100, 0, 2]), tcp);
 
-    /// Sends a PDU with transaction id 0x1234 to `unit_id` and gives back the PDU of the answer.
-    fn exchange(gate: &mut Gate, unit_id: u8, pdu: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(pdu.len() + 1).unwrap();
-        let mut request = vec![0x12, 0x34, 0, 0, 0, length, unit_id];
-        request.extend_from_slice(pdu);
-        let reply = answer(&request, gate).unwrap();
-        assert_eq!(reply[..4], [0x12, 0x34, 0, 0]);
-        assert_eq!(
-            usize::from(u16::from_be_bytes([reply[4], reply[5]])),
-            reply.len() - 6
-        );
-        assert_eq!(reply[6], unit_id);
-        reply[7..].to_vec()
-    }
-
-    #[track_caller]
-    fn check(pdu: &[u8], reply: &[u8]) {
-        assert_eq!(exchange(&mut gate(), 1, pdu), reply, "to {pdu:02x?}");
+        let bus = rtu::seal(17, &[3, 0, 100, 0, 2]);
+        let call = Call::open(Medium::Bus, &bus).unwrap();
+        assert_eq!((call.transaction, call.unit), (None, 17));
+        assert_eq!(call.pdu, [3, 0, 100, 0, 2]);
+        assert_eq!(call.seal(&[3, 0, 100, 0, 2]), bus);
+        assert_eq!(Call::open(Medium::Bus, &rtu::seal(17, &[])), None);
     }
 
     #[test]
-    fn registers_are_read_by_function_3() {
-        check(&[3, 0, 100, 0, 4], &[3, 8, 0, 17, 0, 0, 0, 0, 0, 0]);
-        check(&[3, 0, 0, 0, 4], &[3, 8, 3, 1, 0, 1, 0, 4, 0, 2]);
-        assert_eq!(exchange(&mut gate(), 1, &[3, 0, 100, 0, 10]).len(), 22);
-    }
-
-    #[test]
-    fn momentary_coils_read_as_off_and_flags_as_discrete_inputs() {
-        check(&[1, 0, 0, 0, 8], &[1, 1, 0]);
-        check(&[2, 0, 102, 0, 9], &[2, 2, 0, 0]);
-        let mut gate = gate();
-        gate.switch(Fault::Uncalibrated, true);
-        assert_eq!(exchange(&mut gate, 1, &[2, 0, 102, 0, 9]), [2, 2, 1, 0]);
-        assert_eq!(exchange(&mut gate, 1, &[2, 0, 103, 0, 1]), [2, 1, 0]);
-    }
-
-    #[test]
-    fn a_write_is_echoed_and_pulses_once() {
-        let mut gate = gate();
-        let open = [5, 0, 1, 0xFF, 0];
-        assert_eq!(exchange(&mut gate, 1, &open), open);
-        assert_eq!(gate.holding_register(100), Some(32));
-        let release = [5, 0, 1, 0, 0];
-        assert_eq!(exchange(&mut gate, 1, &release), release);
-        let state = gate.state();
-        assert_eq!((state.pulses.open, state.pulses.total()), (1, 1));
-    }
-
-    #[test]
-    fn function_15_pulses_each_coil_that_is_on() {
-        let mut gate = gate();
-        let reply = exchange(&mut gate, 1, &[15, 0, 0, 0, 8, 1, 0b1100_0001]);
-        assert_eq!(reply, [15, 0, 0, 0, 8]);
-        let pulses = gate.state().pulses;
-        assert_eq!((pulses.stop, pulses.reset, pulses.total()), (1, 1, 2));
-
-        let beyond = exchange(&mut gate, 1, &[15, 0, 1, 0, 8, 1, 0xFF]);
-        assert_eq!(beyond, [0x8F, 2]);
-        assert_eq!(gate.state().pulses.total(), 2, "all or nothing");
-    }
-
-    #[test]
-    fn what_the_map_does_not_have_is_refused_by_its_code() {
-        // Function codes that the map does not use.
-        for function_code in [0, 4, 6, 16, 23, 43] {
-            check(
-                &[function_code, 0, 0, 0, 1, 0],
-                &[function_code | 0x80, ILLEGAL_FUNCTION],
+    fn a_device_acts_on_its_own_unit_and_on_what_stands_for_it() {
+        let call = |transaction, unit| Call {
+            transaction,
+            unit,
+            pdu: &[3],
+        };
+        for (call, is_for, is_broadcast) in [
+            (call(Some(1), 1), true, false),
+            (call(Some(1), UNIT_OF_TCP), true, false),
+            (call(Some(1), 0), false, false),
+            (call(Some(1), 2), false, false),
+            (call(None, 1), true, false),
+            (call(None, 255), false, false),
+            (call(None, 0), true, true),
+        ] {
+            assert_eq!(
+                (call.is_for(1), call.is_broadcast()),
+                (is_for, is_broadcast)
             );
         }
-        check(&[3, 0, 11, 0, 1], &[0x83, ILLEGAL_DATA_ADDRESS]);
-        check(&[3, 0, 109, 0, 2], &[0x83, ILLEGAL_DATA_ADDRESS]);
-        check(&[3, 0xFF, 0xFF, 0, 2], &[0x83, ILLEGAL_DATA_ADDRESS]);
-        check(&[2, 0, 0, 0, 1], &[0x82, ILLEGAL_DATA_ADDRESS]);
-        check(&[5, 0, 8, 0xFF, 0], &[0x85, ILLEGAL_DATA_ADDRESS]);
-        check(&[3, 0, 100, 0, 0], &[0x83, ILLEGAL_DATA_VALUE]);
-        check(&[3, 0, 100, 0, 126], &[0x83, ILLEGAL_DATA_VALUE]);
-        check(&[1, 0, 0, 0x07, 0xD1], &[0x81, ILLEGAL_DATA_VALUE]);
-        check(&[5, 0, 1, 0, 1], &[0x85, ILLEGAL_DATA_VALUE]);
-        check(&[3, 0, 100], &[0x83, ILLEGAL_DATA_VALUE]);
-        check(&[15, 0, 0, 0, 8, 2, 1], &[0x8F, ILLEGAL_DATA_VALUE]);
-        check(&[15, 0, 0, 0, 8], &[0x8F, ILLEGAL_DATA_VALUE]);
-    }
-
-    #[test]
-    fn the_device_answers_to_its_own_unit_ids_only() {
-        let read = [3, 0, 100, 0, 1];
-        assert_eq!(exchange(&mut gate(), 255, &read), [3, 2, 0, 17]);
-        assert_eq!(
-            exchange(&mut gate(), 2, &read),
-            [0x83, TARGET_FAILED_TO_RESPOND]
-        );
     }
 }

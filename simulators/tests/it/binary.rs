@@ -28,7 +28,7 @@ fn check_says_what_is_in_the_file() {
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("1 gates, 1 kiosks, 1 printers in 1 zones for 2 agents"),
+        text.contains("1 gates, 0 loops, 1 kiosks, 1 printers, 0 buses in 1 zones for 2 agents"),
         "{text}"
     );
 }

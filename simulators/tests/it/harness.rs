@@ -62,8 +62,10 @@ pub(crate) async fn start_in(dir: &TempDir, more: &str) -> Airport {
 
 pub(crate) fn tcp_address(airport: &Airport, device: &str) -> SocketAddr {
     match airport.address(device).expect("the device exists") {
-        Address::Tcp { address } => *address,
-        Address::Serial { path } => panic!("{device} is serial at {}", path.display()),
+        Address::Tcp { address } | Address::RtuTcp { address, .. } => *address,
+        Address::Serial { path } | Address::RtuSerial { path, .. } => {
+            panic!("{device} is serial at {}", path.display())
+        }
     }
 }
 
@@ -145,10 +147,10 @@ pub(crate) struct SerialPeer(File);
 
 impl SerialPeer {
     pub(crate) fn open(airport: &Airport, device: &str) -> Self {
-        let Address::Serial { path } = airport.address(device).expect("the device exists") else {
-            panic!("{device} is not serial");
-        };
-        Self::open_path(path)
+        match airport.address(device).expect("the device exists") {
+            Address::Serial { path } | Address::RtuSerial { path, .. } => Self::open_path(path),
+            Address::Tcp { .. } | Address::RtuTcp { .. } => panic!("{device} is not serial"),
+        }
     }
 
     pub(crate) fn open_path(path: &std::path::Path) -> Self {
@@ -157,10 +159,11 @@ impl SerialPeer {
     }
 
     /// Sends `bytes` and waits for `count` bytes back.
-    pub(crate) async fn exchange(self, bytes: &'static [u8], count: usize) -> (Self, Vec<u8>) {
+    pub(crate) async fn exchange(self, bytes: &[u8], count: usize) -> (Self, Vec<u8>) {
+        let bytes = bytes.to_vec();
         let exchanged = tokio::task::spawn_blocking(move || {
             let Self(mut file) = self;
-            file.write_all(bytes).expect("the line takes bytes");
+            file.write_all(&bytes).expect("the line takes bytes");
             let mut reply = vec![0; count];
             file.read_exact(&mut reply).expect("the line holds");
             (Self(file), reply)

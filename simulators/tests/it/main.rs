@@ -6,6 +6,7 @@
 )]
 
 mod binary;
+mod bus;
 mod control;
 mod harness;
 mod restart;

@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use contract::{FaultCode, PointId, Value};
+use contract::{FaultCode, PointId};
 
-use super::super::raw::{
-    RawCommand, RawInterlock, RawParam, RawTable, RawTest, RawVerify, RawWrite,
-};
+use super::super::raw::{RawCommand, RawInterlock, RawParam, RawTest, RawVerify};
 use super::super::{
     Action, CommandType, DriverSettings, FaultRule, Feedback, Interlock, JsonType, Parameter,
-    Point, RegisterWrite, Source, Template, Verify, VerifyStep,
+    Point, Source, Template, Verify, VerifyStep,
 };
 use super::{Context, test};
 
@@ -86,7 +84,7 @@ impl Names<'_> {
             (Some(writes), None, None, None) if !writes.is_empty() => Action::Modbus(
                 writes
                     .iter()
-                    .map(register_write)
+                    .map(super::write::register_write)
                     .collect::<Result<_, _>>()?,
             ),
             (None, Some(send), None, Some(reply)) => {
@@ -265,24 +263,6 @@ fn parameter(raw: &RawParam) -> Result<Parameter, String> {
         default: raw.default,
         unit: raw.unit.clone(),
     })
-}
-
-fn register_write(raw: &RawWrite) -> Result<RegisterWrite, String> {
-    match (raw.table, &raw.value) {
-        (RawTable::Coil, Value::Bool(on)) => Ok(RegisterWrite::Coil {
-            addr: raw.addr,
-            on: *on,
-        }),
-        (RawTable::Holding, Value::Number(number)) => {
-            let word = (0..=u16::MAX).find(|word| f64::from(*word) == *number);
-            let word = word.ok_or("write: a register's value must be a whole number of 0 to 65535")?;
-            Ok(RegisterWrite::Register {
-                addr: raw.addr,
-                word,
-            })
-        }
-        _ => Err("write: a coil takes true or false, a holding register a number; the other tables cannot be written".to_owned()),
-    }
 }
 
 fn bytes_of(hex: &str) -> Result<Vec<u8>, String> {

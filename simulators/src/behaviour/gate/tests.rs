@@ -250,3 +250,69 @@ fn undefined_registers_and_coils_are_told_apart() {
         "{serial:?}"
     );
 }
+
+/// What the board answers.
+fn ask(gate: &mut Gate, request: &[u8]) -> Vec<u8> {
+    crate::wire::modbus::pdu::answer(request, gate, u16::MAX)
+}
+
+#[test]
+fn the_map_is_read_by_functions_1_to_3() {
+    let mut gate = run(&[]);
+    for (request, reply) in [
+        (&[3, 0, 100, 0, 4][..], &[3, 8, 0, 17, 0, 0, 0, 0, 0, 0][..]),
+        (&[3, 0, 0, 0, 4], &[3, 8, 3, 1, 0, 1, 0, 4, 0, 2]),
+        (&[1, 0, 0, 0, 8], &[1, 1, 0]),
+        (&[2, 0, 102, 0, 9], &[2, 2, 0, 0]),
+        (&[2, 0, 0, 0, 1], &[0x82, 2]),
+        (&[3, 0, 11, 0, 1], &[0x83, 2]),
+        (&[3, 0, 109, 0, 2], &[0x83, 2]),
+        (&[5, 0, 8, 0xFF, 0], &[0x85, 2]),
+        (&[4, 0, 100, 0, 1], &[0x84, 1]),
+        (&[6, 0, 100, 0, 1], &[0x86, 1]),
+        (&[16, 0, 100, 0, 1, 2, 0, 1], &[0x90, 1]),
+        (&[23, 0, 100, 0, 1, 0, 100, 0, 1, 2, 0, 1], &[0x97, 1]),
+    ] {
+        assert_eq!(ask(&mut gate, request), reply, "{request:02x?}");
+    }
+    let mut gate = run(&[On(Fault::Uncalibrated)]);
+    assert_eq!(ask(&mut gate, &[2, 0, 102, 0, 9]), [2, 2, 1, 0]);
+    assert_eq!(ask(&mut gate, &[2, 0, 103, 0, 1]), [2, 1, 0]);
+}
+
+#[test]
+fn a_coil_that_is_written_on_pulses_once_and_one_that_is_written_off_does_not() {
+    let mut gate = run(&[]);
+    for value in [0xFF, 0] {
+        let write = [5, 0, 1, value, 0];
+        assert_eq!(ask(&mut gate, &write), write);
+    }
+    let pulses = gate.state().pulses;
+    assert_eq!((pulses.open, pulses.total()), (1, 1));
+
+    let reply = ask(&mut gate, &[15, 0, 0, 0, 8, 1, 0b1100_0001]);
+    assert_eq!(reply, [15, 0, 0, 0, 8]);
+    let pulses = gate.state().pulses;
+    assert_eq!((pulses.stop, pulses.reset, pulses.total()), (1, 1, 3));
+    assert_eq!(ask(&mut gate, &[15, 0, 1, 0, 8, 1, 0xFF]), [0x8F, 2]);
+    assert_eq!(gate.state().pulses.total(), 3, "all or nothing");
+}
+
+#[test]
+fn power_that_comes_back_finds_the_arm_where_it_was() {
+    let mut gate = run(&[Pulse(Coil::Open), Wait(1_000)]);
+    gate.power_on();
+    assert_eq!(
+        (gate.state().status, gate.state().position_percent),
+        (GateStatus::Stopped, 25)
+    );
+    assert_eq!(gate.holding_register(106), Some(0));
+}
+
+#[test]
+fn a_torn_counter_has_one_word_from_after_a_carry() {
+    let right = run(&[]).holding_register(105).unwrap();
+    let torn = run(&[On(Fault::TornCounter)]);
+    assert_eq!(torn.holding_register(105), Some(right + 1));
+    assert_eq!(torn.holding_register(104), run(&[]).holding_register(104));
+}
