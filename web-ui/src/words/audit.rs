@@ -84,7 +84,7 @@ const ACTIONS: &Terms = &[
         "인증 앱 연결 시작",
         "app offered",
     ),
-    ("person.withdraw", "초대 철회", "invitation withdrawn"),
+    ("person.withdraw", "초대 취소", "invitation withdrawn"),
     ("plate.reveal", "차량 번호 조회", "number plate shown"),
     ("policy.change", "정책 변경", "policy changed"),
     ("policy.refuse", "정책 거부", "policy refused"),
