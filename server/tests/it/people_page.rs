@@ -138,6 +138,12 @@ async fn what_takes_something_from_somebody_is_asked_first() {
     }
     let quiet = ada.page("/people").await;
     assert!(!quiet.contains("/people/disable"));
+    let by_itself = "with its next change, or the next start of the server, they are enabled again";
+    ada.post("/language", &[("lang", "en")]).await;
+    for (name, is_of_file) in [("omar", true), ("nina", false)] {
+        let asked = ada.page(&format!("/people?change={name}")).await;
+        assert_eq!(asked.contains(by_itself), is_of_file, "{name}");
+    }
     server.stop().await;
 }
 
