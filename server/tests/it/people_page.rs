@@ -277,7 +277,8 @@ async fn whoever_signs_in_ends_the_login_that_the_browser_had() {
             1,
         ),
         (
-            "select count(*) from audit where action = 'login.end' and actor = 'omar' and identity ? 'grant'",
+            "select count(*) from audit where action = 'login.end' and actor = '(server)' and subject = 'omar'
+             and identity ? 'grant' and detail->>'replaced_by' = 'tess'",
             1,
         ),
     ] {

@@ -276,6 +276,7 @@ const DETAILS: &Terms = &[
     ("old", "이전 값", "old"),
     ("params", "매개변수", "parameters"),
     ("refused", "거부", "refused"),
+    ("replaced_by", "새로 로그인한 사용자", "signed in instead"),
     ("role", "역할", "role"),
     ("roles", "역할", "roles"),
     ("shown", "표시됨", "shown"),
