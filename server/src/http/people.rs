@@ -507,7 +507,9 @@ impl Change {
             Self::Enable => {
                 Store::set_disabled(unit, name, false).await?;
             }
-            Self::EndLogins => Store::end_logins(unit, name).await?,
+            Self::EndLogins => {
+                Store::end_logins(unit, name).await?;
+            }
         }
         Ok(())
     }
