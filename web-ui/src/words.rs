@@ -169,6 +169,7 @@ words! {
     sure_new_link: "{name} 님의 새 링크를 만드시겠습니까? 현재 비밀번호, 2단계 인증, 로그인, 연결된 프로그램이 바로 없어지고, 새 링크로만 들어올 수 있습니다.", "Really make a new link for {name}? The current password, second factor, logins and applications are gone at once: they come in again by the link only.";
     sure_end_logins: "{name} 님의 로그인을 모두 종료하시겠습니까? 열려 있는 화면과 연결된 프로그램이 바로 끊기고, 다시 로그인해야 합니다.", "Really end all logins of {name}? Open pages and applications stop at once, and they have to sign in again.";
     sure_disable: "{name} 님의 사용을 중지하시겠습니까? 로그인과 연결된 프로그램이 바로 끊기고, 쓰지 않은 초대 링크는 없어집니다. 나중에 사용을 재개할 수 있습니다.", "Really disable {name}? Logins and applications stop at once, and a link that was not used is void. They can be enabled again.";
+    sure_disable_of_file: "접근 파일에 있는 사용자는 그 파일이 바뀌거나 서버가 다시 시작되면 사용이 재개됩니다. 계속 중지하려면 파일에서도 지우십시오.", "The access file names them: with its next change, or the next start of the server, they are enabled again. To keep them out take them out of that file as well.";
     close: "닫기", "Close";
     notice_no_zone: "구역을 선택하지 않아 처리하지 않았습니다.", "No zone was chosen, so nothing was done.";
     link_made: "{name} 님이 쓸 링크입니다. 5분 동안만 표시되며 {time}까지 한 번 쓸 수 있습니다.", "The link for {name}: shown here for five minutes, good once, until {time}.";

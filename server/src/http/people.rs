@@ -20,13 +20,13 @@ use super::page::{Scene, error_page, html};
 use super::second_factor;
 use super::sent::Sent;
 use super::viewer::Viewer;
-use crate::identity::admission::{AdmissionError, Invitee};
+use crate::identity::admission::{AdmissionError, Invitee, admit};
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::invitation;
 use crate::identity::name::{BadName, NAME_CHARS_MAX, is_name};
 use crate::identity::policy::{Denial, Permission};
-use crate::identity::principal::{Principal, Zones};
+use crate::identity::principal::Zones;
 use crate::identity::random::secret;
 use crate::store::people::{InviteError, KeptBy};
 use crate::store::{Store, StoreError, Unit};
@@ -261,8 +261,8 @@ pub(super) async fn invite(State(app): State<App>, sent: Sent<Vec<(String, Strin
     let viewer = &sent.viewer;
     let form = PersonForm::read(&sent.fields);
     let mut wrong = Wrong::in_form(&app, &form);
-    let made = match invitee(&app, viewer, &form).await {
-        Ok(person) => make_link(&app, viewer, person, "person.invite").await,
+    let made = match invitee(&app, viewer, &form) {
+        Ok(person) => let_in(&app, viewer, person).await,
         Err(refusal) => Err(refusal),
     };
     let refusal = match made {
@@ -296,7 +296,7 @@ pub(super) async fn invite(State(app): State<App>, sent: Sent<Vec<(String, Strin
 }
 
 /// Who is to be invited: somebody new. Whoever is here already gets a new link, which says what is lost by it.
-async fn invitee(app: &App, viewer: &Viewer, form: &PersonForm) -> Result<Principal, Refusal> {
+fn invitee(app: &App, viewer: &Viewer, form: &PersonForm) -> Result<Invitee, Refusal> {
     about_another(app, viewer, &form.name)?;
     let (role, zones) = (form.role, read_zones(app, &form.zones));
     let (Some(role), Some(zones)) = (role, zones) else {
@@ -305,18 +305,27 @@ async fn invitee(app: &App, viewer: &Viewer, form: &PersonForm) -> Result<Princi
     if Wrong::in_form(app, form).full_name {
         return Err(BAD_INPUT);
     }
-    let invitee = Invitee {
+    Ok(Invitee {
         name: form.name.clone(),
         full_name: form.full_name.clone(),
         role,
         zones,
+    })
+}
+
+/// The token of the link of somebody new.
+async fn let_in(app: &App, viewer: &Viewer, person: Invitee) -> Result<String, Refusal> {
+    let (token, name) = (secret(), person.name.clone());
+    let until = viewer.viewing.now + invitation::GOOD_FOR;
+    let entry = entry(viewer, "person.invite", &name, json!({}));
+    let made = async {
+        let mut back = CallBack::begin(&app.store).await?;
+        admit(&mut back, person, &of_secret(&token), until, false, entry).await?;
+        back.commit(&app.authenticator).await?;
+        Ok::<_, AdmissionError>(())
     };
-    let person = invitee.check(&app.store).await.map_err(not_admitted)?;
-    let known = app.store.kept_by(&person.subject).await;
-    if known.map_err(|error| not_recording(&error))?.is_some() {
-        return Err((StatusCode::CONFLICT, Notice::PersonExists));
-    }
-    Ok(person)
+    made.await.map_err(not_admitted)?;
+    Ok(token)
 }
 
 /// Why nobody is invited, or taken back.
@@ -325,11 +334,13 @@ fn not_admitted(error: AdmissionError) -> Refusal {
     match error {
         AdmissionError::Name(BadName::Alike(..)) => conflict(Notice::NameLooksAlike),
         AdmissionError::Name(_) | AdmissionError::FullName | AdmissionError::Role(_) => BAD_INPUT,
-        AdmissionError::Exists(_) | AdmissionError::Disabled(_) => conflict(Notice::PersonExists),
+        AdmissionError::Exists(_)
+        | AdmissionError::Disabled(_)
+        | AdmissionError::Invite(InviteError::FromFile(_) | InviteError::FromProvider(_)) => {
+            conflict(Notice::PersonExists)
+        }
         AdmissionError::NotAwaited(_) => conflict(Notice::HasComeIn),
         AdmissionError::Invite(InviteError::NotAPerson(_)) => conflict(Notice::NameTaken),
-        AdmissionError::Invite(InviteError::FromFile(_)) => conflict(Notice::KeptByFile),
-        AdmissionError::Invite(InviteError::FromProvider(_)) => conflict(Notice::KeptByProvider),
         AdmissionError::Invite(InviteError::Store(error)) => not_recording(&error),
     }
 }
@@ -341,54 +352,44 @@ pub(super) struct NameForm {
 
 /// A new link for somebody who is there: what they knew before is void.
 pub(super) async fn link(State(app): State<App>, sent: Sent<NameForm>) -> Response {
-    let made = match known_person(&app, &sent.viewer, &sent.fields.name).await {
-        Ok(person) => make_link(&app, &sent.viewer, person, "person.link").await,
-        Err(refusal) => Err(refusal),
-    };
-    match made {
+    match make_link(&app, &sent.viewer, &sent.fields.name).await {
         Ok(token) => new_link::lead(&app, &sent.viewer, &token),
         Err((status, notice)) => sent.answer(status, &notice),
     }
 }
 
-/// Somebody who is here, and may come.
-async fn known_person(app: &App, viewer: &Viewer, name: &str) -> Result<Principal, Refusal> {
+/// The token of a new link of somebody who is here, and may come. Their rights are those that they have at that moment.
+async fn make_link(app: &App, viewer: &Viewer, name: &str) -> Result<String, Refusal> {
     about_another(app, viewer, name)?;
-    let people = app.store.people().await;
-    let people = people.map_err(|error| not_recording(&error))?;
-    let known = people
-        .into_iter()
-        .find(|person| person.principal.subject == name)
-        .ok_or((StatusCode::NOT_FOUND, Notice::NoSuchPerson))?;
-    if known.disabled {
-        return Err((StatusCode::CONFLICT, Notice::PersonDisabled));
+    let kept_by = app.store.kept_by(name).await;
+    let conflict = |notice| Err((StatusCode::CONFLICT, notice));
+    match kept_by.map_err(|error| not_recording(&error))? {
+        None => return Err((StatusCode::NOT_FOUND, Notice::NoSuchPerson)),
+        Some(KeptBy::File) => return conflict(Notice::KeptByFile),
+        Some(KeptBy::Provider) => return conflict(Notice::KeptByProvider),
+        Some(KeptBy::Us) => {}
     }
-    Ok(known.principal)
-}
-
-/// The token of a new link.
-async fn make_link(
-    app: &App,
-    viewer: &Viewer,
-    person: Principal,
-    action: &'static str,
-) -> Result<String, Refusal> {
     let token = secret();
     let until = viewer.viewing.now + invitation::GOOD_FOR;
     let made = async {
         let mut back = CallBack::begin(&app.store).await?;
-        let hash = of_secret(&token);
         let by = &viewer.principal().subject;
-        back.invite(&person, &hash, by, until).await?;
-        let detail = json!({"roles": person.roles, "zones": person.zones.to_words()});
-        let entry = entry(viewer, action, &person.subject, detail);
+        back.link(name, &of_secret(&token), by, until).await?;
+        let known = Store::forget_password(&mut back.unit, name).await?;
+        let Some((role, zones)) = known else {
+            return Ok(false);
+        };
+        let detail = json!({"roles": [role], "zones": zones});
+        let entry = entry(viewer, "person.link", name, detail);
         Store::audit(&mut back.unit, entry).await?;
         back.commit(&app.authenticator).await?;
-        Ok::<_, InviteError>(())
+        Ok::<_, InviteError>(true)
     };
-    made.await
-        .map_err(|error| not_admitted(AdmissionError::Invite(error)))?;
-    Ok(token)
+    match made.await {
+        Ok(true) => Ok(token),
+        Ok(false) => conflict(Notice::PersonDisabled),
+        Err(error) => Err(not_admitted(AdmissionError::Invite(error))),
+    }
 }
 
 /// Where links lead: as configured, and not as the request says, which whoever brought it here could have chosen.
@@ -506,7 +507,9 @@ impl Change {
             Self::Enable => {
                 Store::set_disabled(unit, name, false).await?;
             }
-            Self::EndLogins => Store::end_logins(unit, name).await?,
+            Self::EndLogins => {
+                Store::end_logins(unit, name).await?;
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use super::page::html;
 use super::sent::{Nothing, Sent};
 use super::throttle::Share;
 use super::viewer::{EvenLocked, Peer, Viewer};
-use crate::alarm::Actor;
+use crate::audit::SERVER;
 use crate::identity::call_back::CallBack;
 use crate::identity::digest::of_secret;
 use crate::identity::gate::{Hindrance, Trial};
@@ -225,7 +225,7 @@ pub(super) async fn needs_second_factor(
 }
 
 /// What follows the right password: the page that was wanted, or the second factor. The browser's login of before is over,
-/// whoever's it is: no one could reach it to end it.
+/// whoever's it is: no one could reach it to end it. Whoever has come in by then is not kept out if it cannot be ended.
 pub(super) async fn welcome(
     app: &App,
     headers: &HeaderMap,
@@ -235,12 +235,12 @@ pub(super) async fn welcome(
     next: &str,
 ) -> Response {
     let ended = match app.login(headers).await {
-        Ok(Some(before)) => end(app, &before, peer).await,
+        Ok(Some(before)) => end(app, &before, peer, Some(name)).await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = ended {
-        return Problem::from(error).into_response();
+        tracing::warn!(%error, "the login that a browser had before could not be ended; it ends at its hour");
     }
     let secure = app.entrance.secure_cookies;
     let answer = if entered.awaits_second_factor {
@@ -358,17 +358,26 @@ pub(super) async fn write_login(
     Ok(has_begun.then_some((id, cookie)))
 }
 
-/// Ends a login with all that came from it; its row names it.
-async fn end(app: &App, login: &Login, peer: &str) -> Result<(), StoreError> {
+/// Ends a login with all that came from it; its row names it. Of one that somebody else's replaced its own person did nothing:
+/// the row is the server's, and says who came.
+async fn end(
+    app: &App,
+    login: &Login,
+    peer: &str,
+    replaced_by: Option<&str>,
+) -> Result<(), StoreError> {
     let subject = &login.principal.subject;
     let mut back = CallBack::begin(&app.store).await?;
-    Store::end_login(&mut back.unit, subject, login.id).await?;
+    if !Store::end_login(&mut back.unit, subject, login.id).await? {
+        return Ok(());
+    }
     back.grant(login.id, subject).await?;
-    let actor = Actor {
-        principal: login.principal.clone(),
-        peer: peer.to_owned(),
+    let actor = replaced_by.map_or(subject.as_str(), |_| SERVER);
+    let entry = AuditEntry::new(actor, peer, "login.end", subject).login(login.id);
+    let entry = match replaced_by {
+        Some(name) => entry.detail(json!({"replaced_by": name})),
+        None => entry,
     };
-    let entry = AuditEntry::by(&actor, "login.end", subject);
     Store::audit(&mut back.unit, entry).await?;
     back.commit(&app.authenticator).await
 }
@@ -378,7 +387,7 @@ pub(super) async fn leave(
     EvenLocked(sent): EvenLocked<Sent<Nothing>>,
 ) -> Response {
     let viewer = &sent.viewer;
-    match end(&app, &viewer.login, &viewer.peer).await {
+    match end(&app, &viewer.login, &viewer.peer, None).await {
         Ok(()) => {
             let next = Redirect::to("/sign-in?ended=signed-out").into_response();
             let cookie = login_cookie(app.entrance.secure_cookies);

@@ -15,7 +15,7 @@ use crate::audit::COMMAND_LINE;
 use crate::store::audit::AuditEntry;
 pub use crate::store::people::Before;
 use crate::store::people::InviteError;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Unit};
 use crate::wire;
 
 /// Somebody who is invited.
@@ -36,7 +36,7 @@ impl Invitee {
     ///
     /// # Errors
     /// [`AdmissionError`]: what is wrong.
-    pub(crate) async fn check(self, store: &Store) -> Result<Principal, AdmissionError> {
+    async fn check(self, unit: &mut Unit<'_>) -> Result<Principal, AdmissionError> {
         let full_name = wire::clean(&self.full_name).trim().to_owned();
         if full_name.is_empty() {
             return Err(AdmissionError::FullName);
@@ -44,7 +44,7 @@ impl Invitee {
         if !self.role.is_for_people() {
             return Err(AdmissionError::Role(self.role));
         }
-        check_new(&self.name, &store.names().await?)?;
+        check_new(&self.name, &Store::names(unit).await?)?;
         Ok(Principal {
             subject: self.name,
             full_name,
@@ -116,28 +116,56 @@ pub async fn invite(
     invitee: Invitee,
     replaces: bool,
 ) -> Result<Invited, AdmissionError> {
-    let person = invitee.check(store).await?;
     let token = secret();
-    let hash = of_secret(&token);
     let mut back = CallBack::begin(store).await?;
     let until = Utc::now() + invitation::GOOD_FOR;
-    let before = back.invite(&person, &hash, COMMAND_LINE, until).await?;
-    let name = || person.subject.clone();
-    match before {
-        Before::Enabled if !replaces => return Err(AdmissionError::Exists(name())),
-        Before::Disabled if !replaces => return Err(AdmissionError::Disabled(name())),
-        Before::Nobody | Before::Enabled | Before::Disabled => {}
-    }
-    let entry = AuditEntry::new(COMMAND_LINE, "", "person.invite", &person.subject).detail(json!({
-        "roles": person.roles, "zones": person.zones.to_words(), "before": before.as_str(),
-    }));
-    Store::audit(&mut back.unit, entry).await?;
+    let name = invitee.name.clone();
+    let entry = AuditEntry::new(COMMAND_LINE, "", "person.invite", &name);
+    let before = admit(
+        &mut back,
+        invitee,
+        &of_secret(&token),
+        until,
+        replaces,
+        entry,
+    )
+    .await?;
     back.store().await?;
     Ok(Invited {
         path: invitation::path(&token),
         until,
         before,
     })
+}
+
+/// Lets somebody in by a link, with the audit row of it. What they were is asked in the same unit, so that of two who invite at
+/// once the second is refused as if it came later.
+pub(crate) async fn admit(
+    back: &mut CallBack,
+    invitee: Invitee,
+    token_hash: &[u8],
+    until: DateTime<Utc>,
+    replaces: bool,
+    entry: AuditEntry<'_>,
+) -> Result<Before, AdmissionError> {
+    let person = invitee.check(&mut back.unit).await?;
+    let before = Store::put_invited(&mut back.unit, &person).await?;
+    let name = &person.subject;
+    match before {
+        Before::Enabled if !replaces => return Err(AdmissionError::Exists(name.clone())),
+        Before::Disabled if !replaces => return Err(AdmissionError::Disabled(name.clone())),
+        Before::Nobody | Before::Enabled | Before::Disabled => {}
+    }
+    if before == Before::Nobody {
+        Store::put_invitation(&mut back.unit, name, token_hash, entry.actor, until).await?;
+    } else {
+        back.link(name, token_hash, entry.actor, until).await?;
+    }
+    let entry = entry.detail(json!({
+        "roles": person.roles, "zones": person.zones.to_words(), "before": before.as_str(),
+    }));
+    Store::audit(&mut back.unit, entry).await?;
+    Ok(before)
 }
 
 /// Takes an invitation back that nobody has accepted, and whom it was for.

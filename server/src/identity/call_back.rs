@@ -9,9 +9,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::authenticator::Authenticator;
-use super::principal::Principal;
 use super::standing::{CalledBack, Revocation};
-use crate::store::people::{Before, InviteError};
+use crate::store::people::InviteError;
 use crate::store::{Store, StoreError, Unit};
 
 /// How often the store is asked whether somebody else called something back: what is taken away is gone within a second.
@@ -68,23 +67,17 @@ impl CallBack {
         Ok(ended.len())
     }
 
-    /// Somebody exists with these rights, and can come in by this link only: password, second factor, logins and tokens of
-    /// before are void. Of somebody new there are none to call back. What they were before.
-    pub(crate) async fn invite(
+    /// Somebody can come in by this link only: second factor, logins and tokens of before are void.
+    pub(crate) async fn link(
         &mut self,
-        person: &Principal,
+        name: &str,
         token_hash: &[u8],
         by: &str,
         until: DateTime<Utc>,
-    ) -> Result<Before, InviteError> {
-        let name = &person.subject;
-        let before = Store::put_invited(&mut self.unit, person).await?;
-        if before != Before::Nobody {
-            self.subject(name).await?;
-            Store::end_logins(&mut self.unit, name).await?;
-        }
-        Store::put_invitation(&mut self.unit, name, token_hash, by, until).await?;
-        Ok(before)
+    ) -> Result<(), InviteError> {
+        self.subject(name).await?;
+        Store::end_logins(&mut self.unit, name).await?;
+        Store::put_invitation(&mut self.unit, name, token_hash, by, until).await
     }
 
     async fn put(

@@ -109,8 +109,8 @@ impl Visitors {
         Ok(known)
     }
 
-    /// Calls back everything that somebody `known` holds if the provider took a role or a zone from them since. The
-    /// generation of the rights that they have then. Say it before what changes their record, as whoever calls back does.
+    /// Calls back everything that somebody `known` holds if the provider took a role or a zone from them since; what it gave
+    /// them is written down as well. The generation of the rights that they have then. Say it before what changes their record, as whoever calls back does.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
@@ -123,15 +123,18 @@ impl Visitors {
     ) -> Result<i64, StoreError> {
         let external = self.describe(visitor);
         let mut generation = known.proof.as_of.generation();
-        if known.roles != [external.role] || !external.zones.include(&known.zones) {
+        let has_role = known.roles == [external.role];
+        if !has_role || !external.zones.include(&known.zones) {
             back.subject(&known.subject).await?;
             generation += 1;
-            let lost =
+        }
+        if !has_role || *external.zones != known.zones {
+            let changed =
                 AuditEntry::new(SERVER, peer, "person.rights", &known.subject).detail(json!({
                     "issuer": external.issuer, "sub": external.sub,
                     "role": external.role, "zones": external.zones.to_words(),
                 }));
-            Store::audit(&mut back.unit, lost).await?;
+            Store::audit(&mut back.unit, changed).await?;
         }
         Ok(generation)
     }
@@ -155,7 +158,9 @@ impl Visitors {
         };
         let name = person.subject;
         back.subject(&name).await?;
-        Store::end_logins(&mut back.unit, &name).await?;
+        if !Store::end_logins(&mut back.unit, &name).await? {
+            return Ok(());
+        }
         let ended = AuditEntry::new(SERVER, peer, "person.end_logins", &name)
             .detail(json!({"issuer": issuer, "sub": sub}));
         Store::audit(&mut back.unit, ended).await?;

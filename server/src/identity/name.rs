@@ -60,16 +60,21 @@ pub(crate) fn check_new(name: &str, taken: &[String]) -> Result<(), BadName> {
     let looks = seen(name);
     let reserved = std::iter::once(RESERVED);
     let mut others = taken.iter().map(String::as_str).chain(reserved);
-    match others.find(|other| seen(other) == looks) {
+    match others.find(|other| is_alike(&seen(other), &looks)) {
         Some(alike) => Err(BadName::Alike(name.to_owned(), alike.to_owned())),
         None => Ok(()),
     }
 }
 
-/// What is equal for names that a person takes for one another (Unicode Technical Standard 39), in whatever case.
-fn seen(name: &str) -> String {
+/// How a name looks (Unicode Technical Standard 39), as it is written and in small letters: `I` is like `l`, and `i` is not.
+fn seen(name: &str) -> [String; 2] {
     let lower = name.to_lowercase();
-    skeleton(&lower).collect()
+    [name, &lower].map(|name| skeleton(name).collect::<String>().to_lowercase())
+}
+
+/// Whether a person takes one for the other, in whatever case.
+fn is_alike(one: &[String; 2], other: &[String; 2]) -> bool {
+    one.iter().any(|look| other.contains(look))
 }
 
 #[cfg(test)]
@@ -103,7 +108,18 @@ mod tests {
 
     #[test]
     fn a_new_name_is_taken_for_no_other() {
-        let taken = ["vic", "Kim", "김하늘", "agent-1", "-old", "ｏld2"].map(str::to_owned);
+        let taken = [
+            "vic",
+            "Kim",
+            "김하늘",
+            "agent-1",
+            "-old",
+            "ｏld2",
+            "alice",
+            "omar",
+            "OP1",
+        ]
+        .map(str::to_owned);
         for (name, good) in [
             ("ada", true),
             ("kim.haneul", true),
@@ -119,6 +135,10 @@ mod tests {
             ("김ada", false),
             ("agent-l", false),
             ("AGENT-1", false),
+            ("aIice", false),
+            ("0mar", false),
+            ("0P1", false),
+            ("op2", true),
             ("5erver", true),
             ("SERVER", false),
             ("..", false),

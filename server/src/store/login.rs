@@ -260,15 +260,15 @@ impl Store {
         Ok(ended)
     }
 
-    /// Ends every login of a person, and what they let applications do.
-    pub(crate) async fn end_logins(unit: &mut Unit<'_>, person: &str) -> Result<(), StoreError> {
-        sqlx::query!(
+    /// Ends every login of a person, and what they let applications do; whether there was anything to end.
+    pub(crate) async fn end_logins(unit: &mut Unit<'_>, person: &str) -> Result<bool, StoreError> {
+        let logins = sqlx::query!(
             "update login set ended_at = now() where person_name = $1 and ended_at is null",
             person
         )
         .execute(&mut **unit)
         .await?;
-        Self::end_grants(unit, person).await?;
-        Ok(())
+        let grants = Self::end_grants(unit, person).await?;
+        Ok(logins.rows_affected() > 0 || !grants.is_empty())
     }
 }

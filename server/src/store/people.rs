@@ -137,12 +137,13 @@ impl Store {
         }))
     }
 
-    /// Every name that is somebody's, whether they may come or not.
-    pub(crate) async fn names(&self) -> Result<Vec<String>, StoreError> {
+    /// Every name that is somebody's, whether they may come or not. Until the unit ends, there is no new person.
+    pub(crate) async fn names(unit: &mut Unit<'_>) -> Result<Vec<String>, StoreError> {
+        Self::hold_people(unit).await?;
         let names = sqlx::query_scalar!(
             r#"select name as "name!" from person union all select id from client union all select id from application"#
         );
-        Ok(names.fetch_all(&self.pool).await?)
+        Ok(names.fetch_all(&mut **unit).await?)
     }
 
     /// Makes sure that this person exists with these rights, and without a password. What they were before.
@@ -192,6 +193,22 @@ impl Store {
             Some(true) => Before::Disabled,
             _ => Before::Enabled,
         })
+    }
+
+    /// Takes the password of somebody whom we keep and who may come, and nothing else: role and zones as they are now.
+    pub(crate) async fn forget_password(
+        unit: &mut Unit<'_>,
+        name: &str,
+    ) -> Result<Option<(Role, Vec<String>)>, StoreError> {
+        let row = sqlx::query!(
+            "update person set password_hash = null
+             where name = $1 and disabled_at is null and not from_file and issuer is null returning role, zones",
+            name
+        )
+        .fetch_optional(&mut **unit)
+        .await?;
+        row.map(|row| Ok((super::read("person", &row.role)?, row.zones)))
+            .transpose()
     }
 
     /// Takes somebody out who was invited and never came in; whether there was such a person. Their name stays a person's, and
@@ -326,6 +343,14 @@ impl Store {
         Ok(changed.rows_affected() > 0)
     }
 
+    /// Until the unit ends, nobody else changes any person.
+    async fn hold_people(unit: &mut Unit<'_>) -> Result<(), StoreError> {
+        sqlx::query!("lock table person in share row exclusive mode")
+            .execute(&mut **unit)
+            .await?;
+        Ok(())
+    }
+
     /// Whether somebody else could still give out access: has one of `roles`, and every zone. Until the unit ends, nobody
     /// changes that.
     pub(crate) async fn has_other_manager(
@@ -333,9 +358,7 @@ impl Store {
         name: &str,
         roles: &[Role],
     ) -> Result<bool, StoreError> {
-        sqlx::query!("lock table person in share row exclusive mode")
-            .execute(&mut **unit)
-            .await?;
+        Self::hold_people(unit).await?;
         let roles: Vec<String> = roles.iter().map(Role::to_string).collect();
         let others = sqlx::query_scalar!(
             r#"select count(*) as "count!" from person

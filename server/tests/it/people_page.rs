@@ -117,6 +117,89 @@ async fn a_new_link_is_shown_to_the_login_that_made_it_and_stands_in_no_address(
 }
 
 #[tokio::test]
+async fn of_two_who_invite_at_once_the_second_is_refused() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    let csrf = ada.csrf().await;
+    ada.post("/language", &[("lang", "en")]).await;
+    for (name, said) in [
+        ("nina", "Somebody of this name is here"),
+        ("NINA", "looks like one that is here"),
+    ] {
+        // As another administrator does it at that moment.
+        let held = server
+            .database
+            .hold(
+                "delete from person where name = 'nina';
+                 insert into person (name, full_name, role, zones) values ('nina', 'Nina', 'viewer', '{p2}')",
+            )
+            .await;
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("name", name),
+            ("full_name", "Somebody"),
+            ("role", "operator"),
+            ("zones", "p1"),
+        ];
+        let committing = async {
+            server.database.waiters(1).await;
+            held.commit().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ada.post("/people/invite", &form), committing);
+        assert_eq!(answer.status(), 422, "{name}");
+        assert!(answer.text().await.unwrap().contains(said), "{name}");
+    }
+    for (query, expected) in [
+        (
+            "select count(*) from person where lower(name) = 'nina' and role = 'viewer'",
+            1,
+        ),
+        ("select count(*) from invitation", 0),
+        (
+            "select count(*) from audit where action = 'person.invite'",
+            0,
+        ),
+    ] {
+        assert_eq!(server.database.count(query).await, expected, "{query}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_link_gives_back_nothing_that_is_taken_away_at_that_moment() {
+    let server = TestServer::start().await;
+    let ada = server.browser("ada").await;
+    invite(&server, &ada, "nina", "operator").await;
+    let csrf = ada.csrf().await;
+    let form = [("csrf", csrf.as_str()), ("name", "nina")];
+    for (change, expected, still) in [
+        (
+            "update person set role = 'viewer', zones = '{p2}' where name = 'nina'",
+            "/people",
+            "select count(*) from person p join audit a on a.subject = p.name and a.action = 'person.link'
+             where p.name = 'nina' and p.role = 'viewer' and p.zones = '{p2}' and a.detail->'zones' = '[\"p2\"]'",
+        ),
+        (
+            "update person set disabled_at = now() where name = 'nina'",
+            "/people?notice=person-disabled",
+            "select count(*) from person where name = 'nina' and disabled_at is not null",
+        ),
+    ] {
+        let held = server.database.hold(change).await;
+        let committing = async {
+            server.database.waiters(1).await;
+            held.commit().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ada.post("/people/link", &form), committing);
+        assert_eq!(answer.headers()["location"], expected, "{change}");
+        assert_eq!(server.database.count(still).await, 1, "{still}");
+    }
+    let rows = "select count(*) from audit where action = 'person.link'";
+    assert_eq!(server.database.count(rows).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_takes_something_from_somebody_is_asked_first() {
     let server = TestServer::start().await;
     let ada = server.browser("ada").await;
@@ -138,6 +221,12 @@ async fn what_takes_something_from_somebody_is_asked_first() {
     }
     let quiet = ada.page("/people").await;
     assert!(!quiet.contains("/people/disable"));
+    let by_itself = "with its next change, or the next start of the server, they are enabled again";
+    ada.post("/language", &[("lang", "en")]).await;
+    for (name, is_of_file) in [("omar", true), ("nina", false)] {
+        let asked = ada.page(&format!("/people?change={name}")).await;
+        assert_eq!(asked.contains(by_itself), is_of_file, "{name}");
+    }
     server.stop().await;
 }
 
@@ -188,7 +277,8 @@ async fn whoever_signs_in_ends_the_login_that_the_browser_had() {
             1,
         ),
         (
-            "select count(*) from audit where action = 'login.end' and actor = 'omar' and identity ? 'grant'",
+            "select count(*) from audit where action = 'login.end' and actor = '(server)' and subject = 'omar'
+             and identity ? 'grant' and detail->>'replaced_by' = 'tess'",
             1,
         ),
     ] {

@@ -9,17 +9,21 @@ type Terms = [(&'static str, &'static str, &'static str)];
 const ACTIONS: &Terms = &[
     ("access.change", "접근 파일 변경", "access file changed"),
     ("access.refuse", "접근 파일 거부", "access file refused"),
-    ("alarm.acknowledge", "경보 확인", "alarm acknowledged"),
-    ("audit.export", "감사 기록 내려받기", "audit downloaded"),
+    ("alarm.acknowledge", "경보 확인", "acknowledging an alarm"),
+    (
+        "audit.export",
+        "감사 기록 내려받기",
+        "downloading the audit",
+    ),
     (
         "audit.exports",
         "감사 기록 내려받기 집계",
         "downloads of the audit, summed",
     ),
     ("audit.journal", "비상 기록 반영", "journal brought in"),
-    ("audit.read", "감사 기록 조회", "audit read"),
+    ("audit.read", "감사 기록 조회", "reading the audit"),
     ("command.give", "명령", "command"),
-    ("device.approve", "장치 승인", "device approved"),
+    ("device.approve", "장치 승인", "approving a device"),
     ("grant.begin", "프로그램 연결 허용", "application allowed"),
     ("grant.code", "프로그램 연결", "application connected"),
     ("grant.code-replay", "연결 코드 재사용", "code used twice"),
@@ -56,7 +60,7 @@ const ACTIONS: &Terms = &[
     ),
     ("login.second_factor", "2단계 인증", "second factor shown"),
     ("login.unlock", "조작 잠금 해제", "controls unlocked"),
-    ("message.send", "메시지 전송", "message sent"),
+    ("message.send", "메시지 전송 시도", "sending a message"),
     ("message.subscribe", "메시지 구독", "subscription"),
     ("passcode.begin", "암호 접속", "connected by passcode"),
     (
@@ -64,7 +68,7 @@ const ACTIONS: &Terms = &[
         "암호 접속 실패 집계",
         "failed passcodes, summed",
     ),
-    ("people.manage", "사용자 관리", "people managed"),
+    ("people.manage", "사용자 관리", "managing people"),
     ("person.create", "사용자 생성", "person made"),
     ("person.disable", "사용 중지", "person disabled"),
     ("person.enable", "사용 재개", "person enabled"),
@@ -84,8 +88,8 @@ const ACTIONS: &Terms = &[
         "인증 앱 연결 시작",
         "app offered",
     ),
-    ("person.withdraw", "초대 철회", "invitation withdrawn"),
-    ("plate.reveal", "차량 번호 조회", "number plate shown"),
+    ("person.withdraw", "초대 취소", "invitation withdrawn"),
+    ("plate.reveal", "차량 번호 조회", "showing a number plate"),
     ("policy.change", "정책 변경", "policy changed"),
     ("policy.refuse", "정책 거부", "policy refused"),
     ("refusals", "거부 집계", "refusals, summed"),
@@ -102,7 +106,11 @@ const ACTIONS: &Terms = &[
         "failed token requests, summed",
     ),
     ("token.issue", "토큰 발급", "token issued"),
-    ("token.revoke", "토큰 반납", "token given back"),
+    (
+        "token.revoke",
+        "토큰 반납·회수",
+        "giving or calling back tokens",
+    ),
 ];
 
 /// A `{}` stands for what varies.
@@ -205,6 +213,26 @@ const OUTCOMES: &Terms = &[
         "there is no device {} that you may see",
     ),
     ("you may not {}", "권한 없음: {}", "you may not {}"),
+    (
+        "there is no such device that they may see",
+        "볼 수 있는 장치가 아님",
+        "there is no such device that they may see",
+    ),
+    (
+        "there is no open alarm with the number {}: it may have been acknowledged and ended meanwhile",
+        "열려 있는 경보가 아님: {}",
+        "there is no open alarm with the number {}: it may have been acknowledged and ended meanwhile",
+    ),
+    (
+        "a token of the identity provider that is not accepted",
+        "받아들이지 않는 외부 토큰",
+        "a token of the identity provider that is not accepted",
+    ),
+    (
+        "a line of the journal could not be read",
+        "읽을 수 없는 비상 기록",
+        "a line of the journal could not be read",
+    ),
 ];
 
 /// What is not somebody's name, and no address.
@@ -248,6 +276,7 @@ const DETAILS: &Terms = &[
     ("old", "이전 값", "old"),
     ("params", "매개변수", "parameters"),
     ("refused", "거부", "refused"),
+    ("replaced_by", "새로 로그인한 사용자", "signed in instead"),
     ("role", "역할", "role"),
     ("roles", "역할", "roles"),
     ("shown", "표시됨", "shown"),
@@ -335,6 +364,20 @@ mod tests {
         }
     }
 
+    /// Rows of what was refused stand under the right that was missing: its word says no deed.
+    #[test]
+    fn what_can_be_refused_is_called_as_what_was_tried() {
+        for (right, en) in [
+            ("alarm.acknowledge", "acknowledging an alarm"),
+            ("message.send", "sending a message"),
+            ("people.manage", "managing people"),
+            ("plate.reveal", "showing a number plate"),
+            ("token.revoke", "giving or calling back tokens"),
+        ] {
+            assert_eq!(action(right, Language::En), Some(en));
+        }
+    }
+
     #[test]
     fn what_varies_in_an_outcome_is_kept() {
         for (stored, ko) in [
@@ -346,6 +389,26 @@ mod tests {
             (
                 "the command \"open\" needs your second factor: show it",
                 Some("2단계 인증 필요"),
+            ),
+            (
+                "you may not call back ada's",
+                Some("권한 없음: call back ada's"),
+            ),
+            (
+                "there is no such device that they may see",
+                Some("볼 수 있는 장치가 아님"),
+            ),
+            (
+                "there is no open alarm with the number 7: it may have been acknowledged and ended meanwhile",
+                Some("열려 있는 경보가 아님: 7"),
+            ),
+            (
+                "a token of the identity provider that is not accepted",
+                Some("받아들이지 않는 외부 토큰"),
+            ),
+            (
+                "a line of the journal could not be read",
+                Some("읽을 수 없는 비상 기록"),
             ),
             ("done, nearly", None),
             ("policy.toml, line 7: no such role", None),
