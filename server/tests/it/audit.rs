@@ -233,6 +233,8 @@ async fn what_no_head_vouches_for_is_not_called_whole() {
     ] {
         let (got, said) = verify_with(&database, heads.as_deref(), arguments).await;
         assert_eq!(got, Some(status), "{heads:?} {arguments:?}: {said}");
+        let is_whole = status == 0 && arguments.is_empty();
+        assert_eq!(said.contains("the audit is whole"), is_whole, "{said}");
     }
     // A schema that is called like the login would come first.
     run(
