@@ -151,11 +151,14 @@ impl Store {
     }
 }
 
-/// Told to everybody who watches: from now on only emergencies go on.
+/// Told to everybody who watches: from now on only emergencies go on. What a row says is cleaned before, so that also
+/// a value that is refused may mean the chain itself.
 fn not_written(error: sqlx::Error) -> StoreError {
     let error = StoreError::Audit(error);
-    if !error.is_refused_value() {
-        count_audit_failure();
+    count_audit_failure();
+    if error.is_refused_value() {
+        tracing::error!(%error, "the audit does not take a row: for what it says, or since its chain is not what it was");
+    } else {
         tracing::error!(%error, "what would have to be in the audit is refused, emergency commands excepted");
     }
     error
