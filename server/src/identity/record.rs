@@ -269,7 +269,11 @@ impl Record {
             self.kept().sum_up((!ended).then(Instant::now));
             if let Err(error) = self.write().await {
                 let rows = self.kept().waiting.len();
-                tracing::error!(%error, rows, "what waits for the audit could not be written down yet");
+                if ended {
+                    tracing::error!(%error, rows, "what waited for the audit is lost");
+                } else {
+                    tracing::error!(%error, rows, "what waits for the audit could not be written down yet");
+                }
                 count_audit_failure();
             }
             if ended {
