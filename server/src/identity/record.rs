@@ -16,7 +16,7 @@ use network::network;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::tally::{Sum, Tally};
+use super::tally::{NAMES_MAX, Sum, Tally};
 use crate::alarm::Actor;
 use crate::observability::count_audit_failure;
 use crate::store::audit::AuditEntry;
@@ -26,9 +26,12 @@ use crate::wire::cut;
 /// How long a row waits.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
 
-/// Rows that wait while the audit takes none: all agents of the largest site, and some minutes of failures. What comes
-/// beyond is told when it happens again.
+/// Rows that wait while the audit takes none: all agents of the largest site, and some minutes of failures. Beyond, a
+/// program is told when it comes again, and failures and refusals are counted in their sum.
 const WAITING_MAX: usize = 8192;
+
+/// The sums of all tallies. Where there is no room for them they count on.
+const SUMS_MAX: usize = 5 * (NAMES_MAX + 1);
 
 /// Rows of one transaction: whoever gives a command meanwhile waits for no more than these.
 const ROWS_AT_ONCE: usize = 100;
@@ -133,53 +136,56 @@ struct Kept {
 }
 
 impl Kept {
-    fn put(&mut self, row: Row) -> bool {
-        let has_room = self.waiting.len() < WAITING_MAX;
-        if has_room {
-            self.waiting.push_back(row);
-        }
-        has_room
+    fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
     }
 
     fn admitted(&mut self, program: &str, address: IpAddr, how: How) {
         let key = (program.to_owned(), how);
         let known = self.admitted.get(&key);
-        if known.is_some_and(|known| known.contains(&address)) {
+        if known.is_some_and(|known| known.contains(&address)) || !self.has_room() {
             return;
         }
         let peer = address.to_string();
         let entry = AuditEntry::new(program, &peer, how.admitted(), program);
-        if self.put(Row::new(entry)) {
-            let known = self.admitted.entry(key).or_default();
-            if known.len() >= ADDRESSES_MAX {
-                known.pop_front();
-            }
-            known.push_back(address);
+        self.waiting.push_back(Row::new(entry));
+        let known = self.admitted.entry(key).or_default();
+        if known.len() >= ADDRESSES_MAX {
+            known.pop_front();
         }
+        known.push_back(address);
     }
 
     fn failed(&mut self, name: &str, address: IpAddr, how: How, refused: bool, now: Instant) {
+        let has_room = self.has_room();
         let tally = match how {
             How::Secret => &mut self.secrets,
             How::Passcode => &mut self.passcodes,
             How::External => &mut self.external,
         };
         let peer = address.to_string();
-        if tally.is_single(name, &peer, refused, now) {
+        if !has_room {
+            tally.count(name, &peer, refused, now);
+        } else if tally.is_single(name, &peer, refused, now) {
             let entry = AuditEntry::new(name, &peer, how.admitted(), name);
-            self.put(Row::new(entry.outcome(how.wrong())));
+            self.waiting.push_back(Row::new(entry.outcome(how.wrong())));
         }
     }
 
     fn refused(&mut self, entry: AuditEntry<'_>, now: Instant) {
-        let is_single = self.refusals.is_single(entry.actor, entry.peer, false, now);
-        if is_single {
-            self.put(Row::new(entry));
+        let (name, peer) = (entry.actor, entry.peer);
+        if !self.has_room() {
+            self.refusals.count(name, peer, false, now);
+        } else if self.refusals.is_single(name, peer, false, now) {
+            self.waiting.push_back(Row::new(entry));
         }
     }
 
-    /// Sums that are due, or at the end all of them, are rows like others.
+    /// Sums that are due and have room, or at the end all of them, are rows like others.
     fn sum_up(&mut self, now: Option<Instant>) {
+        if now.is_some() && self.waiting.len() + SUMS_MAX > WAITING_MAX {
+            return;
+        }
         let sums = |tally: &mut Tally| match now {
             Some(now) => tally.due(now),
             None => tally.take(),
@@ -194,7 +200,8 @@ impl Kept {
         ] {
             for sum in sums {
                 let entry = AuditEntry::new(&sum.name, "", action, &sum.name);
-                self.put(Row::new(entry.detail(detail(&sum)).outcome(outcome)));
+                let entry = entry.detail(detail(&sum)).outcome(outcome);
+                self.waiting.push_back(Row::new(entry));
             }
         }
     }
@@ -390,7 +397,15 @@ mod tests {
             kept.admitted(&format!("n{number}"), address(1), How::Secret);
         }
         assert_eq!(kept.waiting.len(), WAITING_MAX);
+        let now = Instant::now();
+        kept.failed("agent-1", address(1), How::Secret, false, now);
+        kept.refused(AuditEntry::new("omar", "", "message.send", ""), now);
+        kept.sum_up(Some(now + WINDOW));
+        assert_eq!(kept.waiting.len(), WAITING_MAX);
         kept.waiting.clear();
+        kept.sum_up(Some(now + WINDOW));
+        let expected = ["agent-1 token.failures ", "omar refusals "];
+        assert_eq!(told(&mut kept), expected, "counted meanwhile");
         kept.admitted("n0", address(1), How::Secret);
         assert!(kept.waiting.is_empty(), "it was told");
         let last = format!("n{WAITING_MAX}");
