@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,11 @@ use chrono::Utc;
 use network::network;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::tally::{NAMES_MAX, Sum, Tally};
 use crate::alarm::Actor;
+use crate::audit::SERVER;
 use crate::observability::count_audit_failure;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
@@ -93,10 +96,12 @@ struct Row {
 }
 
 impl Row {
-    /// As of now. The detail is an object.
+    /// As of now, with a number of its own: it is written once, also when the answer to a COMMIT was lost. The detail is an
+    /// object.
     fn new(entry: AuditEntry<'_>) -> Self {
         let mut detail = entry.detail;
         detail["at"] = json!(Utc::now());
+        detail["record"] = json!(Uuid::now_v7());
         Self {
             actor: entry.actor.to_owned(),
             identity: entry.identity,
@@ -107,6 +112,15 @@ impl Row {
             detail,
             outcome: cut(entry.outcome, TEXT_CHARS_MAX),
         }
+    }
+
+    /// In the place of this one, which the database refuses for what it says: what it was, without its texts.
+    fn unreadable(&self) -> Self {
+        let entry = AuditEntry::new(SERVER, "", "audit.journal", "unreadable line");
+        let detail = json!({"action": self.action, "record": self.detail["record"]});
+        let mut row = Self::new(entry.outcome("a line of the journal could not be read"));
+        row.detail = detail;
+        row
     }
 
     fn entry(&self) -> AuditEntry<'_> {
@@ -299,12 +313,38 @@ impl Record {
             if rows.is_empty() {
                 return Ok(());
             }
-            let mut unit = self.store.begin().await?;
-            for row in &rows {
-                Store::audit(&mut unit, row.entry()).await?;
+            match self.put(&rows).await {
+                // One that the database will never take must not keep the others waiting for ever.
+                Err(error) if error.is_refused_value() => {
+                    for row in &rows {
+                        self.put_alone(row).await?;
+                    }
+                }
+                put => put?,
             }
-            unit.commit().await?;
-            self.kept().waiting.drain(..rows.len());
+        }
+    }
+
+    /// Those that have waited longest.
+    async fn put(&self, rows: &[Row]) -> Result<(), StoreError> {
+        let mut unit = self.store.begin().await?;
+        for row in rows {
+            Store::audit(&mut unit, row.entry()).await?;
+        }
+        unit.commit().await?;
+        self.kept().waiting.drain(..rows.len());
+        Ok(())
+    }
+
+    /// The one that has waited longest, or, where the database does not take what it says, that there was such a row.
+    async fn put_alone(&self, row: &Row) -> Result<(), StoreError> {
+        match self.put(slice::from_ref(row)).await {
+            Err(error) if error.is_refused_value() => {
+                self.put(&[row.unreadable()]).await?;
+                tracing::error!(%error, action = row.action, "a row is refused for what it says; it is in the audit as an unreadable line");
+                Ok(())
+            }
+            put => put,
         }
     }
 }
