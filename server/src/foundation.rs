@@ -195,8 +195,8 @@ impl Core {
         http::Broker::new(self.publisher.clone(), doorkeeper, desk, shutdown)
     }
 
-    /// Follows what others change, and writes down what programs do, until the word to stop: policy and access file, signing
-    /// keys, what was called back, and the programs that came in by a passcode.
+    /// Follows what others change until the word to stop: policy and access file, signing keys, what was called back, and the
+    /// programs that came in by a passcode.
     pub(crate) fn follow(&self, followed: Followed, tasks: &mut Tasks) {
         let (authenticator, store) = (&self.authenticator, &self.store);
         let Followed {
@@ -215,14 +215,10 @@ impl Core {
             tasks.shutdown(),
         );
         let called_back = call_back::follow(authenticator.clone(), store.clone(), tasks.shutdown());
-        let (record, stop) = (Arc::clone(&self.record), tasks.shutdown());
+        let stop = tasks.shutdown();
         tasks.spawn("the watch on policy and access file", watch.run(stop));
         tasks.spawn("the signing keys", keys);
         tasks.spawn("what others call back", called_back);
-        let stop = tasks.shutdown();
-        tasks.spawn("the record of programs and refusals", async move {
-            record.run(stop).await;
-        });
         if let Some(passcodes) = passcodes {
             let stop = tasks.shutdown();
             tasks.spawn("passcodes", async move { passcodes.follow(stop).await });

@@ -44,6 +44,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 pub mod alarm;
 mod announce;
@@ -170,6 +171,7 @@ impl Server {
             passcodes: passcodes.clone(),
         };
         core.follow(followed, &mut tasks);
+        let record = Arc::clone(&core.record);
         let tls = config.tls.take().map(|tls| open_tls(tls, &mut tasks));
         let tls = tls.transpose()?;
         let certificates = Certificates {
@@ -193,15 +195,11 @@ impl Server {
         };
         doors.open(config, core, &mut tasks);
         tracing::info!(http = %addresses.http, stomp = %addresses.stomp, stomp_tls = ?addresses.stomp_tls, metrics = %addresses.metrics, "the server runs");
-        let mut last = Tasks::new();
-        let stop = last.shutdown();
-        last.spawn("the journal of the audit", settler.run(stop.clone()));
-        last.spawn("the published heads of the audit", audit_keeper.run(stop));
         Ok(Self {
             addresses,
             guard,
             tasks,
-            last,
+            last: last(record, settler, audit_keeper),
         })
     }
 
@@ -233,6 +231,20 @@ impl Server {
         self.tasks.stop().await;
         self.last.stop().await;
     }
+}
+
+/// The tasks of the audit. While the others end, something may still be refused; and the last head is that of the last row.
+fn last(record: Arc<Record>, settler: Settler, audit_keeper: AuditKeeper) -> Tasks {
+    let mut last = Tasks::new();
+    let (stop, written) = (last.shutdown(), CancellationToken::new());
+    last.spawn("the journal of the audit", settler.run(stop.clone()));
+    let publishing = audit_keeper.run(written.clone());
+    last.spawn("the published heads of the audit", publishing);
+    last.spawn("the record of programs and refusals", async move {
+        let _written = written.drop_guard();
+        record.run(stop).await;
+    });
+    last
 }
 
 /// Makes the records agree with the configuration.

@@ -17,6 +17,7 @@ use super::head_file::{Harm, HeadFile};
 use super::journal::Journal;
 use super::settings::AuditSettings;
 use super::syslog;
+use crate::apart::Apart;
 use crate::observability::{count_audit_failure, show_journaled};
 use crate::store::{Store, StoreError};
 
@@ -76,6 +77,8 @@ pub(crate) struct AuditKeeper {
     settler: Settler,
     /// None until it could be read.
     file: Option<HeadFile>,
+    reading: Apart<io::Result<Read>>,
+    writing: Apart<Written>,
     /// Lines of it that are no heads, which nobody was told of yet.
     garbled: usize,
     /// The last head in the file.
@@ -87,27 +90,23 @@ pub(crate) struct AuditKeeper {
 }
 
 impl AuditKeeper {
-    /// Goes on from the last head that was published.
+    /// It goes on from the last head that was published, once it has read it.
     pub(crate) fn new(settings: AuditSettings, settler: Settler) -> Self {
-        let opened = HeadFile::open(&settings.head);
-        let mut keeper = Self {
+        Self {
             store: settler.store.clone(),
             settings,
             settler,
             file: None,
+            reading: Apart::new("audit-head"),
+            writing: Apart::new("audit-head"),
             garbled: 0,
             published: None,
             sent: None,
             broken: watch::Sender::new(false),
-        };
-        // What hinders it is told at the first attempt to publish.
-        if let Ok(opened) = opened {
-            keeper.go_on(opened);
         }
-        keeper
     }
 
-    fn go_on(&mut self, (file, newest, unreadable): (HeadFile, Option<Head>, Vec<usize>)) {
+    fn go_on(&mut self, (file, newest, unreadable): Read) {
         self.file = Some(file);
         self.garbled = unreadable.len();
         (self.published, self.sent) = (newest, newest);
@@ -146,7 +145,8 @@ impl AuditKeeper {
     async fn try_publish(&mut self) -> Result<(), PublishError> {
         if self.file.is_none() {
             let path = self.settings.head.clone();
-            self.go_on(apart(move || HeadFile::open(&path)).await??);
+            let read = self.reading.look(move || HeadFile::open(&path)).await??;
+            self.go_on(read);
         }
         let garbled = std::mem::take(&mut self.garbled);
         if garbled > 0 {
@@ -164,42 +164,69 @@ impl AuditKeeper {
                 self.published.map_or(0, |head| head.number),
             ));
         }
-        let Some(file) = self.file.clone() else {
-            unreachable!("it was just opened")
-        };
-        let (looked, mut file) = apart(move || (file.look(), file)).await?;
-        let mut heads: Vec<Head> = head
-            .filter(|head| self.published != Some(*head))
-            .into_iter()
-            .collect();
-        match looked {
-            Ok(()) => {}
-            Err(Harm::Unreadable(error)) => return Err(error.into()),
-            Err(harm) => {
-                self.tell(&harm, HARMED);
-                heads.splice(0..0, self.published);
-            }
-        }
-        if let Some(newest) = heads.last().copied() {
-            let (appended, file) = apart(move || (file.append(&heads), file)).await?;
-            appended?;
-            self.file = Some(file);
-            self.published = Some(newest);
-        }
+        // Before the file, which may hang.
         if let Some(address) = &self.settings.syslog
             && let Some(head) = head.filter(|head| self.sent != Some(*head))
         {
-            syslog::send(address, &head).await?;
-            self.sent = Some(head);
+            match syslog::send(address, &head).await {
+                Ok(()) => self.sent = Some(head),
+                Err(error) => {
+                    self.tell(&error, "the system log did not take the head of the audit")
+                }
+            }
         }
+        let Some(file) = self.file.clone() else {
+            unreachable!("it was just opened")
+        };
+        let published = self.published;
+        let written = self.writing.look(move || write(file, published, head));
+        let written = written.await?;
+        if let Some(harm) = &written.harm {
+            self.tell(harm, HARMED);
+        }
+        written.done?;
+        (self.file, self.published) = (Some(written.file), written.newest);
         Ok(())
     }
 }
 
-/// Looks at files where a slow disk holds up nobody.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other)
+/// The file, the newest head in it, and the lines that are none.
+type Read = (HeadFile, Option<Head>, Vec<usize>);
+
+/// What came of an attempt to write, which may come back long after.
+struct Written {
+    file: HeadFile,
+    harm: Option<Harm>,
+    newest: Option<Head>,
+    done: io::Result<()>,
+}
+
+/// Looks what became of the file, and appends the head, if it is a new one; to a harmed file the one before it first.
+fn write(mut file: HeadFile, published: Option<Head>, head: Option<Head>) -> Written {
+    let new = head.filter(|head| published != Some(*head));
+    let (harm, heads) = match file.look() {
+        Ok(()) => (None, Vec::from_iter(new)),
+        Err(Harm::Unreadable(error)) => {
+            return Written {
+                file,
+                harm: None,
+                newest: published,
+                done: Err(error),
+            };
+        }
+        Err(harm) => (Some(harm), published.into_iter().chain(new).collect()),
+    };
+    let done = match heads.is_empty() {
+        true => Ok(()),
+        false => file.append(&heads),
+    };
+    let newest = heads.last().copied().or(published);
+    Written {
+        file,
+        harm,
+        newest,
+        done,
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

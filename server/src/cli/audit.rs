@@ -114,10 +114,13 @@ fn told(
     }
     let (rows, heads) = (verdict.rows, verdict.heads);
     let (line, status) = if !verdict.findings.is_empty() {
-        let line = format!("THE AUDIT IS NOT WHOLE: {rows} rows, {heads} published heads");
+        let line = format!("THE AUDIT IS NOT WHOLE: rows: {rows}, published heads: {heads}");
         (line, ExitCode::from(EXIT_FOUND))
-    } else if is_sure && (heads > 0 || rows == 0 || no_heads) {
-        let line = format!("the audit is whole: {rows} rows, {heads} published heads");
+    } else if no_heads {
+        let line = format!("its rows follow each other; no head was compared: rows: {rows}");
+        (line, ExitCode::SUCCESS)
+    } else if is_sure && (heads > 0 || rows == 0) {
+        let line = format!("the audit is whole: rows: {rows}, published heads: {heads}");
         (line, ExitCode::SUCCESS)
     } else {
         let why = match is_sure {
@@ -127,7 +130,7 @@ fn told(
             false => "not every line of the published heads could be read",
         };
         let line = format!(
-            "the audit could not be verified: its {rows} rows follow each other, but {why}"
+            "the audit could not be verified: its rows follow each other (rows: {rows}), but {why}"
         );
         (line, ExitCode::from(EXIT_UNVERIFIED))
     };

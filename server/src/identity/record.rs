@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,11 @@ use chrono::Utc;
 use network::network;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::tally::{Sum, Tally};
+use super::tally::{NAMES_MAX, Sum, Tally};
 use crate::alarm::Actor;
+use crate::audit::SERVER;
 use crate::observability::count_audit_failure;
 use crate::store::audit::AuditEntry;
 use crate::store::{Store, StoreError};
@@ -26,9 +29,12 @@ use crate::wire::cut;
 /// How long a row waits.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
 
-/// Rows that wait while the audit takes none: all agents of the largest site, and some minutes of failures. What comes
-/// beyond is told when it happens again.
+/// Rows that wait while the audit takes none: all agents of the largest site, and some minutes of failures. Beyond, a
+/// program is told when it comes again, and failures and refusals are counted in their sum.
 const WAITING_MAX: usize = 8192;
+
+/// The sums of all tallies. Where there is no room for them they count on.
+const SUMS_MAX: usize = 5 * (NAMES_MAX + 1);
 
 /// Rows of one transaction: whoever gives a command meanwhile waits for no more than these.
 const ROWS_AT_ONCE: usize = 100;
@@ -90,10 +96,12 @@ struct Row {
 }
 
 impl Row {
-    /// As of now. The detail is an object.
+    /// As of now, with a number of its own: it is written once, also when the answer to a COMMIT was lost. The detail is an
+    /// object.
     fn new(entry: AuditEntry<'_>) -> Self {
         let mut detail = entry.detail;
         detail["at"] = json!(Utc::now());
+        detail["record"] = json!(Uuid::now_v7());
         Self {
             actor: entry.actor.to_owned(),
             identity: entry.identity,
@@ -104,6 +112,15 @@ impl Row {
             detail,
             outcome: cut(entry.outcome, TEXT_CHARS_MAX),
         }
+    }
+
+    /// In the place of this one, which the database refuses for what it says: what it was, without its texts.
+    fn unreadable(&self) -> Self {
+        let entry = AuditEntry::new(SERVER, "", "audit.journal", "unreadable line");
+        let detail = json!({"action": self.action, "record": self.detail["record"]});
+        let mut row = Self::new(entry.outcome("a line of the journal could not be read"));
+        row.detail = detail;
+        row
     }
 
     fn entry(&self) -> AuditEntry<'_> {
@@ -133,53 +150,56 @@ struct Kept {
 }
 
 impl Kept {
-    fn put(&mut self, row: Row) -> bool {
-        let has_room = self.waiting.len() < WAITING_MAX;
-        if has_room {
-            self.waiting.push_back(row);
-        }
-        has_room
+    fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
     }
 
     fn admitted(&mut self, program: &str, address: IpAddr, how: How) {
         let key = (program.to_owned(), how);
         let known = self.admitted.get(&key);
-        if known.is_some_and(|known| known.contains(&address)) {
+        if known.is_some_and(|known| known.contains(&address)) || !self.has_room() {
             return;
         }
         let peer = address.to_string();
         let entry = AuditEntry::new(program, &peer, how.admitted(), program);
-        if self.put(Row::new(entry)) {
-            let known = self.admitted.entry(key).or_default();
-            if known.len() >= ADDRESSES_MAX {
-                known.pop_front();
-            }
-            known.push_back(address);
+        self.waiting.push_back(Row::new(entry));
+        let known = self.admitted.entry(key).or_default();
+        if known.len() >= ADDRESSES_MAX {
+            known.pop_front();
         }
+        known.push_back(address);
     }
 
     fn failed(&mut self, name: &str, address: IpAddr, how: How, refused: bool, now: Instant) {
+        let has_room = self.has_room();
         let tally = match how {
             How::Secret => &mut self.secrets,
             How::Passcode => &mut self.passcodes,
             How::External => &mut self.external,
         };
         let peer = address.to_string();
-        if tally.is_single(name, &peer, refused, now) {
+        if !has_room {
+            tally.count(name, &peer, refused, now);
+        } else if tally.is_single(name, &peer, refused, now) {
             let entry = AuditEntry::new(name, &peer, how.admitted(), name);
-            self.put(Row::new(entry.outcome(how.wrong())));
+            self.waiting.push_back(Row::new(entry.outcome(how.wrong())));
         }
     }
 
     fn refused(&mut self, entry: AuditEntry<'_>, now: Instant) {
-        let is_single = self.refusals.is_single(entry.actor, entry.peer, false, now);
-        if is_single {
-            self.put(Row::new(entry));
+        let (name, peer) = (entry.actor, entry.peer);
+        if !self.has_room() {
+            self.refusals.count(name, peer, false, now);
+        } else if self.refusals.is_single(name, peer, false, now) {
+            self.waiting.push_back(Row::new(entry));
         }
     }
 
-    /// Sums that are due, or at the end all of them, are rows like others.
+    /// Sums that are due and have room, or at the end all of them, are rows like others.
     fn sum_up(&mut self, now: Option<Instant>) {
+        if now.is_some() && self.waiting.len() + SUMS_MAX > WAITING_MAX {
+            return;
+        }
         let sums = |tally: &mut Tally| match now {
             Some(now) => tally.due(now),
             None => tally.take(),
@@ -194,7 +214,8 @@ impl Kept {
         ] {
             for sum in sums {
                 let entry = AuditEntry::new(&sum.name, "", action, &sum.name);
-                self.put(Row::new(entry.detail(detail(&sum)).outcome(outcome)));
+                let entry = entry.detail(detail(&sum)).outcome(outcome);
+                self.waiting.push_back(Row::new(entry));
             }
         }
     }
@@ -269,7 +290,11 @@ impl Record {
             self.kept().sum_up((!ended).then(Instant::now));
             if let Err(error) = self.write().await {
                 let rows = self.kept().waiting.len();
-                tracing::error!(%error, rows, "what waits for the audit could not be written down yet");
+                if ended {
+                    tracing::error!(%error, rows, "what waited for the audit is lost");
+                } else {
+                    tracing::error!(%error, rows, "what waits for the audit could not be written down yet");
+                }
                 count_audit_failure();
             }
             if ended {
@@ -288,12 +313,38 @@ impl Record {
             if rows.is_empty() {
                 return Ok(());
             }
-            let mut unit = self.store.begin().await?;
-            for row in &rows {
-                Store::audit(&mut unit, row.entry()).await?;
+            match self.put(&rows).await {
+                // One that the database will never take must not keep the others waiting for ever.
+                Err(error) if error.is_refused_value() => {
+                    for row in &rows {
+                        self.put_alone(row).await?;
+                    }
+                }
+                put => put?,
             }
-            unit.commit().await?;
-            self.kept().waiting.drain(..rows.len());
+        }
+    }
+
+    /// Those that have waited longest.
+    async fn put(&self, rows: &[Row]) -> Result<(), StoreError> {
+        let mut unit = self.store.begin().await?;
+        for row in rows {
+            Store::audit(&mut unit, row.entry()).await?;
+        }
+        unit.commit().await?;
+        self.kept().waiting.drain(..rows.len());
+        Ok(())
+    }
+
+    /// The one that has waited longest, or, where the database does not take what it says, that there was such a row.
+    async fn put_alone(&self, row: &Row) -> Result<(), StoreError> {
+        match self.put(slice::from_ref(row)).await {
+            Err(error) if error.is_refused_value() => {
+                self.put(&[row.unreadable()]).await?;
+                tracing::error!(%error, action = row.action, "a row is refused for what it says; it is in the audit as an unreadable line");
+                Ok(())
+            }
+            put => put,
         }
     }
 }
@@ -386,7 +437,15 @@ mod tests {
             kept.admitted(&format!("n{number}"), address(1), How::Secret);
         }
         assert_eq!(kept.waiting.len(), WAITING_MAX);
+        let now = Instant::now();
+        kept.failed("agent-1", address(1), How::Secret, false, now);
+        kept.refused(AuditEntry::new("omar", "", "message.send", ""), now);
+        kept.sum_up(Some(now + WINDOW));
+        assert_eq!(kept.waiting.len(), WAITING_MAX);
         kept.waiting.clear();
+        kept.sum_up(Some(now + WINDOW));
+        let expected = ["agent-1 token.failures ", "omar refusals "];
+        assert_eq!(told(&mut kept), expected, "counted meanwhile");
         kept.admitted("n0", address(1), How::Secret);
         assert!(kept.waiting.is_empty(), "it was told");
         let last = format!("n{WAITING_MAX}");

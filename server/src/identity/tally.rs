@@ -16,7 +16,7 @@ const ALL_MAX: u32 = 100;
 pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// Names that have a sum of their own; those beyond share one.
-const NAMES_MAX: usize = 256;
+pub(super) const NAMES_MAX: usize = 256;
 
 /// Addresses that a sum tells apart; beyond these it says "or more".
 const ADDRESSES_MAX: usize = 256;
@@ -50,6 +50,16 @@ struct Count {
     addresses: HashSet<String>,
 }
 
+impl Count {
+    fn add(&mut self, address: &str, refused: bool) {
+        self.attempts += 1;
+        self.refused += u64::from(refused);
+        if self.addresses.len() < ADDRESSES_MAX {
+            self.addresses.insert(address.to_owned());
+        }
+    }
+}
+
 /// The attempts of one window.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -61,21 +71,28 @@ pub struct Tally {
 impl Tally {
     /// Whether this failure is to be written down by itself; if not, it is counted.
     pub fn is_single(&mut self, name: &str, address: &str, refused: bool, now: Instant) -> bool {
-        self.since.get_or_insert(now);
-        let known = self.names.contains_key(name) || self.names.len() < NAMES_MAX;
-        let name = if known { name } else { OTHERS };
-        let count = self.names.entry(name.to_owned()).or_default();
-        if !refused && known && count.single < SINGLE_MAX && self.single < ALL_MAX {
+        let all = self.single;
+        let (count, known) = self.named(name, now);
+        if !refused && known && count.single < SINGLE_MAX && all < ALL_MAX {
             count.single += 1;
             self.single += 1;
             return true;
         }
-        count.attempts += 1;
-        count.refused += u64::from(refused);
-        if count.addresses.len() < ADDRESSES_MAX {
-            count.addresses.insert(address.to_owned());
-        }
+        count.add(address, refused);
         false
+    }
+
+    /// Counts this failure: there is no room to write it down by itself.
+    pub fn count(&mut self, name: &str, address: &str, refused: bool, now: Instant) {
+        self.named(name, now).0.add(address, refused);
+    }
+
+    /// The count of this name or of the others, and whether the name has one of its own.
+    fn named(&mut self, name: &str, now: Instant) -> (&mut Count, bool) {
+        self.since.get_or_insert(now);
+        let known = self.names.contains_key(name) || self.names.len() < NAMES_MAX;
+        let name = if known { name } else { OTHERS };
+        (self.names.entry(name.to_owned()).or_default(), known)
     }
 
     /// The sums, once their window is over.

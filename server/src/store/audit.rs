@@ -17,7 +17,8 @@ pub(crate) use crate::audit::AuditEntry;
 const EMERGENCY_LOCK_TIMEOUT: &str = "set local lock_timeout = '500ms'";
 
 impl Store {
-    /// Writes one action down. Call it last: what comes after it makes everybody wait who writes into the audit.
+    /// Writes one action down; one with a `record` number in its detail once. Call it last: what comes after it makes
+    /// everybody wait who writes into the audit.
     ///
     /// # Errors
     /// [`StoreError::Audit`]: nothing of this unit can be stored then.
@@ -28,7 +29,8 @@ impl Store {
         let reason = entry.reason.map(clean);
         let written = sqlx::query!(
             "insert into audit (actor, identity, peer, action, subject, reason, detail, outcome)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8)
+             on conflict ((detail ->> 'record')) where detail ? 'record' do nothing",
             &*clean(entry.actor),
             clean_json(entry.identity),
             &*clean(entry.peer),
@@ -151,11 +153,14 @@ impl Store {
     }
 }
 
-/// Told to everybody who watches: from now on only emergencies go on.
+/// Told to everybody who watches: from now on only emergencies go on. What a row says is cleaned before, so that also
+/// a value that is refused may mean the chain itself.
 fn not_written(error: sqlx::Error) -> StoreError {
     let error = StoreError::Audit(error);
-    if !error.is_refused_value() {
-        count_audit_failure();
+    count_audit_failure();
+    if error.is_refused_value() {
+        tracing::error!(%error, "the audit does not take a row: for what it says, or since its chain is not what it was");
+    } else {
         tracing::error!(%error, "what would have to be in the audit is refused, emergency commands excepted");
     }
     error

@@ -110,7 +110,7 @@ async fn parallel_inserts_and_rollbacks_leave_no_gap() {
     assert_eq!((rows, last), (53, 53));
     let (status, said) = verify(&database, None).await;
     assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("53 rows"), "{said}");
+    assert!(said.contains("rows: 53"), "{said}");
     database.drop().await;
 }
 
@@ -233,6 +233,8 @@ async fn what_no_head_vouches_for_is_not_called_whole() {
     ] {
         let (got, said) = verify_with(&database, heads.as_deref(), arguments).await;
         assert_eq!(got, Some(status), "{heads:?} {arguments:?}: {said}");
+        let is_whole = status == 0 && arguments.is_empty();
+        assert_eq!(said.contains("the audit is whole"), is_whole, "{said}");
     }
     // A schema that is called like the login would come first.
     run(
@@ -564,6 +566,13 @@ async fn who_may_not_stands_in_the_audit_whichever_way_they_tried() {
     ] {
         assert_eq!(program.post(path, body).await.0, status, "{path}");
     }
+    // A row that is never taken keeps no other waiting.
+    server
+        .database
+        .run("alter table audit add constraint refused check (subject <> 'nemo')")
+        .await;
+    let nemo = json!({"subject": "nemo"});
+    assert_eq!(program.post("/api/v1/revocations", nemo).await.0, 403);
     let mut stomp = server.stomp("program-p2").await;
     stomp.try_subscribe("/topic/zones/p1/alarms").await;
     assert_eq!(stomp.error().await, "forbidden");
@@ -582,5 +591,7 @@ async fn who_may_not_stands_in_the_audit_whichever_way_they_tried() {
         "program-p2 127.0.0.1 command.give gate-1",
     ];
     assert_eq!(server.database.texts(refused).await, expected);
+    let unreadable = "select count(*) from audit where subject = 'unreadable line' and detail->>'action' = 'token.revoke'";
+    assert_eq!(server.database.count(unreadable).await, 1);
     server.stop().await;
 }

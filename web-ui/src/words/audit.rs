@@ -275,6 +275,7 @@ const DETAILS: &Terms = &[
     ("occurrence", "발생 순번", "occurrence"),
     ("old", "이전 값", "old"),
     ("params", "매개변수", "parameters"),
+    ("record", "기록 번호", "record number"),
     ("refused", "거부", "refused"),
     ("replaced_by", "새로 로그인한 사용자", "signed in instead"),
     ("role", "역할", "role"),
