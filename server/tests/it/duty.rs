@@ -44,12 +44,7 @@ async fn whoever_is_on_duty_stays_so_over_an_outage_and_hears_of_another() {
     timeout(PATIENCE, taken_again).await.expect("in time");
     assert!(!lost.is_finished(), "nobody else was there");
 
-    let second = loop {
-        database.run(CUT_OFF).await;
-        if let Ok(second) = Duty::take(&url).await.unwrap() {
-            break second;
-        }
-    };
+    let second = take_from(&database).await;
     let told = timeout(PATIENCE, lost).await.expect("it is told").unwrap();
     assert!(told.to_string().starts_with("another server"), "{told}");
     second.end().await;
@@ -57,6 +52,16 @@ async fn whoever_is_on_duty_stays_so_over_an_outage_and_hears_of_another() {
         .await
         .expect("it is free");
     database.drop().await;
+}
+
+/// Takes it from whoever has it, as a server does that stands by while the database restarts.
+async fn take_from(database: &Database) -> Duty {
+    loop {
+        database.run(CUT_OFF).await;
+        if let Ok(taken) = Duty::take(&database.url()).await.unwrap() {
+            return taken;
+        }
+    }
 }
 
 /// A server as a process; where it listens for HTTP.
@@ -130,5 +135,19 @@ async fn a_second_server_serves_nothing_until_the_first_one_has_ended() {
     let omar = "select count(*) from person where name = 'omar' and disabled_at is null";
     assert_eq!(database.count(omar).await, 0);
     second.kill().await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_replaced_says_so_and_ends() {
+    let database = Database::create().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut replaced, _) = start(&directory.path().join("replaced"), &database);
+    until_said(&mut replaced, "the server runs").await;
+    let other = take_from(&database).await;
+    until_said(&mut replaced, "took over while the database did not answer").await;
+    let ended = timeout(PATIENCE, replaced.wait()).await.expect("it ends");
+    assert_eq!(ended.unwrap().code(), Some(1));
+    other.end().await;
     database.drop().await;
 }
