@@ -28,7 +28,7 @@ pub(crate) async fn check(mut config: Config, path: &Path) -> Result<Vec<String>
         }
         Err(why) => {
             remarks.push(format!(
-                "whether it goes with the people whom the database knows was not looked at: {why}"
+                "not compared with the people in the database: {why}"
             ));
             would_be_taken(&config.policy, access, None).await
         }

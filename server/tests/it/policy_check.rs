@@ -220,7 +220,7 @@ fn a_wrong_policy_file_is_told_by_both_checks() {
         "{good}"
     );
     assert!(
-        good.contains("was not looked at: it does not run"),
+        good.contains("not compared with the people in the database: it does not run"),
         "{good}"
     );
 }
