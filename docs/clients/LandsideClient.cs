@@ -20,7 +20,7 @@ public sealed class LandsideClient : IDisposable {
     /// <summary>After an ERROR with such a code the same may succeed later; after any other, somebody must change something.</summary>
     static readonly string[] Passing = { "token-expired", "token-revoked", "heart-beat-lost", "connect-timeout", "slow-consumer",
         "too-many", "too-many-sessions", "too-many-queues", "too-many-durable-subscriptions", "durable-in-use", "queue-full", "retained-full",
-        "shutting-down", "unavailable" };
+        "shutting-down", "unavailable", "certificate-outdated" };
     const int PatienceMs = 10000, FirstPauseMs = 500, LongestPauseMs = 30000;
     readonly ConcurrentDictionary<string, Frame> subscriptions = new ConcurrentDictionary<string, Frame>();
     readonly ConcurrentDictionary<string, TaskCompletionSource<bool>> receipts = new ConcurrentDictionary<string, TaskCompletionSource<bool>>();

@@ -12,7 +12,7 @@ public final class LandsideClient implements AutoCloseable {
     /** After an ERROR with such a code the same may succeed later; after any other, somebody must change something. */
     private static final Set<String> PASSING = Set.of("token-expired", "token-revoked", "heart-beat-lost", "connect-timeout", "slow-consumer",
         "too-many", "too-many-sessions", "too-many-queues", "too-many-durable-subscriptions", "durable-in-use", "queue-full", "retained-full",
-        "shutting-down", "unavailable"), NOT_RESUMED = Set.of("x-conflate", "durable-subscription-name");
+        "shutting-down", "unavailable", "certificate-outdated"), NOT_RESUMED = Set.of("x-conflate", "durable-subscription-name");
     private static final int PATIENCE_MS = 10_000, FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 30_000;
     private final Map<String, Map<String, String>> subscriptions = new ConcurrentHashMap<>();
     private final Map<String, CompletableFuture<Void>> receipts = new ConcurrentHashMap<>();
