@@ -84,7 +84,7 @@ words! {
     sign_in_provider_again: "외부 로그인을 이 브라우저에서 확인할 수 없습니다. 처음부터 다시 시작하십시오.", "The external sign-in cannot be matched with this browser. Start again.";
     sign_in_provider_unbelievable: "외부 로그인 서비스의 응답을 받아들일 수 없습니다. 관리자에게 알리십시오.", "The answer of the external sign-in service is not accepted. Tell your administrator.";
     sign_in_provider_no_role: "외부 계정은 확인되었으나 이 시스템의 역할이나 구역이 주어지지 않았습니다. 관리자에게 요청하십시오.", "Your external account is good, but it has no role or no zone here. Ask your administrator for one.";
-    sign_in_provider_name_taken: "외부 계정의 이름을 여기서 쓸 수 없거나 이 서버의 다른 계정이 쓰고 있거나 썼던 이름입니다. 외부 로그인 서비스의 이름을 바꾸어 달라고 관리자에게 요청하십시오.", "The name of your external account cannot be used here, or is or was that of another account of this server. Ask your administrator for another name at the external service.";
+    sign_in_provider_name_taken: "외부 계정의 이름을 여기서 쓸 수 없거나 이 서버의 다른 계정이 쓰고 있거나 썼던 이름입니다. 외부 로그인 서비스의 이름을 바꾸어 달라고 관리자에게 요청하십시오.", "The name of your external account cannot be used here, or is or was somebody else's. Ask your administrator for another name at the external service.";
     sign_in_provider_disabled: "이 시스템에서 사용이 중지된 계정입니다. 관리자에게 문의하십시오.", "Your account is disabled here. Ask your administrator.";
     sign_in_unavailable: "지금은 로그인을 확인할 수 없습니다. 잠시 후 다시 시도하십시오.", "Logins cannot be checked just now. Try again in a moment.";
 
