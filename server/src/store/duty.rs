@@ -63,8 +63,8 @@ pub struct Duty {
     is_sure: Sure,
 }
 
-/// Whether a server is sure that it alone works on the database. While the database does not answer, it is not, and stores
-/// nothing.
+/// Whether a server is sure that it alone works on the database. While the database does not answer, it is not, and begins no
+/// unit of work: no alarm, command or audit row is stored.
 #[derive(Debug, Clone)]
 pub(super) struct Sure(Arc<AtomicBool>);
 
